@@ -1,0 +1,64 @@
+"""The command ``napari-semnet``: the package's jobs without a screen.
+
+Each command lives in a module of its own in `napari_semnet.commands`, which gives
+``add_parser(commands)`` and ``run(arguments) -> exit status``. Nothing heavy is imported before
+a command runs, and nothing here imports Qt or napari.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from napari_semnet import __version__
+from napari_semnet.errors import SemnetError
+
+__all__ = ["main"]
+
+COMMANDS = ("restore", "models", "demo")
+"""Names of the modules in `napari_semnet.commands`, in the order in which help lists them."""
+
+FAILED = 1
+"""Exit status when a job failed; argparse uses 2 for a wrong command line."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="napari-semnet",
+        description="Denoise SEM images and double their pixels with SEMNet.",
+    )
+    parser.add_argument("--version", action="version", version=f"napari-semnet {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        importlib.import_module(f"napari_semnet.commands.{name}").add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the program's name; taken from the process by default.
+
+    Returns
+    -------
+    int
+        0 when all went well, 1 when something failed, 130 after Ctrl-C.
+    """
+    parsed = build_parser().parse_args(arguments)
+    try:
+        status: int = parsed.run(parsed)
+    except SemnetError as error:
+        sys.stderr.write(f"napari-semnet: {error}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("napari-semnet: stopped.\n")
+        return INTERRUPTED
+    return status

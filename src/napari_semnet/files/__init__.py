@@ -1,0 +1,1 @@
+"""Files in and out: vendor TIFFs, calibrated and traceable results, atomic writing."""

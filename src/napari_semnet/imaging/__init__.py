@@ -1,0 +1,1 @@
+"""Pixels and what they mean: intensity ranges, 2x geometry, quality figures, specimens."""

@@ -1,0 +1,364 @@
+"""A model: a network, its card, and the one file that holds both.
+
+A model file is a safetensors file whose header carries the card as JSON under the key ``card``.
+Nothing in it can run code, and sizes are checked against the file before memory is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save_file as save_tensors
+
+from napari_semnet.errors import ModelFileError
+from napari_semnet.files.atomic import replacing
+from napari_semnet.network import Architecture, SEMNet
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "FORMAT_VERSION",
+    "Card",
+    "Halo",
+    "Metric",
+    "Model",
+    "Training",
+    "load_model",
+    "model_paths",
+    "read_card",
+    "resolve_model",
+    "save_model",
+    "user_models_folder",
+]
+
+FORMAT_VERSION = 1
+"""Version of the card's format that this package writes, and the newest it reads."""
+
+DEFAULT_MODEL = "semnet-x2-standin"
+"""Name of the bundled model that is used when none is named."""
+
+SUFFIX = ".safetensors"
+_PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
+_LARGEST_HEADER = 4 * 2**20
+_LARGEST_FILE = 2**30
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Metric(_Record):
+    """One measured figure, with what it means."""
+
+    name: str
+    """Short name, such as ``PSNR``."""
+    value: float
+    unit: str = ""
+    """Unit of `value`; empty for a pure number."""
+    definition: str = ""
+    """How it was computed (data range, border, window)."""
+    data: str = ""
+    """What it was measured on."""
+
+
+class Training(_Record):
+    """How a model was made."""
+
+    data: tuple[str, ...] = ()
+    """Sources of the training pictures, with their licences."""
+    recipe: str = ""
+    """Profile, losses, schedule."""
+    steps: int | None = Field(default=None, ge=0)
+    hardware: str = ""
+    hours: float | None = Field(default=None, ge=0)
+    started_from: str = ""
+    """Name and sha256 of the model it was fine-tuned from; empty when trained from scratch."""
+
+
+class Halo(_Record):
+    """Smallest halo for which tiles were measured to equal the whole image."""
+
+    pixels: Annotated[int, Field(ge=0, le=4096)]
+    """Input pixels around each tile."""
+    bound: float = Field(gt=0)
+    """Largest difference to the whole-image result that was allowed, in grey levels of 255."""
+    differences: dict[int, float] = {}
+    """Largest difference measured at each halo tried, in grey levels of 255."""
+    measured_on: str = ""
+    """Pictures the measurement was made on."""
+
+
+class Card(_Record):
+    """What a model is, what it was made from, and where it can be trusted.
+
+    The card travels in the header of the model file, as JSON.
+    """
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    description: str = ""
+    status: str = ""
+    """Empty for a finished model; else what it is, such as ``stand-in``."""
+    architecture: Architecture = Architecture()
+    training: Training = Training()
+    metrics: tuple[Metric, ...] = ()
+    noise_range: tuple[float, float] | None = None
+    """Weakest and strongest noise seen in training: standard deviation in grey levels of 255."""
+    pixel_size_range_nm: tuple[float, float] | None = None
+    """Smallest and largest pixel size seen in training, in nanometres, where it was known."""
+    limits: str = ""
+    """What the model must not be used for."""
+    licence: str = ""
+    date: str = ""
+    """Day the weights were written, ISO 8601."""
+    package_version: str = ""
+    halo: Halo | None = None
+    """Measured halo; without it only the exact halo is safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A network ready to run, and where it came from."""
+
+    network: SEMNet
+    """In evaluation mode, float32, on the CPU."""
+    card: Card
+    sha256: str
+    """Hash of the whole model file, in hexadecimal digits."""
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name on the card."""
+        return self.card.name
+
+
+def user_models_folder() -> Path:
+    """Folder in which the user's own models live; it may not exist yet."""
+    return platformdirs.user_data_path("napari-semnet", appauthor=False) / "models"
+
+
+def _bundled_models_folder() -> Path:
+    return Path(__file__).parent / "weights"
+
+
+def model_paths() -> dict[str, Path]:
+    """Model files by name: the user's own before the bundled ones of the same name.
+
+    Returns
+    -------
+    dict of str to Path
+        Sorted by name; the name is the file's, without its suffix.
+    """
+    found: dict[str, Path] = {}
+    for folder in (_bundled_models_folder(), user_models_folder()):
+        if folder.is_dir():
+            found |= {p.stem: p for p in folder.iterdir() if p.suffix == SUFFIX and p.is_file()}
+    return dict(sorted(found.items()))
+
+
+def resolve_model(name: str | Path) -> Path:
+    """Find the file that a model's name or path means.
+
+    Parameters
+    ----------
+    name : str or Path
+        A path, or the name of a model in the user's models folder or in the package.
+        They are tried in this order.
+
+    Raises
+    ------
+    ModelFileError
+        No such model; the text lists those there are.
+    """
+    path = Path(name).expanduser()
+    looks_like_path = isinstance(name, Path) or path.suffix != "" or len(path.parts) > 1
+    if looks_like_path and path.is_file():
+        return path
+    known = model_paths()
+    if str(name) in known:
+        return known[str(name)]
+    if path.is_file():
+        return path
+    names = ", ".join(known) or "none"
+    raise ModelFileError(
+        f"There is no model '{name}'. Give the path of a {SUFFIX} file, or one of: {names}."
+    )
+
+
+def load_model(name: str | Path = DEFAULT_MODEL) -> Model:
+    """Load a model by name or path.
+
+    Parameters
+    ----------
+    name : str or Path
+        See `resolve_model`.
+
+    Returns
+    -------
+    Model
+        The network in float32 on the CPU, whatever precision the file stores.
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, a pickle, truncated, for another architecture, or of a newer format.
+    """
+    path = resolve_model(name)
+    content = _read(path)
+    card = _read_card(content, path)
+    try:
+        tensors = load_tensors(content)
+    except SafetensorError as error:
+        raise ModelFileError(
+            f"{path.name} is damaged or cut off ({error}). Copy or download it again."
+        ) from error
+    network = _fill(SEMNet(card.architecture), tensors, path)
+    return Model(network, card, hashlib.sha256(content).hexdigest(), path)
+
+
+def read_card(name: str | Path) -> Card:
+    """Read a model's card without building its network.
+
+    Parameters
+    ----------
+    name : str or Path
+        See `resolve_model`.
+
+    Raises
+    ------
+    ModelFileError
+        As `load_model`, except for what only the weights can show.
+    """
+    path = resolve_model(name)
+    return _read_card(_read(path), path)
+
+
+def save_model(
+    path: Path,
+    network: SEMNet,
+    card: Card,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a model file, replacing an old one only when the new one is complete.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; its suffix must be ``.safetensors``.
+    network : SEMNet
+        Its weights are stored as `dtype`.
+    card : Card
+        Its architecture must be the network's.
+    dtype : torch.dtype
+        Floating-point type in the file. With float16 the file has half the size.
+
+    Raises
+    ------
+    ModelFileError
+        The suffix is another, the card describes another network, or a weight is not finite
+        in `dtype`.
+    """
+    if path.suffix != SUFFIX:
+        raise ModelFileError(f"A model file must end in {SUFFIX}, not '{path.suffix}'.")
+    if card.architecture != network.architecture:
+        raise ModelFileError("The card describes another architecture than the network has.")
+    tensors = {
+        key: value.detach().to("cpu", dtype).contiguous()
+        for key, value in network.state_dict().items()
+    }
+    broken = [key for key, value in tensors.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise ModelFileError(
+            f"{len(broken)} weights are not finite numbers (first: {broken[0]}); "
+            "the model was not written."
+        )
+    with replacing(path) as temporary:
+        save_tensors(tensors, temporary, metadata={"card": card.model_dump_json()})
+
+
+def _read(path: Path) -> bytes:
+    """Bytes of a safetensors file, after everything that can be checked without parsing it."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            is_pickle = start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"
+            if path.suffix.lower() in _PICKLE_SUFFIXES or (is_pickle and path.suffix != SUFFIX):
+                raise ModelFileError(
+                    f"{path.name} is a pickle, which can run any code when it is opened. Only "
+                    f"{SUFFIX} files are loaded; ask for the model in that format."
+                )
+            header = int.from_bytes(start, "little")
+            if len(start) < 8 or header > min(size - 8, _LARGEST_HEADER) or size > _LARGEST_FILE:
+                raise ModelFileError(
+                    f"{path.name} is not a {SUFFIX} file, or it is cut off. "
+                    "Copy or download it again."
+                )
+            return start + file.read(size)
+    except OSError as error:
+        raise ModelFileError(f"{path.name} cannot be read: {error.strerror}.") from error
+
+
+def _read_card(content: bytes, path: Path) -> Card:
+    length = int.from_bytes(content[:8], "little")
+    try:
+        header = json.loads(content[8 : 8 + length])
+        values = json.loads(header["__metadata__"]["card"])
+        version = int(values.get("format_version", 1))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelFileError(
+            f"{path.name} carries no model card, so it is not a SEMNet model of this package."
+        ) from error
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path.name} has a card of format {version}; this version of napari-semnet reads "
+            f"formats up to {FORMAT_VERSION}. Update napari-semnet."
+        )
+    try:
+        card = Card.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelFileError(
+            f"The card of {path.name} is not valid: {where}: {first['msg']}."
+        ) from error
+    # Parameter count from the sizes alone: a card must not make us build what the file lacks.
+    a = card.architecture
+    claimed = a.blocks * a.rdb_per_block * a.conv_per_rdb * a.features * a.growth
+    if claimed > len(content):
+        raise ModelFileError(
+            f"The card of {path.name} describes a larger network than the file can hold."
+        )
+    return card
+
+
+def _fill(network: SEMNet, tensors: dict[str, torch.Tensor], path: Path) -> SEMNet:
+    """Put a file's tensors into a network, which must be exactly its own."""
+    expected = network.state_dict()
+    missing, foreign = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
+    other_shape = {
+        k for k in expected.keys() & tensors.keys() if expected[k].shape != tensors[k].shape
+    }
+    if missing or foreign or other_shape:
+        example = sorted(missing | foreign | other_shape)[0]
+        raise ModelFileError(
+            f"{path.name} holds weights of another architecture: {len(missing)} are missing, "
+            f"{len(foreign)} unknown and {len(other_shape)} of another shape (such as '{example}')."
+        )
+    finite = all(
+        value.is_floating_point() and bool(torch.isfinite(value).all())
+        for value in tensors.values()
+    )
+    if not finite:
+        raise ModelFileError(f"{path.name} holds weights that are not finite numbers.")
+    network.load_state_dict({key: value.float() for key, value in tensors.items()})
+    return network.eval().requires_grad_(False)

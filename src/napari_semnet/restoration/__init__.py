@@ -1,0 +1,1 @@
+"""Plan tiles, run the network, stitch."""

@@ -1,0 +1,1 @@
+"""Degrade, learn, measure, write a model."""

@@ -1,0 +1,1 @@
+"""The only room where napari and Qt live: gather choices, show results."""
