@@ -1,0 +1,19 @@
+"""Fixtures that several rooms of the test suite share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with real pictures and vendor files, which the repository does not carry."""
+    folder = Path(os.environ.get("NAPARI_SEMNET_SHARED", REPOSITORY.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip("The folder of real pictures is not beside this checkout.")
+    return folder
