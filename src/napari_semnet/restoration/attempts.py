@@ -1,0 +1,159 @@
+"""Getting one tile done, whatever goes wrong with it.
+
+Out of memory: the tile alone is cut in two, again and again, and at last given to the CPU. Values
+that are not finite: the tile alone is computed again in float32. Both are said once in a run, and
+nothing that is finished is computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semnet.errors import DeviceError, ImageError
+from napari_semnet.restoration.backends import Backend, is_out_of_memory
+from napari_semnet.restoration.events import Notice
+from napari_semnet.restoration.runtime import Device, Precision
+from napari_semnet.restoration.tiles import SCALE, Tile, halves
+
+__all__ = ["Attempts", "BackendSource"]
+
+BackendSource = Callable[[Device, Precision], Backend]
+"""Gives the backend of a device and precision, made when it is first asked for."""
+
+
+class Attempts:
+    """Computes the tiles of one run and remembers what failed in it.
+
+    Parameters
+    ----------
+    backend : Backend
+        What computes when nothing goes wrong.
+    backend_of : callable
+        Gives the others: float32 on the same device, float32 on the CPU.
+    cpu : Device
+        The CPU of this machine.
+    plane : tuple of int
+        (Y, X) of a slice of the image.
+    halo : int
+        Input pixels around each core.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        backend_of: BackendSource,
+        cpu: Device,
+        plane: tuple[int, int],
+        halo: int,
+    ) -> None:
+        self._backend = backend
+        self._backend_of = backend_of
+        self._cpu = cpu
+        self._plane = plane
+        self._halo = halo
+        self._too_large: dict[tuple[str, str], int] = {}
+        self._said: set[str] = set()
+
+    def restore(
+        self, tile: Tile, image: NDArray[np.float32]
+    ) -> Generator[Notice, None, NDArray[np.float32]]:
+        """Compute the output of a tile's core.
+
+        Parameters
+        ----------
+        tile : Tile
+            What to compute.
+        image : ndarray of float32
+            Intensities of `tile.read`, in [0, 1].
+
+        Yields
+        ------
+        Notice
+            When something went wrong for the first time in this run and was dealt with.
+
+        Returns
+        -------
+        ndarray of float32
+            Twice the core's shape, finite.
+
+        Raises
+        ------
+        DeviceError
+            The smallest tile does not fit the CPU's memory either.
+        ImageError
+            The values are not finite in float32 either.
+        """
+        backend = self._backend
+        restored = yield from self._fitting(backend, tile, image)
+        if not np.isfinite(restored).all() and backend.precision != "fp32":
+            yield from self._say(
+                f"{backend.precision} gave values that are not finite; such tiles are computed "
+                "again in fp32."
+            )
+            exact = self._backend_of(backend.device, "fp32")
+            restored = yield from self._fitting(exact, tile, image)
+        if not np.isfinite(restored).all():
+            raise ImageError(
+                "The network gave values that are not finite, even in fp32. Check that the "
+                "intensity range is that of the image, or use another model."
+            )
+        return restored
+
+    def _fitting(
+        self, backend: Backend, tile: Tile, image: NDArray[np.float32]
+    ) -> Generator[Notice, None, NDArray[np.float32]]:
+        """Compute a tile in as many parts as memory makes necessary."""
+        key = (backend.device.name, backend.precision)
+        if tile.read.pixels < self._too_large.get(key, tile.read.pixels + 1):
+            restored = _try(backend, image)
+            if restored is not None:
+                return restored[tile.kept]
+            self._too_large[key] = tile.read.pixels
+            backend.release_memory()
+        parts = halves(tile, self._halo, self._plane)
+        if parts is None:
+            return (yield from self._on_cpu(backend, tile, image))
+        yield from self._say(
+            f"{backend.device.name} ran out of memory; the tile is computed in smaller parts."
+        )
+        whole = np.empty([SCALE * n for n in tile.core.shape], np.float32)
+        for part in parts:
+            seen = image[part.read.within(tile.read).slices]
+            place = part.core.within(tile.core).enlarged().slices
+            whole[place] = yield from self._fitting(backend, part, seen)
+        return whole
+
+    def _on_cpu(
+        self, backend: Backend, tile: Tile, image: NDArray[np.float32]
+    ) -> Generator[Notice, None, NDArray[np.float32]]:
+        if backend.device.kind == "cpu":
+            raise DeviceError(
+                "There is not enough memory for even a small tile. Close other programs and try "
+                "again."
+            )
+        yield from self._say(
+            f"{backend.device.name} has too little free memory for even a small tile; "
+            f"{self._cpu.name} computes it."
+        )
+        return (yield from self._fitting(self._backend_of(self._cpu, "fp32"), tile, image))
+
+    def _say(self, text: str) -> Generator[Notice, None, None]:
+        if text not in self._said:
+            self._said.add(text)
+            yield Notice(text)
+
+
+def _try(backend: Backend, image: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Output of a tile, or None where memory ran out.
+
+    The error is let go here: its traceback would keep the tensors of the failed attempt alive.
+    """
+    try:
+        return backend.restore_tile(image)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None

@@ -1,0 +1,96 @@
+"""What computes a tile: a network prepared for one device and one precision.
+
+`Backend` is all that the engine knows of it, so that another runtime can take the place of
+PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_semnet.network import SEMNet
+from napari_semnet.restoration.prepared import PreparedNetwork
+from napari_semnet.restoration.runtime import Device, Precision
+
+__all__ = ["Backend", "TorchBackend", "is_out_of_memory"]
+
+_DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+_MEMORY_COMPLAINTS = ("can't allocate memory", "defaultcpuallocator", "out of memory")
+
+
+class Backend(Protocol):
+    """A network that is ready to restore tiles."""
+
+    @property
+    def device(self) -> Device:
+        """Where it computes."""
+
+    @property
+    def precision(self) -> Precision:
+        """How the body of the network computes."""
+
+    def restore_tile(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map intensities (Y, X) in [0, 1] to (2Y, 2X), both on the host, not clipped.
+
+        The same tile gives the same bytes. Out of memory is an error for which
+        `is_out_of_memory` is true, after which the backend can be used again.
+        """
+
+    def release_memory(self) -> None:
+        """Give back what is kept only to be faster the next time."""
+
+
+class TorchBackend:
+    """A SEMNet run by PyTorch.
+
+    Parameters
+    ----------
+    network : SEMNet
+        Left as it is; the backend works on a copy.
+    device : Device
+        Where to compute.
+    precision : {"fp32", "bf16"}
+        Of the body; the tail is always computed in float32.
+    """
+
+    def __init__(self, network: SEMNet, device: Device, precision: Precision) -> None:
+        self.device = device
+        self.precision = precision
+        self._network = PreparedNetwork(network, device.torch_device, _DTYPES[precision])
+
+    def restore_tile(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Backend.restore_tile`."""
+        # TF32 keeps 10 bits of the significand: tiles would differ from the whole by more than
+        # float32 rounding. Benchmark mode may choose another kernel each time.
+        exactly = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        with torch.inference_mode(), exactly:
+            tile = torch.from_numpy(np.ascontiguousarray(image))[None, None]
+            restored = self._network(tile.to(self.device.torch_device))
+            result: NDArray[np.float32] = restored[0, 0].cpu().numpy()
+        return result
+
+    def release_memory(self) -> None:
+        """See `Backend.release_memory`."""
+        if self.device.kind == "cuda":
+            torch.cuda.empty_cache()
+        elif self.device.kind == "mps":
+            torch.mps.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell running out of memory, on any device, from every other failure.
+
+    CUDA has an error of its own for it; the CPU's and Apple's allocators raise a bare
+    `RuntimeError` that only its text gives away.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(part in text for part in _MEMORY_COMPLAINTS)

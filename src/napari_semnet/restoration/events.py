@@ -1,0 +1,86 @@
+"""What a restoration says while it runs: typed events, in the order in which they happen.
+
+Progress, live display, streaming to disk and cancelling all hang on the one generator that yields
+these; who runs it needs to know nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semnet.imaging.intensity import IntensityRange
+
+__all__ = ["Event", "Finished", "Notice", "Restoration", "RunPlan", "Started", "TileDone"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """How an image is restored: all that it takes to do the same again."""
+
+    intensity: IntensityRange
+    """What the network saw as 0 and 1."""
+    device_name: str
+    """Such as ``CPU (AVX-512 bf16)``."""
+    precision: str
+    """``fp32`` or ``bf16``."""
+    tile: tuple[int, int]
+    """Largest core of a tile in input pixels, (Y, X)."""
+    halo: int
+    """Input pixels read around each core."""
+    model_name: str
+    model_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """A restored image and how it came about."""
+
+    pixels: Any
+    """Array (..., 2Y, 2X) in the image's data type, or the array that was given to be filled."""
+    plan: RunPlan
+    seconds: float
+    """Wall-clock time from the start to the last tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first event: what is going to happen."""
+
+    total_tiles: int
+    output_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    plan: RunPlan
+
+
+@dataclass(frozen=True, slots=True)
+class TileDone:
+    """A tile is restored and written; tiles come slice by slice in reading order."""
+
+    where: tuple[slice, ...]
+    """Place of the tile in the output; one slice for each axis."""
+    pixels: NDArray[Any]
+    """The restored tile, in the output's data type, with one axis for each of the output's."""
+    done: int
+    """Tiles finished so far, this one included."""
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something went otherwise than planned and was dealt with; a sentence to show."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event: the result."""
+
+    restored: Restoration
+
+
+Event: TypeAlias = Started | TileDone | Notice | Finished
