@@ -1,0 +1,232 @@
+"""Where a result came from: the record that travels with every restored picture.
+
+The same record stands in the file itself (an OME ``MapAnnotation``, or an attribute of an
+OME-Zarr) and beside it in ``<name>.semnet.json``. It is complete enough to repeat the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_semnet import __version__
+from napari_semnet.errors import FileFormatError
+from napari_semnet.files.atomic import replacing
+
+__all__ = [
+    "NAMESPACE",
+    "STATEMENT",
+    "Provenance",
+    "read_sidecar",
+    "sha256_of",
+    "sidecar_path",
+    "write_sidecar",
+]
+
+NAMESPACE = "napari-semnet/provenance"
+"""Name under which the record stands in an OME annotation."""
+
+STATEMENT = (
+    "This picture was restored by a neural network: its pixels are estimates, not measurements. "
+    "Keep the unprocessed picture and state the processing wherever this one is shown."
+)
+
+FORMAT_VERSION = 1
+SUFFIX = ".semnet.json"
+_PICTURE_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr")
+_LARGEST_SIDECAR = 4 * 2**20
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+def _now() -> str:
+    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+
+
+class Provenance(BaseModel):
+    """What was done to which picture, by which model, and where.
+
+    Every field has a default, since not every run knows everything; what is unknown stays empty.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    format_version: int = FORMAT_VERSION
+    software: str = "napari-semnet"
+    version: str = __version__
+    operation: str = "denoise and double the pixels"
+    model: str = ""
+    """Name on the model's card."""
+    model_sha256: str = ""
+    parameters: dict[str, Any] = {}
+    """Choices that the user made, by the names that `restore` gives them."""
+    source: str = ""
+    """Name of the source: a file's name, or a layer's."""
+    source_path: str = ""
+    """Where the source file lay when it was restored; empty for a layer without a file."""
+    source_sha256: str = ""
+    """Hash of the source file; of the pixels alone for a layer without a file."""
+    source_shape: tuple[Count, ...] = ()
+    source_dtype: str = ""
+    source_pixel_size_nm: tuple[Positive, Positive] | None = None
+    """(y, x) in nanometres; None when unknown."""
+    source_pixel_size_from: str = ""
+    """Where the source's pixel size came from, and how far it can be trusted."""
+    pixel_size_nm: tuple[Positive, Positive] | None = None
+    """(y, x) of the result, in nanometres; None when unknown."""
+    specimen_rows: tuple[Count, Count] | None = None
+    """First row and the row after the last that were restored; None means all."""
+    intensity_range: tuple[float, float] | None = None
+    """Grey levels that the network saw as 0 and 1."""
+    intensity_source: str = ""
+    """``dtype``, ``measured`` or ``given``."""
+    tile: tuple[Count, Count] | None = None
+    """(y, x) of a tile's core, in source pixels; None when the picture was not cut."""
+    halo: Count | None = None
+    """Source pixels around each tile."""
+    device: str = ""
+    precision: str = ""
+    seconds: float | None = None
+    date: str = Field(default_factory=_now)
+    """When the result was made, ISO 8601 with the offset to UTC."""
+    statement: str = STATEMENT
+
+    def to_json(self) -> str:
+        """Give the record as indented JSON that ends in a newline."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    def to_annotation(self) -> dict[str, str]:
+        """Give the record as the flat text pairs that an OME ``MapAnnotation`` holds.
+
+        What is unknown is left out; whatever is not text is written as JSON. The key ``json``
+        holds the whole record, so that a file alone is enough to repeat the run.
+        """
+        values = self.model_dump(mode="json")
+        known = {k: v for k, v in values.items() if v not in (None, "", [], {})}
+        flat = {k: v if isinstance(v, str) else json.dumps(v) for k, v in known.items()}
+        return flat | {"json": json.dumps(values)}
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Provenance:
+        """Read a record.
+
+        Raises
+        ------
+        FileFormatError
+            The text is no such record, or one of a newer format.
+        """
+        try:
+            values = json.loads(text)
+            version = int(values["format_version"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise FileFormatError(
+                f"This is not a provenance record of napari-semnet. Give a file that ends in "
+                f"{SUFFIX}, or a picture that napari-semnet wrote."
+            ) from error
+        if version > FORMAT_VERSION:
+            raise FileFormatError(
+                f"The provenance record has format {version}; this version of napari-semnet reads "
+                f"formats up to {FORMAT_VERSION}. Update napari-semnet."
+            )
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise FileFormatError(
+                f"The provenance record is not valid: {where}: {first['msg']}."
+            ) from error
+
+    @classmethod
+    def from_annotation(cls, annotation: Mapping[str, str]) -> Provenance:
+        """Read a record from the pairs that `to_annotation` gave.
+
+        Raises
+        ------
+        FileFormatError
+            As `from_json`.
+        """
+        return cls.from_json(annotation.get("json", ""))
+
+
+def sidecar_path(picture: Path) -> Path:
+    """Path of the record that belongs to a picture: its name with ``.semnet.json``.
+
+    ``grains.ome.tif``, ``grains.tif`` and ``grains.ome.zarr`` all give ``grains.semnet.json``.
+    """
+    name = picture.name
+    for suffix in _PICTURE_SUFFIXES:
+        if name.lower().endswith(suffix):
+            return picture.with_name(name[: -len(suffix)] + SUFFIX)
+    return picture.with_name(name + SUFFIX)
+
+
+def write_sidecar(picture: Path, provenance: Provenance) -> Path:
+    """Write a picture's record beside it, whole or not at all.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    FileFormatError
+        There is no room or no permission to write.
+    """
+    path = sidecar_path(picture)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(provenance.to_json(), encoding="utf-8")
+    except OSError as error:
+        raise FileFormatError(
+            f"{path.name} could not be written: {error.strerror or error}. "
+            "Choose another folder or make room."
+        ) from error
+    return path
+
+
+def read_sidecar(path: Path) -> Provenance:
+    """Read a ``.semnet.json`` file.
+
+    Raises
+    ------
+    FileFormatError
+        The file is missing, far too large, or not such a record.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_SIDECAR:
+            raise FileFormatError(f"{path.name} is far too large for a provenance record.")
+        text = path.read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    return Provenance.from_json(text)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file, in hexadecimal digits; a folder (OME-Zarr) by its files' names and contents.
+
+    Raises
+    ------
+    FileFormatError
+        The file cannot be read.
+    """
+    try:
+        if not path.is_dir():
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        whole = hashlib.sha256()
+        for part in sorted(p for p in path.rglob("*") if p.is_file()):
+            whole.update(part.relative_to(path).as_posix().encode() + b"\0")
+            with part.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+        return whole.hexdigest()
+    except OSError as error:
+        raise FileFormatError(f"{path.name} cannot be read: {error.strerror or error}.") from error

@@ -1,0 +1,198 @@
+"""Write pictures as calibrated OME-TIFF that Fiji, hyperspy and napari open at the right scale.
+
+The pixel size stands in the file three times, because programs look in different places: as OME
+``PhysicalSize`` in nanometres (Bio-Formats), as resolution per centimetre (ImageJ and most
+viewers) and in the tags of Gatan DigitalMicrograph (hyperspy). The header of the source file is
+not copied: its pixel size and row count would be wrong for a picture of twice the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_semnet.errors import FileFormatError
+from napari_semnet.files.atomic import replacing
+from napari_semnet.files.provenance import NAMESPACE, Provenance, write_sidecar
+
+__all__ = ["write_tiff"]
+
+_TILE = 256
+_BIGTIFF_BYTES = 2**31
+_OME_DTYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
+_LARGEST_RATIONAL = 4.0e9
+"""A TIFF resolution is a quotient of two 32-bit numbers."""
+
+
+def write_tiff(
+    path: str | Path,
+    pixels: Any,
+    *,
+    pixel_size_nm: tuple[float, float] | None,
+    provenance: Provenance | None = None,
+    axes: str | None = None,
+    z_step_nm: float | None = None,
+    name: str = "",
+    description: str = "",
+) -> Path:
+    """Write a picture or stack as calibrated, tiled, compressed OME-TIFF.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write; must end in ``.tif`` or ``.tiff``. It is replaced only when the new
+        one is complete.
+    pixels : array-like, shape (..., Y, X)
+        Integers of 8 to 32 bit, float32 or float64. Lazy arrays (dask, zarr, memory maps) are
+        read one slice at a time.
+    pixel_size_nm : (float, float) or None
+        (y, x) in nanometres; None writes no calibration.
+    provenance : Provenance, optional
+        Written into the file, and beside it as ``<name>.semnet.json``.
+    axes : str, optional
+        One of ``T``, ``Z``, ``C`` for each leading axis, then ``YX``; any other letter is written
+        as the first of them that is free. By default stacks are ``ZYX``, ``TZYX``, ``TZCYX``.
+    z_step_nm : float, optional
+        Distance of slices along ``Z``, in nanometres.
+    name : str
+        Name of the picture; the file's by default.
+    description : str
+        Text for human readers.
+
+    Returns
+    -------
+    Path
+        The picture's path.
+
+    Raises
+    ------
+    FileFormatError
+        The path, the pixels or the size cannot be written, or there is no room.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in {".tif", ".tiff"}:
+        raise FileFormatError(f"A TIFF file must end in .tif or .tiff, not '{path.suffix}'.")
+    shape, dtype = tuple(int(n) for n in pixels.shape), np.dtype(pixels.dtype)
+    axes = _checked_axes(shape, axes)
+    if dtype.name not in _OME_DTYPES or 0 in shape:
+        raise FileFormatError(
+            f"Pixels of shape {shape} and type {dtype} cannot be written as OME-TIFF. "
+            "Convert them to 8- or 16-bit integers or to float32 first."
+        )
+    size = _checked_size(pixel_size_nm)
+    options: dict[str, Any] = {
+        "bigtiff": int(np.prod(shape, dtype=np.int64)) * dtype.itemsize >= _BIGTIFF_BYTES,
+        "photometric": "minisblack",
+        "tile": (_TILE, _TILE),
+        "compression": "zlib",
+        "predictor": True,
+        "ome": True,
+        "software": "napari-semnet",
+        "metadata": _ome_metadata(path, axes, size, z_step_nm, provenance, name, description),
+        "extratags": _digital_micrograph_tags(size),
+    }
+    if size is not None and 1e7 / min(size) < _LARGEST_RATIONAL:
+        options |= {"resolution": (1e7 / size[1], 1e7 / size[0]), "resolutionunit": "CENTIMETER"}
+    try:
+        with replacing(path) as temporary:
+            if isinstance(pixels, np.ndarray):
+                tifffile.imwrite(temporary, pixels, **options)
+            else:
+                tifffile.imwrite(temporary, _tiles(pixels), shape=shape, dtype=dtype, **options)
+    except OSError as error:
+        raise FileFormatError(
+            f"{path.name} could not be written: {error.strerror or error}. "
+            "Choose another folder or make room; an older file of that name is unchanged."
+        ) from error
+    if provenance is not None:
+        write_sidecar(path, provenance)
+    return path
+
+
+def _checked_axes(shape: tuple[int, ...], axes: str | None) -> str:
+    if len(shape) < 2 or len(shape) > 5:
+        raise FileFormatError(
+            f"Pixels of shape {shape} have {len(shape)} axes; a TIFF takes Y and X and up to "
+            "three of time, Z and channel."
+        )
+    axes = axes or {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}[len(shape)]
+    # OME knows time, depth and channel only: pages of unknown meaning take the first one free.
+    for letter in set(axes[:-2]) - set("TZC"):
+        axes = axes.replace(letter, next((a for a in "TZC" if a not in axes), "?"), 1)
+    leading = axes[:-2]
+    fits = len(axes) == len(shape) and axes.endswith("YX")
+    if not fits or len(set(leading)) < len(leading) or not set(leading) <= set("TZC"):
+        raise FileFormatError(
+            f"The axes '{axes}' do not describe pixels of shape {shape}. Use T, Z or C once for "
+            "each leading axis, then YX."
+        )
+    return axes
+
+
+def _checked_size(size: tuple[float, float] | None) -> tuple[float, float] | None:
+    if size is None:
+        return None
+    y, x = float(size[0]), float(size[1])
+    if not (0 < y < np.inf and 0 < x < np.inf):
+        raise FileFormatError(
+            f"A pixel size must be a positive length, not {y:g} nm x {x:g} nm. "
+            "Leave it out if it is unknown."
+        )
+    return y, x
+
+
+def _ome_metadata(
+    path: Path,
+    axes: str,
+    size: tuple[float, float] | None,
+    z_step_nm: float | None,
+    provenance: Provenance | None,
+    name: str,
+    description: str,
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": axes, "Name": name or path.name, "Creator": "napari-semnet"}
+    if size is not None:
+        metadata |= {
+            "PhysicalSizeX": size[1],
+            "PhysicalSizeXUnit": "nm",
+            "PhysicalSizeY": size[0],
+            "PhysicalSizeYUnit": "nm",
+        }
+    if z_step_nm is not None and "Z" in axes:
+        metadata |= {"PhysicalSizeZ": float(z_step_nm), "PhysicalSizeZUnit": "nm"}
+    if description or provenance is not None:
+        statement = provenance.statement if provenance is not None else ""
+        metadata["Description"] = "\n".join(filter(None, (description, statement)))
+    if provenance is not None:
+        metadata["MapAnnotation"] = {"Namespace": NAMESPACE} | provenance.to_annotation()
+    return metadata
+
+
+def _digital_micrograph_tags(size: tuple[float, float] | None) -> list[tuple[Any, ...]]:
+    """Units, origins and scales of x and y, as Gatan DigitalMicrograph writes them."""
+    if size is None:
+        return []
+    return [
+        (65003, 2, 3, "nm", True),
+        (65004, 2, 3, "nm", True),
+        (65006, 12, 1, 0.0, True),
+        (65007, 12, 1, 0.0, True),
+        (65009, 12, 1, size[1], True),
+        (65010, 12, 1, size[0], True),
+    ]
+
+
+def _tiles(pixels: Any) -> Iterator[npt.NDArray[Any]]:
+    """Tiles of a lazy array in the order in which TIFF wants them, one band of rows at a time."""
+    height, width = pixels.shape[-2:]
+    for index in product(*(range(n) for n in pixels.shape[:-2])):
+        for top in range(0, height, _TILE):
+            band = np.asarray(pixels[(*index, slice(top, min(top + _TILE, height)))])
+            for left in range(0, width, _TILE):
+                yield np.ascontiguousarray(band[:, left : left + _TILE])
