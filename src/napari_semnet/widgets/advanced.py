@@ -1,0 +1,148 @@
+"""Options that few need, folded away in the restore widget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QDoubleValidator
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QSpinBox,
+    QWidget,
+)
+
+from napari_semnet.errors import ImageError
+from napari_semnet.widgets.choices import HALOS, NON_FINITE, PRECISIONS, Choices
+
+__all__ = ["AdvancedOptions", "combo_of", "select"]
+
+_LARGEST_TILE = 16384
+
+
+def combo_of(options: Mapping[str, str], parent: QWidget) -> QComboBox:
+    """Make a box that shows the words of a mapping and holds its keys."""
+    combo = QComboBox(parent)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(10)
+    for key, words in options.items():
+        combo.addItem(words, key)
+    return combo
+
+
+def select(combo: QComboBox, key: str) -> None:
+    """Choose by key; the first option when there is none of that key."""
+    combo.setCurrentIndex(max(0, combo.findData(key)))
+
+
+class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
+    """Precision, tile, halo, intensity range and what to do with missing pixels."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.precision = combo_of(PRECISIONS, self)
+        self.tile = QSpinBox(self)
+        self.tile.setRange(0, _LARGEST_TILE)
+        self.tile.setSingleStep(64)
+        self.tile.setSpecialValueText("Automatic")
+        self.tile.setSuffix(" px")
+        self.tile.setToolTip("Side of a tile, in pixels of the source")
+        self.halo = combo_of(HALOS, self)
+        self.halo.setEditable(True)
+        self.halo.setToolTip("Pixels of the source read around each tile: choose, or give a number")
+        self.intensity = combo_of({"auto": "Automatic", "given": "From ... to ..."}, self)
+        self.intensity.setToolTip("Grey levels that the network sees as black and white")
+        self.low, self.high = _number(self, "0"), _number(self, "255")
+        self._range = QWidget(self)
+        limits = QHBoxLayout(self._range)
+        limits.setContentsMargins(0, 0, 0, 0)
+        for part in (self.low, QLabel("to", self._range), self.high):
+            limits.addWidget(part)
+        self._range.setVisible(False)
+        self.non_finite = combo_of(NON_FINITE, self)
+
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Precision", self.precision)
+        form.addRow("Tile", self.tile)
+        form.addRow("Halo", self.halo)
+        form.addRow("Intensity", self.intensity)
+        form.addRow("", self._range)
+        form.addRow("NaN pixels", self.non_finite)
+
+        self.intensity.currentIndexChanged.connect(self._on_intensity)
+        for combo in (self.precision, self.intensity, self.non_finite):
+            combo.currentIndexChanged.connect(self.changed)
+        self.halo.currentTextChanged.connect(self.changed)
+        self.tile.valueChanged.connect(self.changed)
+
+    def show_choices(self, choices: Choices) -> None:
+        """Set all options."""
+        select(self.precision, choices.precision)
+        self.tile.setValue(choices.tile)
+        if choices.halo in HALOS:
+            select(self.halo, choices.halo)
+        else:
+            self.halo.setEditText(choices.halo)
+        select(self.non_finite, choices.non_finite)
+        select(self.intensity, "auto" if choices.intensity is None else "given")
+        if choices.intensity is not None:
+            self.suggest_range(*choices.intensity)
+
+    def into(self, choices: Choices) -> Choices:
+        """Put the options into choices.
+
+        Raises
+        ------
+        ImageError
+            An end of the intensity range is no number.
+        """
+        return replace(
+            choices,
+            precision=self.precision.currentData(),
+            tile=self.tile.value(),
+            halo=self._halo(),
+            intensity=self._intensity(),
+            non_finite=self.non_finite.currentData(),
+        )
+
+    def suggest_range(self, low: float, high: float) -> None:
+        """Fill in an intensity range, which acts only once a given range is chosen."""
+        self.low.setText(f"{low:g}")
+        self.high.setText(f"{high:g}")
+
+    def _halo(self) -> str:
+        text = str(self.halo.currentText()).strip()
+        by_words = {words: key for key, words in HALOS.items()}
+        return by_words.get(text, text.removesuffix("px").strip())
+
+    def _intensity(self) -> tuple[float, float] | None:
+        if self.intensity.currentData() == "auto":
+            return None
+        try:
+            return float(self.low.text()), float(self.high.text())
+        except ValueError as error:
+            raise ImageError(
+                "The intensity range needs two numbers. Fill in both under Advanced, or choose "
+                "the automatic range."
+            ) from error
+
+    def _on_intensity(self, _row: Any = None) -> None:
+        self._range.setVisible(self.intensity.currentData() == "given")
+
+
+def _number(parent: QWidget, text: str) -> QLineEdit:
+    edit = QLineEdit(text, parent)
+    edit.setValidator(QDoubleValidator(edit))
+    edit.setMinimumWidth(50)
+    return edit

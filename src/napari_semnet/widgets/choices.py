@@ -1,0 +1,163 @@
+"""What a user chose, and its one translation into the engine's settings.
+
+Neither Qt nor napari is needed here: the restore widget and napari's preferences both end in
+`Choices`, and nothing else speaks to the engine about them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+from napari_semnet.errors import ImageError
+
+if TYPE_CHECKING:
+    from napari_semnet.restoration.restorer import Restorer, Settings
+
+__all__ = [
+    "AUTO",
+    "CPU_TILE",
+    "HALOS",
+    "NON_FINITE",
+    "PRECISIONS",
+    "REGIONS",
+    "Choices",
+    "KeptRestorer",
+]
+
+Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
+NonFinite: TypeAlias = Literal["refuse", "mask"]
+
+AUTO = "auto"
+
+CPU_TILE = 320
+"""Side of a tile on a CPU where nobody chose one, in source pixels. With the bundled model's halo
+a tenth to a sixth of the work is then done twice."""
+
+REGIONS = {
+    "layer": "Whole layer",
+    "view": "Current view",
+    "slice": "Current slice",
+}
+"""What of a layer is restored, and how the widget calls it."""
+
+PRECISIONS = {
+    AUTO: "Automatic",
+    "bf16": "bf16 (faster)",
+    "fp32": "fp32 (most exact)",
+}
+
+HALOS = {
+    AUTO: "Automatic (measured for the model)",
+    "exact": "Exact (slowest)",
+}
+"""Named halos; any number of pixels may be given instead."""
+
+NON_FINITE = {
+    "refuse": "Refuse the image",
+    "mask": "Keep them, restore around them",
+}
+"""What happens to NaN and infinite pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Everything about a restoration that a user can choose, besides the layers.
+
+    All but `intensity`, which belongs to one image, is kept between sessions under the same
+    names in the manifest's configuration ``restoration``.
+    """
+
+    model: str = ""
+    """Name or path of a model; empty for the one that comes with the package."""
+    device: str = AUTO
+    """``auto``, or a device as PyTorch names it: ``cpu``, ``cuda:0``, ``mps``."""
+    precision: str = AUTO
+    """A key of `PRECISIONS`."""
+    tile: int = 0
+    """Side of a tile in pixels of the source; 0 lets the engine choose."""
+    halo: str = AUTO
+    """A key of `HALOS`, or a number of source pixels."""
+    non_finite: str = "refuse"
+    """A key of `NON_FINITE`."""
+    region: str = "layer"
+    """A key of `REGIONS`."""
+    intensity: tuple[float, float] | None = None
+    """Values that become black and white for the network; None lets the engine measure them."""
+
+    def engine_settings(self, device_kind: str = "") -> Settings:
+        """Translate into what `Restorer` takes.
+
+        Parameters
+        ----------
+        device_kind : str
+            ``cpu``, ``cuda`` or ``mps``, where it is known. On a CPU, which takes seconds for
+            what a GPU does at once, tiles that nobody chose are kept small: progress shows, and
+            Cancel acts soon.
+
+        Raises
+        ------
+        ImageError
+            The halo is no number, or the intensity range is empty.
+        """
+        from napari_semnet.restoration.restorer import Settings
+
+        if self.intensity is not None and not self.intensity[0] < self.intensity[1]:
+            raise ImageError(
+                f"The intensity range from {self.intensity[0]:g} to {self.intensity[1]:g} is "
+                "empty. Give a low value and a higher one, or choose the automatic range."
+            )
+        return Settings(
+            device=self.device,
+            precision=cast("Precision", self.precision),
+            tile=self._tile(device_kind),
+            halo=self._halo(),
+            intensity=self.intensity if self.intensity is not None else "auto",
+            non_finite=cast("NonFinite", self.non_finite),
+        )
+
+    def _tile(self, device_kind: str) -> Literal["auto"] | int:
+        if self.tile > 0:
+            return self.tile
+        return CPU_TILE if device_kind == "cpu" else "auto"
+
+    def _halo(self) -> Literal["auto", "exact"] | int:
+        if self.halo in HALOS:
+            return cast('Literal["auto", "exact"]', self.halo)
+        if self.halo.strip().isdecimal():
+            return int(self.halo)
+        raise ImageError(
+            f"The halo '{self.halo}' is neither a number of pixels nor one of "
+            f"{', '.join(HALOS)}. Set one of these under Advanced."
+        )
+
+
+class KeptRestorer:
+    """Keeps the last restorer, so that a second run with the same choices starts at once.
+
+    It is used from worker threads, so it must know nothing of the window.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[object, Restorer] | None = None
+
+    def get(self, choices: Choices) -> Restorer:
+        """Load the model and make it ready on the device; the first time this takes seconds.
+
+        Raises
+        ------
+        SemnetError
+            The model or the device cannot be used.
+        """
+        from napari_semnet.model import DEFAULT_MODEL, resolve_model
+        from napari_semnet.restoration.restorer import Restorer
+        from napari_semnet.restoration.runtime import describe_device
+
+        path = resolve_model(choices.model or DEFAULT_MODEL)
+        settings = choices.engine_settings(describe_device(choices.device).kind)
+        key = (path, path.stat().st_mtime_ns, settings)
+        if self._kept is None or self._kept[0] != key:
+            # Let go of the old network first: two might not fit the device.
+            self._kept = None
+            self._kept = (key, Restorer(path, settings))
+        return self._kept[1]

@@ -1,0 +1,153 @@
+"""The part of a restoration in the viewer that runs beside the window: no Qt, no napari.
+
+A job is one layer's region. `run_jobs` is a plain generator over the engine's own; the window
+draws progress and tiles from what it yields, and stops it through a `threading.Event`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import psutil
+
+from napari_semnet.errors import ImageError, SemnetError
+from napari_semnet.imaging.geometry import Region, restored_shape, whole
+
+if TYPE_CHECKING:
+    from napari_semnet.restoration.events import Event, RunPlan
+    from napari_semnet.restoration.restorer import Restorer
+
+__all__ = ["Failed", "Happened", "Job", "JobEvent", "Opened", "allocate", "run_jobs"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One region of one layer to restore."""
+
+    name: str
+    """Of the layer."""
+    pixels: Any
+    """The whole layer's, at full resolution; colour channels, if any, are last."""
+    region: Region
+    has_channels: bool = False
+    withdrawn: threading.Event = field(default_factory=threading.Event)
+    """Set when nobody wants the result any more, such as when its layer is removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A job begins; `out` fills up from now on, tile by tile."""
+
+    job: Job
+    out: Any
+    plan: RunPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """The engine's own news of a job."""
+
+    job: Job
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A job ended without a result; the next one still runs."""
+
+    job: Job | None
+    """None when no job could begin."""
+    error: Exception
+
+
+JobEvent: TypeAlias = Opened | Happened | Failed
+
+
+def run_jobs(
+    jobs: Sequence[Job], prepare: Callable[[], Restorer], stop: threading.Event
+) -> Generator[JobEvent, None, None]:
+    """Restore layer after layer.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        What to restore.
+    prepare : callable
+        Gives the restorer; called here because loading a model may take a moment.
+    stop : threading.Event
+        Once set, the generator ends at the next finished tile.
+
+    Yields
+    ------
+    Opened, Happened or Failed
+        Nothing is raised: whatever goes wrong is yielded, so that it cannot get lost on the way
+        out of a thread.
+    """
+    try:
+        restorer = prepare()
+    except Exception as error:  # noqa: BLE001  # yielded
+        yield Failed(None, error)
+        return
+    for job in jobs:
+        if stop.is_set():
+            return
+        if not job.withdrawn.is_set():
+            try:
+                yield from _run_job(job, restorer, stop)
+            except MemoryError:
+                yield Failed(job, _too_large(restored_shape(job.region.shape)))
+            except Exception as error:  # noqa: BLE001  # yielded
+                yield Failed(job, error)
+
+
+def _run_job(
+    job: Job, restorer: Restorer, stop: threading.Event
+) -> Generator[JobEvent, None, None]:
+    from napari_semnet.restoration.events import Started
+
+    image = _cut(job)
+    out = allocate(restored_shape(job.region.shape), np.dtype(image.dtype))
+    run = restorer.run(image, out)
+    try:
+        for event in run:
+            if stop.is_set() or job.withdrawn.is_set():
+                return
+            if isinstance(event, Started):
+                yield Opened(job, out, event.plan)
+            yield Happened(job, event)
+    finally:
+        run.close()  # type: ignore[attr-defined]  # a generator, typed as what it yields
+
+
+def _cut(job: Job) -> Any:
+    """Pixels of a job's region; the whole layer is passed as it is, however lazy."""
+    shape = tuple(job.pixels.shape)
+    if job.has_channels:
+        shape = shape[:-1]
+    return job.pixels if job.region == whole(shape) else job.pixels[job.region.slices]
+
+
+def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Make room for a result; the system hands out the memory only as tiles are written.
+
+    Raises
+    ------
+    ImageError
+        The result is larger than the free memory.
+    """
+    needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if needed > psutil.virtual_memory().available:
+        raise _too_large(shape)
+    return np.zeros(shape, dtype)
+
+
+def _too_large(shape: tuple[int, ...]) -> SemnetError:
+    size = " x ".join(str(length) for length in shape)
+    return ImageError(
+        f"The result of {size} pixels does not fit the free memory. Restore the current slice or "
+        "view, or restore the file with the command napari-semnet restore."
+    )

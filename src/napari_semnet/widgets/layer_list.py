@@ -1,0 +1,85 @@
+"""List of the viewer's image layers, of which one or several are chosen."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QAbstractItemView, QListWidget, QWidget
+
+from napari_semnet.widgets.layers import METADATA_KEY, image_layers
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+__all__ = ["LayerList"]
+
+ROWS_SHOWN = 4
+
+
+class LayerList(QListWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
+    """Follows the viewer's layers and keeps what is chosen by layer, not by place or name.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Its selected image layers are chosen at first.
+    parent : QWidget, optional
+        As Qt has it.
+    """
+
+    chosen_changed = Signal()
+
+    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layers: list[weakref.ref[Image]] = []
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setToolTip("Layers to restore. Ctrl or Shift adds to the choice.")
+        height = self.fontMetrics().height() + 6
+        self.setFixedHeight(ROWS_SHOWN * height + 2 * self.frameWidth())
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered, events.renamed):
+            event.connect(self._fill)
+        self.itemSelectionChanged.connect(self.chosen_changed)
+        self._fill()
+        self.choose(self._first_choice())
+
+    def chosen(self) -> list[Image]:
+        """Give the chosen layers, from top to bottom."""
+        rows = sorted(index.row() for index in self.selectedIndexes())
+        layers = (self._layers[row]() for row in rows)
+        return [layer for layer in layers if layer is not None]
+
+    def choose(self, layers: Sequence[Image]) -> None:
+        """Choose these layers and no others."""
+        self.blockSignals(True)
+        for row, known in enumerate(self._layers):
+            self.item(row).setSelected(known() in layers)
+        self.blockSignals(False)
+        self.chosen_changed.emit()
+
+    def let_go(self) -> None:
+        """Follow the viewer no longer."""
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered, events.renamed):
+            event.disconnect(self._fill)
+
+    def _first_choice(self) -> list[Image]:
+        """Take what is selected in napari, else the topmost image that is no result itself."""
+        layers = image_layers(self._viewer.layers)
+        selected = [layer for layer in layers if layer in self._viewer.layers.selection]
+        sources = [layer for layer in layers if METADATA_KEY not in layer.metadata]
+        return selected or sources[:1] or layers[:1]
+
+    def _fill(self, event: Any = None) -> None:
+        chosen = self.chosen()
+        layers = image_layers(self._viewer.layers)
+        self.blockSignals(True)
+        self.clear()
+        self._layers = [weakref.ref(layer) for layer in layers]
+        self.addItems([layer.name for layer in layers])
+        self.blockSignals(False)
+        self.choose([layer for layer in chosen if layer in layers] or self._first_choice())

@@ -1,0 +1,205 @@
+"""Between napari's layers and the engine: pixels out, a restored layer in. No Qt here."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from napari.experimental import link_layers, unlink_layers
+from napari.layers import Image
+
+from napari_semnet.errors import ImageError
+from napari_semnet.imaging.geometry import (
+    Placement,
+    Region,
+    current_slice,
+    current_view,
+    restored_placement,
+    whole,
+)
+
+__all__ = [
+    "METADATA_KEY",
+    "add_restored_layer",
+    "bare",
+    "image_layers",
+    "link_contrast",
+    "name_of_result",
+    "region_of",
+    "source_pixels",
+    "source_shape",
+]
+
+METADATA_KEY = "semnet"
+"""Where a restored layer's metadata tell how it was made."""
+
+
+def image_layers(layers: Iterable[Any]) -> list[Image]:
+    """Image layers, the topmost first, as napari's own list shows them."""
+    return [layer for layer in layers if isinstance(layer, Image)][::-1]
+
+
+def bare(layer: Any) -> Any:
+    """Take a layer out of the wrapper in which napari hands objects to plugins.
+
+    Links between layers are kept by identity, which a wrapper does not have.
+    """
+    return getattr(layer, "__wrapped__", layer)
+
+
+def name_of_result(source: str) -> str:
+    """Name of a restored layer."""
+    return f"{source} [SEMNet 2x]"
+
+
+def source_pixels(layer: Image) -> Any:
+    """Pixels at full resolution, as lazy as they come; colour channels, if any, are last."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def source_shape(layer: Image) -> tuple[int, ...]:
+    """Pixels along each axis at full resolution, without colour channels."""
+    shape = tuple(int(size) for size in source_pixels(layer).shape)
+    return shape[:-1] if layer.rgb else shape
+
+
+def region_of(layer: Image, kind: str, viewer: Any) -> Region:
+    """Find the part of a layer that a user means.
+
+    Parameters
+    ----------
+    layer : Image
+        The layer.
+    kind : str
+        ``layer``, ``view`` or ``slice``.
+    viewer : ViewerModel
+        Tells which slice and which part of it can be seen.
+
+    Raises
+    ------
+    ImageError
+        Nothing of the layer is in view, or the view is not one of pictures (Y, X).
+    """
+    shape = source_shape(layer)
+    if kind == "layer":
+        return whole(shape)
+    at = layer.world_to_data(viewer.dims.point)
+    if kind == "slice":
+        return current_slice(shape, at)
+    region = current_view(shape, at, _view_corners(layer, viewer))
+    if region is None:
+        raise ImageError(
+            f"Nothing of '{layer.name}' is in view. Move it into view, or choose the whole layer."
+        )
+    return region
+
+
+def _view_corners(layer: Image, viewer: Any) -> list[tuple[float, float]]:
+    """Corners of the canvas as (Y, X) indices of a layer's pixels."""
+    dims = viewer.dims
+    # Axes of the viewer that are the layer's Y and X.
+    if dims.ndisplay != 2 or set(dims.displayed) != {dims.ndim - 2, dims.ndim - 1}:
+        raise ImageError(
+            "The current view can only be cut out while the viewer shows Y and X in 2D. "
+            "Switch to it, or choose the whole layer."
+        )
+    # In grid mode each layer has a cell of its own, and all cells show the same ground.
+    layers = list(viewer.layers)
+    rows, columns = viewer.canvas.grid.actual_shape(len(layers))
+    half = np.asarray(viewer.canvas.size, float) / (rows, columns) / (2 * viewer.scene.camera.zoom)
+    centre = np.asarray(viewer.scene.camera.center[-2:], float)
+    corners = []
+    for signs in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+        world = np.asarray(dims.point, float)
+        world[list(dims.displayed)] = centre + half * signs
+        index = layer.world_to_data(_in_units_of(layer, world, viewer))
+        corners.append((float(index[-2]), float(index[-1])))
+    return corners
+
+
+def _in_units_of(layer: Image, world: Any, viewer: Any) -> Any:
+    """Express a point of the viewer's world in the units of one layer."""
+    units = viewer.layers.extent.units
+    if units is None or tuple(units[-layer.ndim :]) == tuple(layer.units):
+        return world
+    factors = [
+        (1 * theirs).to(ours).magnitude
+        for theirs, ours in zip(units[-layer.ndim :], layer.units, strict=True)
+    ]
+    converted = np.array(world, float)
+    converted[-layer.ndim :] *= factors
+    return converted
+
+
+def add_restored_layer(
+    viewer: Any, source: Image, pixels: Any, region: Region, metadata: dict[str, Any]
+) -> Image:
+    """Show restored pixels exactly over the layer that they were made from.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where to add the layer; it goes right above its source.
+    source : Image
+        Left as it is. Colour map, gamma, blending, opacity and interpolation are taken over, and
+        the contrast limits are linked.
+    pixels : array-like, shape (..., 2Y, 2X)
+        Restoration of `region`.
+    region : Region
+        Part of the source.
+    metadata : dict
+        How the pixels came about, for the new layer's metadata.
+    """
+    placement = restored_placement(Placement.of(source), region.origin)
+    if source.rgb:
+        # An RGB layer is drawn without colour map, from black to the white of its data type.
+        white = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+        look: dict[str, Any] = {"colormap": "gray", "contrast_limits": (0, white)}
+    else:
+        look = {"colormap": source.colormap, "contrast_limits": tuple(source.contrast_limits)}
+    result: Image = bare(
+        viewer.add_image(
+            pixels,
+            name=name_of_result(source.name),
+            rgb=False,
+            multiscale=False,
+            gamma=source.gamma,
+            blending=source.blending,
+            opacity=source.opacity,
+            interpolation2d=source.interpolation2d,
+            interpolation3d=source.interpolation3d,
+            rendering=source.rendering,
+            projection_mode=source.projection_mode,
+            metadata={METADATA_KEY: metadata},
+            **look,
+            **placement.as_layer_kwargs(),
+        )
+    )
+    if not source.rgb:
+        result.contrast_limits_range = source.contrast_limits_range
+        link_contrast(viewer, source, result)
+    if source in viewer.layers:
+        viewer.layers.move(viewer.layers.index(result), viewer.layers.index(source) + 1)
+    return result
+
+
+def link_contrast(viewer: Any, first: Image, second: Image) -> None:
+    """Give two layers one set of contrast limits, until one of them leaves the viewer.
+
+    napari keeps what it links in memory for good, pixels and all; so the link is undone when
+    either layer is removed.
+    """
+    link_layers((first, second), ("contrast_limits",))
+    pair = (weakref.ref(first), weakref.ref(second))
+    removed = viewer.layers.events.removed
+
+    def forget(event: Any) -> None:
+        layers = [layer for layer in (one() for one in pair) if layer is not None]
+        if len(layers) < 2 or any(event.value is layer for layer in layers):
+            removed.disconnect(forget)
+            if layers:
+                unlink_layers(layers, ("contrast_limits",))
+
+    removed.connect(forget)

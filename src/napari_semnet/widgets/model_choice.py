@@ -1,0 +1,107 @@
+"""Choice of a model, with its card at a glance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
+
+from napari_semnet.widgets.catalogue import ModelEntry, read_entry
+from napari_semnet.widgets.wording import card_details, card_summary
+
+__all__ = ["ModelChoice"]
+
+_OTHER_FILE = "Choose a file..."
+
+
+class ModelChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
+    """Models by name, a file as a last resort, and what the chosen one's card says."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._entries: list[ModelEntry] = []
+        self.combo = QComboBox(self)
+        self.combo.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.combo.setMinimumContentsLength(12)
+        self.summary = QLabel(self)
+        self.summary.setWordWrap(True)
+        self.summary.setObjectName("card")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.combo)
+        layout.addWidget(self.summary)
+        self.combo.activated.connect(self._on_activated)
+
+    @property
+    def key(self) -> str:
+        """What `Choices.model` takes."""
+        entry = self.entry
+        return entry.key if entry is not None else ""
+
+    @property
+    def entry(self) -> ModelEntry | None:
+        """The chosen model; None before any is known."""
+        row = self.combo.currentIndex()
+        return self._entries[row] if 0 <= row < len(self._entries) else None
+
+    def offer(self, entries: tuple[ModelEntry, ...], key: str) -> None:
+        """List models and choose one.
+
+        Parameters
+        ----------
+        entries : tuple of ModelEntry
+            All that can be chosen.
+        key : str
+            Which one is; the first if it is not among them.
+        """
+        self._entries = list(entries)
+        keys = [entry.key for entry in entries]
+        self._list(keys.index(key) if key in keys else 0)
+
+    def choose_file(self, path: Path) -> None:
+        """Choose a model file that lies anywhere."""
+        entry = read_entry(str(path))
+        self._entries = [known for known in self._entries if known.key != entry.key] + [entry]
+        self._list(len(self._entries) - 1)
+        self.changed.emit()
+
+    def _list(self, row: int) -> None:
+        self.combo.blockSignals(True)
+        self.combo.clear()
+        self.combo.addItems([entry.label for entry in self._entries])
+        self.combo.insertSeparator(len(self._entries))
+        self.combo.addItem(_OTHER_FILE)
+        self.combo.setCurrentIndex(row)
+        self.combo.blockSignals(False)
+        self._shown = row
+        self._show()
+
+    def _on_activated(self, row: int) -> None:
+        if row < len(self._entries):
+            self._shown = row
+            self._show()
+            self.changed.emit()
+            return
+        self.combo.setCurrentIndex(self._shown)
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Choose a model", "", "SEMNet models (*.safetensors)"
+        )
+        if name:
+            self.choose_file(Path(name))
+
+    def _show(self) -> None:
+        entry = self.entry
+        if entry is None or entry.card is None:
+            self.summary.setText(entry.problem if entry is not None else "")
+            self.setToolTip("")
+            return
+        lines = [*card_summary(entry.card)]
+        if entry.card.limits:
+            lines.append(entry.card.limits)
+        self.summary.setText("\n".join(lines))
+        self.setToolTip(card_details(entry.card))

@@ -1,0 +1,43 @@
+"""Choices that last: napari keeps them with its preferences, as the manifest declares them."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+from napari.settings import get_plugin_settings
+
+from napari_semnet.widgets.choices import Choices
+
+__all__ = ["KEPT", "load_choices", "save_choices"]
+
+PLUGIN = "napari-semnet"
+
+KEPT = tuple(field.name for field in fields(Choices) if field.name != "intensity")
+"""Choices that are kept; the manifest's configuration ``restoration`` has the same keys."""
+
+
+def load_choices() -> Choices:
+    """Read the choices of the last session, or the manifest's defaults."""
+    stored = _stored()
+    if stored is None:
+        return Choices()
+    return replace(Choices(), **{name: getattr(stored, name) for name in KEPT})
+
+
+def save_choices(choices: Choices) -> None:
+    """Keep choices for the next session."""
+    stored = _stored()
+    if stored is None:
+        return
+    for name in KEPT:
+        if getattr(stored, name) != getattr(choices, name):
+            setattr(stored, name, getattr(choices, name))
+
+
+def _stored() -> Any:
+    """Get what napari made of the manifest's configuration; None without the plugin installed."""
+    try:
+        return get_plugin_settings(PLUGIN).restoration
+    except KeyError:
+        return None

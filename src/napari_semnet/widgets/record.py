@@ -1,0 +1,71 @@
+"""What a restored layer's metadata say about how it was made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_semnet.files.provenance import Provenance
+from napari_semnet.imaging.geometry import FACTOR, Placement, Region
+from napari_semnet.widgets.layers import source_pixels, source_shape
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_semnet.restoration.events import RunPlan
+    from napari_semnet.widgets.choices import Choices
+
+__all__ = ["pixel_size_nm", "provenance_of"]
+
+
+def pixel_size_nm(layer: Image) -> tuple[float, float] | None:
+    """Size of a layer's pixels along Y and X in nanometres; None without units of length."""
+    place = Placement.of(layer)
+    if not place.has_physical_units:
+        return None
+    n = layer.ndim
+    steps = place.to_world(np.eye(n)[-2:]) - place.to_world(np.zeros(n))
+    # Units of napari layers are pint's, and know how to become one another.
+    to_nm = []
+    for unit in layer.units:
+        quantity = 1.0 * unit
+        to_nm.append(quantity.to("nm").magnitude if quantity.check("[length]") else 0.0)
+    lengths = np.linalg.norm(steps * np.asarray(to_nm), axis=1)
+    return (float(lengths[0]), float(lengths[1])) if bool((lengths > 0).all()) else None
+
+
+def provenance_of(
+    source: Image, region: Region, choices: Choices, plan: RunPlan, seconds: float | None = None
+) -> dict[str, Any]:
+    """Describe a restoration completely enough to repeat it.
+
+    Returns
+    -------
+    dict
+        A `Provenance` as plain JSON values.
+    """
+    size = pixel_size_nm(source)
+    parameters = asdict(choices)
+    if region.shape != source_shape(source):
+        parameters["region_start"], parameters["region_stop"] = region.start, region.stop
+    return Provenance(
+        model=plan.model_name,
+        model_sha256=plan.model_sha256,
+        parameters=parameters,
+        source=source.name,
+        source_path=str(source.source.path or ""),
+        source_shape=source_shape(source),
+        source_dtype=str(source_pixels(source).dtype),
+        source_pixel_size_nm=size,
+        source_pixel_size_from="the layer's scale and units" if size is not None else "",
+        pixel_size_nm=(size[0] / FACTOR, size[1] / FACTOR) if size is not None else None,
+        intensity_range=(plan.intensity.low, plan.intensity.high),
+        intensity_source=plan.intensity.source,
+        tile=plan.tile,
+        halo=plan.halo,
+        device=plan.device_name,
+        precision=plan.precision,
+        seconds=seconds,
+    ).model_dump(mode="json")

@@ -1,0 +1,249 @@
+"""The restore widget: choose layers and a model, press one button, watch the result appear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_semnet.errors import SemnetError
+from napari_semnet.imaging.geometry import Placement
+from napari_semnet.widgets.advanced import AdvancedOptions, combo_of, select
+from napari_semnet.widgets.catalogue import Catalogue, load_catalogue
+from napari_semnet.widgets.choices import REGIONS, Choices, KeptRestorer
+from napari_semnet.widgets.layer_list import LayerList
+from napari_semnet.widgets.layers import source_shape
+from napari_semnet.widgets.model_choice import ModelChoice
+from napari_semnet.widgets.preferences import load_choices, save_choices
+from napari_semnet.widgets.run import Progress, Run
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+__all__ = ["RestoreWidget"]
+
+NO_UNITS = "{} has no physical units: the scale bar will count pixels."
+
+
+class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
+    """Restore image layers of a viewer.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        The viewer; the name of this parameter is how napari knows to pass it.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._choices = load_choices()
+        self._restorer = KeptRestorer()
+        self._then: Callable[[], None] | None = None
+        self._was_docked = False
+        self.is_ready = False
+        """Whether models and devices are known, and a run can begin."""
+        self.run = Run(napari_viewer, self)
+        self._build()
+        self._connect()
+        self._update()
+        # Importing PyTorch takes seconds; the window should open at once.
+        loading = create_worker(load_catalogue, self._choices.model, _start_thread=False)
+        loading.returned.connect(self._on_catalogue)
+        loading.start()
+
+    def sizeHint(self) -> QSize:
+        """Give a width in which every line of the widget can be read."""
+        return QSize(320, 560)
+
+    def choices(self) -> Choices:
+        """Gather what is chosen.
+
+        Raises
+        ------
+        ImageError
+            An option is not filled in.
+        """
+        basic = replace(
+            self._choices,
+            model=self.model.key,
+            device=self.device.currentData(),
+            region=self.region.currentData(),
+        )
+        return self.advanced.into(basic)
+
+    def start(self) -> None:
+        """Restore the chosen layers; what stands against it is said in a notification."""
+        if not self.is_ready:
+            self._then = self.start
+            return
+        try:
+            choices = self.choices()
+            save_choices(choices)
+            self._choices = choices
+            choices.engine_settings()
+            self.run.start(self.layers.chosen(), choices, partial(self._restorer.get, choices))
+        except SemnetError as error:
+            show_error(str(error))
+        self._update()
+
+    def cancel(self) -> None:
+        """Stop the run at the next finished tile."""
+        self.run.cancel()
+        self.status.setText("Cancelling: the tile at hand is still finished")
+        self.cancel_button.setEnabled(False)
+
+    def restore_layer(self, layer: Image) -> None:
+        """Restore one layer, with whatever is chosen otherwise, as soon as that is possible."""
+        self.layers.choose([layer])
+        self.start()
+
+    def _build(self) -> None:
+        self.layers = LayerList(self._viewer, self)
+        self.hint = QLabel(self)
+        self.hint.setWordWrap(True)
+        self.model = ModelChoice(self)
+        self.device = combo_of({}, self)
+        self.region = combo_of(REGIONS, self)
+        self.advanced = AdvancedOptions(self)
+        self.advanced.show_choices(self._choices)
+        select(self.region, self._choices.region)
+        self.folded = QCollapsible("Advanced", self, expandedIcon="▼", collapsedIcon="▶")
+        self.folded.setDuration(0)
+        self.folded.addWidget(self.advanced)
+        self.restore_button = QPushButton("Restore (2x)", self)
+        self.cancel_button = QPushButton("Cancel", self)
+        self.progress = QProgressBar(self)
+        self.status = QLabel(self)
+        self.status.setWordWrap(True)
+        self.status.setMinimumHeight(2 * self.fontMetrics().height() + 2)
+
+        form = QFormLayout()
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Model", self.model)
+        form.addRow("Device", self.device)
+        form.addRow("Region", self.region)
+        options = QWidget(self)
+        column = QVBoxLayout(options)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(QLabel("Layers", options))
+        column.addWidget(self.layers)
+        column.addWidget(self.hint)
+        column.addLayout(form)
+        column.addWidget(self.folded)
+        column.addStretch(1)
+        scroll = QScrollArea(self)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(options)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.restore_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        layout = QVBoxLayout(self)
+        layout.addWidget(scroll, 1)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.status)
+
+    def _connect(self) -> None:
+        self.layers.chosen_changed.connect(self._on_layers)
+        self.restore_button.clicked.connect(self.start)
+        self.cancel_button.clicked.connect(self.cancel)
+        self.run.progressed.connect(self._on_progress)
+        self.run.ended.connect(self._on_ended)
+        self._on_layers()
+
+    def _on_catalogue(self, catalogue: Catalogue) -> None:
+        self.model.offer(catalogue.models, self._choices.model)
+        for entry in catalogue.devices:
+            self.device.addItem(entry.label, entry.key)
+        select(self.device, self._choices.device)
+        self.is_ready = True
+        self._update()
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+    def _on_layers(self) -> None:
+        chosen = self.layers.chosen()
+        without = [layer.name for layer in chosen if not Placement.of(layer).has_physical_units]
+        self.hint.setText(NO_UNITS.format(_names(without)) if without else "")
+        self.hint.setVisible(bool(without))
+        has_stack = any(len(source_shape(layer)) > 2 for layer in chosen)
+        item = self.region.model().item(self.region.findData("slice"))
+        item.setEnabled(has_stack or not chosen)
+        if not item.isEnabled() and self.region.currentData() == "slice":
+            select(self.region, "layer")
+        if chosen and not chosen[0].rgb and self.advanced.intensity.currentData() == "auto":
+            self.advanced.suggest_range(*chosen[0].contrast_limits)
+        self._update()
+
+    def _on_progress(self, progress: Progress) -> None:
+        # Without any tile there is nothing to count yet: the bar just moves.
+        self.progress.setRange(0, 1000 if progress.part > 0 else 0)
+        self.progress.setValue(round(1000 * progress.part))
+        if self.cancel_button.isEnabled():
+            self.status.setText(progress.text)
+
+    def _on_ended(self, how: str) -> None:
+        self._update()
+        self.status.setText(how)
+
+    def _update(self) -> None:
+        """Make buttons and bar show what can be done now."""
+        running = self.run.is_running
+        chosen = self.layers.chosen()
+        self.restore_button.setEnabled(self.is_ready and bool(chosen) and not running)
+        self.cancel_button.setEnabled(running)
+        if running:
+            return
+        self.progress.setRange(0, 1000)
+        self.progress.setValue(0)
+        if not self.is_ready:
+            self.status.setText("Looking for models and devices")
+        elif not chosen:
+            self.status.setText("Open an image, then choose it above")
+        else:
+            self.status.setText("")
+
+    def event(self, event: QEvent) -> bool:
+        """Notice when the dock that holds the widget is closed."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._was_docked = True
+            elif self._was_docked:
+                self._let_go()
+        handled: bool = super().event(event)
+        return handled
+
+    def _let_go(self) -> None:
+        """Stop the run, follow the viewer no longer, and go: the dock will not come back."""
+        self._was_docked = False
+        self.run.abandon()
+        self.layers.let_go()
+        self.deleteLater()
+
+
+def _names(names: list[str]) -> str:
+    quoted = [f"'{name}'" for name in names[:2]]
+    more = len(names) - len(quoted)
+    return " and ".join(quoted) if not more else ", ".join(quoted) + f" and {more} more"

@@ -1,0 +1,304 @@
+"""One restoration in the viewer: a worker beside the window, and the layers that it fills."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from napari.utils.notifications import notification_manager, show_error, show_warning
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_semnet.errors import SemnetError
+from napari_semnet.imaging.geometry import FACTOR
+from napari_semnet.widgets.jobs import Failed, Job, JobEvent, Opened, run_jobs
+from napari_semnet.widgets.layers import (
+    METADATA_KEY,
+    add_restored_layer,
+    region_of,
+    source_pixels,
+)
+from napari_semnet.widgets.record import provenance_of
+from napari_semnet.widgets.wording import describe_duration, time_left
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_semnet.restoration.restorer import Restorer
+    from napari_semnet.widgets.choices import Choices
+
+__all__ = ["Progress", "Run"]
+
+REDRAW_SHARE = 0.05
+"""Part of the time that drawing finished tiles may take."""
+SHORTEST_PAUSE = 0.2
+"""Seconds between two redraws, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is."""
+
+    part: float
+    """From 0 to 1, over all its layers."""
+    text: str
+    """Tiles, layers and time left, in words."""
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    """A job, its source and, once it has begun, its result. Lives on the window's side."""
+
+    job: Job
+    source: Image
+    result: Image | None = None
+    plan: Any = None
+    finished: bool = False
+
+
+class _Worker(GeneratorWorker):  # type: ignore[misc]  # napari is not followed by the type checker
+    """Worker that is asked to end, not cut off: a generator left suspended keeps its arrays."""
+
+    stop: threading.Event
+
+    def quit(self) -> None:
+        """Ask the generator to end at the next finished tile."""
+        self.stop.set()
+
+
+def _work(
+    jobs: Sequence[Job], prepare: Callable[[], Restorer], stop: threading.Event
+) -> Generator[JobEvent, None, None]:
+    yield from run_jobs(jobs, prepare, stop)
+
+
+class Run(QObject):  # type: ignore[misc]
+    """Restores regions of layers while the window stays alive.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where the layers are and the results go.
+    parent : QObject, optional
+        When it is destroyed, so is the run.
+    """
+
+    progressed = Signal(object)
+    """`Progress`."""
+    ended = Signal(str)
+    """The run is over, with a sentence that says how."""
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._tasks: list[_Task] = []
+        self._worker: _Worker | None = None
+        self._choices: Choices | None = None
+        self._started = 0.0
+        self._first_tile = 0.0
+        self._pixels_done = 0
+        self._failures = 0
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.timeout.connect(self._draw)
+        self._waiting: _Task | None = None
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the worker is at work, or still finishing its tile after a cancel."""
+        return self._worker is not None
+
+    def start(
+        self, sources: Sequence[Image], choices: Choices, prepare: Callable[[], Restorer]
+    ) -> None:
+        """Begin to restore.
+
+        Parameters
+        ----------
+        sources : sequence of Image
+            Layers of the viewer.
+        choices : Choices
+            What of them, and how.
+        prepare : callable
+            Gives the restorer; called beside the window.
+
+        Raises
+        ------
+        SemnetError
+            There is nothing to restore; nothing has begun.
+        """
+        if self.is_running:
+            raise SemnetError("A restoration is running. Wait for it, or cancel it first.")
+        if not sources:
+            raise SemnetError("No image layer is chosen. Choose at least one in the list.")
+        self._tasks = [
+            _Task(
+                Job(
+                    source.name,
+                    source_pixels(source),
+                    region_of(source, choices.region, self._viewer),
+                    has_channels=bool(source.rgb),
+                ),
+                source,
+            )
+            for source in sources
+        ]
+        self._choices = choices
+        self._pixels_done = self._failures = 0
+        self._started = time.perf_counter()
+        stop = threading.Event()
+        worker = create_worker(
+            _work,
+            [task.job for task in self._tasks],
+            prepare,
+            stop,
+            _worker_class=_Worker,
+            _start_thread=False,
+        )
+        worker.stop = stop
+        worker.yielded.connect(self._on_event)
+        worker.finished.connect(self._on_finished)
+        self._worker = worker
+        self.progressed.emit(Progress(0.0, "Preparing the model"))
+        worker.start()
+
+    def cancel(self) -> None:
+        """Stop at the next finished tile; results that are not finished are removed."""
+        if self._worker is not None:
+            self._worker.quit()
+
+    def abandon(self) -> None:
+        """Stop and let go of everything now; nothing is drawn or reported any more."""
+        self.cancel()
+        if self._worker is not None:
+            self._worker.yielded.disconnect(self._on_event)
+            self._worker.finished.disconnect(self._on_finished)
+            self._worker = None
+        self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self._clear()
+
+    def _on_event(self, event: JobEvent) -> None:
+        if isinstance(event, Failed):
+            self._failures += 1
+            self._report(event)
+            return
+        task = next((t for t in self._tasks if t.job is event.job), None)
+        if task is None or task.job.withdrawn.is_set() or self._is_stopping:
+            return
+        if isinstance(event, Opened):
+            self._open(task, event)
+            return
+        # Imported by now: the worker could not have begun without the engine.
+        from napari_semnet.restoration.events import Finished, Notice, TileDone
+
+        match event.event:
+            case TileDone(where, _, done, total):
+                self._on_tile(task, where, done, total)
+            case Notice(text):
+                show_warning(f"{task.job.name}: {text}")
+            case Finished(restored):
+                self._finish(task, restored.seconds)
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._worker is None or self._worker.stop.is_set()
+
+    def _open(self, task: _Task, event: Opened) -> None:
+        assert self._choices is not None
+        task.plan = event.plan
+        record = provenance_of(task.source, task.job.region, self._choices, event.plan)
+        task.result = add_restored_layer(
+            self._viewer, task.source, event.out, task.job.region, record
+        )
+        self._first_tile = self._first_tile or time.perf_counter()
+
+    def _on_tile(self, task: _Task, where: tuple[slice, ...], done: int, total: int) -> None:
+        pixels = 1
+        for part in where:
+            pixels *= part.stop - part.start
+        self._pixels_done += pixels // FACTOR**2
+        self.progressed.emit(self._progress(task, done, total))
+        self._waiting = task
+        if not self._redraw.isActive():
+            self._redraw.start(int(1000 * SHORTEST_PAUSE))
+
+    def _progress(self, task: _Task, done: int, total: int) -> Progress:
+        wanted = 0
+        for each in self._tasks:
+            size = 1
+            for length in each.job.region.shape:
+                size *= length
+            wanted += size
+        part = min(1.0, self._pixels_done / wanted)
+        text = f"{done} of {total} tiles"
+        if len(self._tasks) > 1:
+            text = f"Layer {self._tasks.index(task) + 1} of {len(self._tasks)}: {text}"
+        left = time_left(part, time.perf_counter() - self._first_tile)
+        if left is not None and part < 1:
+            text += f", {describe_duration(left)} left"
+        return Progress(part, text)
+
+    def _draw(self) -> None:
+        """Show the tiles that came since the last time, and rest the longer the longer it took."""
+        task, self._waiting = self._waiting, None
+        if task is None or task.result is None:
+            return
+        start = time.perf_counter()
+        task.result.refresh(thumbnail=False, highlight=False, extent=False)
+        pause = max(SHORTEST_PAUSE, (time.perf_counter() - start) / REDRAW_SHARE)
+        self._redraw.start(int(1000 * pause))
+
+    def _finish(self, task: _Task, seconds: float) -> None:
+        assert self._choices is not None
+        task.finished = True
+        if task.result is not None:
+            task.result.metadata[METADATA_KEY] = provenance_of(
+                task.source, task.job.region, self._choices, task.plan, round(seconds, 3)
+            )
+            task.result.refresh()
+
+    def _report(self, event: Failed) -> None:
+        error = event.error
+        if isinstance(error, SemnetError):
+            name = f"{event.job.name}: " if event.job is not None else ""
+            show_error(f"{name}{error}")
+        else:
+            # A fault of the program, which its user should be able to pass on whole.
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    def _on_finished(self) -> None:
+        cancelled = self._is_stopping
+        finished = sum(task.finished for task in self._tasks)
+        took = describe_duration(time.perf_counter() - self._started)
+        self._worker = None
+        self._clear()
+        if cancelled:
+            self.ended.emit("Cancelled")
+        elif self._failures:
+            self.ended.emit("Not restored: see the notification")
+        elif finished:
+            self.ended.emit(f"Restored {finished} layer{'s' * (finished > 1)} in {took}")
+        else:
+            self.ended.emit("Stopped: the layer was removed")
+
+    def _clear(self) -> None:
+        """Take away what is not finished, and forget all layers."""
+        self._redraw.stop()
+        self._waiting = None
+        self._first_tile = 0.0
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            if not task.finished and task.result is not None and task.result in self._viewer.layers:
+                self._viewer.layers.remove(task.result)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        for task in self._tasks:
+            if not task.finished and event.value in (task.source, task.result):
+                task.job.withdrawn.set()
+                unfinished, task.result = task.result, None
+                if unfinished is not None and unfinished in self._viewer.layers:
+                    self._viewer.layers.remove(unfinished)
