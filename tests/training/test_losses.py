@@ -1,0 +1,154 @@
+"""Losses: their values against oracles, their gradients, and how large they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_semnet.training.losses import (
+    LossWeights,
+    combined_loss,
+    histogram_loss,
+    l1_loss,
+    soft_histogram,
+    total_variation,
+)
+
+
+def pictures(seed: int, count: int = 2, side: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.rand(count, 1, side, side, generator=generator)
+    second = torch.rand(count, 1, side, side, generator=generator) ** 2
+    return first, second
+
+
+def sorted_distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Oracle: the exact earth mover's distance of equally many values."""
+    return (first.flatten(1).sort().values - second.flatten(1).sort().values).abs().mean()
+
+
+def test_shares_of_a_histogram_sum_to_one_and_whole_levels_fall_in_one_bin() -> None:
+    levels = torch.tensor([0, 7, 7, 255]) / 255
+    histogram = soft_histogram(levels.view(1, 1, 2, 2))
+    assert histogram.shape == (1, 256)
+    assert float(histogram.sum()) == pytest.approx(1)
+    assert histogram[0, [0, 7, 255]].tolist() == pytest.approx([0.25, 0.5, 0.25], abs=1e-5)
+
+
+def test_values_beyond_the_range_count_as_its_ends() -> None:
+    beyond = torch.tensor([-3.0, 1.5]).view(1, 1, 1, 2)
+    assert soft_histogram(beyond)[0, [0, -1]].tolist() == [0.5, 0.5]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_w1_agrees_with_sorted_values(seed: int) -> None:
+    first, second = pictures(seed)
+    assert float(histogram_loss(first, second, distance="w1")) == pytest.approx(
+        float(sorted_distance(first, second)), abs=0.5 / 255
+    )
+
+
+def test_w1_of_whole_grey_levels_is_exactly_that_of_sorted_values() -> None:
+    first, second = ((image * 255).round().double() / 255 for image in pictures(3))
+    assert float(histogram_loss(first, second, distance="w1")) == pytest.approx(
+        float(sorted_distance(first, second)), rel=1e-9
+    )
+
+
+def test_gradient_of_w1_agrees_with_sorted_values() -> None:
+    # The shifted distributions stay apart by more than a bin, where both gradients are defined.
+    reference = pictures(4)[0].double() * 0.5 + 0.1
+    restored = (pictures(5)[0].double() * 0.5 + 0.3).requires_grad_()
+    (binned,) = torch.autograd.grad(histogram_loss(restored, reference, distance="w1"), restored)
+    (exact,) = torch.autograd.grad(sorted_distance(restored, reference), restored)
+    torch.testing.assert_close(binned, exact, atol=1e-9, rtol=1e-6)
+
+
+@pytest.mark.parametrize("distance", ["emd2", "w1"])
+def test_gradient_agrees_with_finite_differences(distance: str) -> None:
+    generator = torch.Generator().manual_seed(8)
+    # Between two levels, where the linear kernel has a slope.
+    bins = torch.randint(0, 31, (2, 1, 5, 5), generator=generator)
+    part = 0.2 + 0.6 * torch.rand(2, 1, 5, 5, generator=generator, dtype=torch.float64)
+    restored = ((bins + part) / 31).requires_grad_()
+    reference = torch.rand(2, 1, 5, 5, generator=generator, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda image: histogram_loss(image, reference, bins=32, distance=distance), (restored,)
+    )
+
+
+def test_following_the_gradient_matches_the_histogram() -> None:
+    reference = pictures(6)[1]
+    restored = pictures(6)[0].clone().requires_grad_()
+    before = float(histogram_loss(restored.detach(), reference))
+    optimiser = torch.optim.Adam([restored], lr=0.01)
+    for _ in range(60):
+        optimiser.zero_grad()
+        histogram_loss(restored, reference).backward()
+        optimiser.step()
+    assert float(histogram_loss(restored.detach(), reference)) < 0.02 * before
+
+
+@pytest.mark.parametrize(("shift", "magnitude"), [(1, 0.0042), (5, 0.1052), (20, 1.647)])
+def test_reduction_is_the_sum_over_levels(shift: int, magnitude: float) -> None:
+    ramp = (torch.arange(236).repeat(64) / 255).view(1, 1, 118, 128)
+    level = np.arange(256)
+    gap = np.clip(level + 1, 0, 236) - np.clip(level + 1 - shift, 0, 236)
+    value = float(histogram_loss(ramp + shift / 255, ramp))
+    assert value == pytest.approx(float(((gap / 236) ** 2).sum()), rel=1e-3)
+    assert value == pytest.approx(magnitude, rel=0.01)
+    w1 = float(histogram_loss(ramp + shift / 255, ramp, distance="w1"))
+    assert w1 == pytest.approx(shift / 255, rel=1e-4)
+
+
+def test_histograms_are_compared_image_by_image() -> None:
+    dark, bright = torch.full((1, 1, 8, 8), 0.2), torch.full((1, 1, 8, 8), 0.8)
+    swapped = histogram_loss(torch.cat([dark, bright]), torch.cat([bright, dark]))
+    assert float(swapped) == pytest.approx(float(histogram_loss(dark, bright)), rel=1e-6)
+    assert float(swapped) > 100
+
+
+def test_total_variation_of_a_ramp_is_its_slopes() -> None:
+    y = torch.arange(9.0).view(1, 1, 9, 1) * 0.02
+    x = torch.arange(7.0) * -0.05
+    assert float(total_variation(y + x)) == pytest.approx(0.07, rel=1e-5)
+    assert float(total_variation(torch.ones(1, 1, 4, 4))) == 0
+
+
+def test_total_is_the_weighted_sum_of_the_terms_shown() -> None:
+    restored, reference = pictures(9)
+    difference = float((restored - reference).abs().mean())
+    weights = LossWeights(l1=0.7, histogram=0.2, total_variation=0.03)
+    terms = combined_loss(restored.requires_grad_(), reference, weights)
+    expected = 0.7 * terms.l1 + 0.2 * terms.histogram + 0.03 * terms.total_variation
+    assert float(terms.total.detach()) == pytest.approx(float(expected))
+    assert float(terms.l1) == pytest.approx(difference)
+    assert not terms.histogram.requires_grad
+    terms.total.backward()
+    assert restored.grad is not None
+
+
+def test_weights_are_the_posters() -> None:
+    weights = LossWeights()
+    assert (weights.l1, weights.histogram, weights.total_variation) == (1.0, 0.1, 0.01)
+
+
+def test_losses_stay_in_single_precision_under_autocast() -> None:
+    restored, reference = pictures(10)
+    plain = combined_loss(restored, reference)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = combined_loss(restored.to(torch.bfloat16), reference)
+        same = combined_loss(restored, reference)
+    assert mixed.total.dtype == torch.float32
+    assert torch.equal(same.total, plain.total)
+
+
+def test_a_saturated_pixel_still_gets_a_gradient_from_l1() -> None:
+    restored = torch.full((1, 1, 4, 4), 1.2, requires_grad=True)
+    l1_loss(restored, torch.ones(1, 1, 4, 4)).backward()
+    assert restored.grad is not None
+    assert float(restored.grad.min()) > 0
