@@ -292,7 +292,7 @@ def fibres(
 
 def acquire(
     specimen: Specimen,
-    electrons: float = 40.0,
+    electrons: float = 100.0,
     read_noise: float = 3.0,
     seed: int = 0,
     *,

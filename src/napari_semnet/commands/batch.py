@@ -1,0 +1,223 @@
+"""Restore many files, one after the other, and tell what happens as typed events.
+
+One file that cannot be restored never stops the others.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job
+from napari_semnet.errors import SemnetError
+
+if TYPE_CHECKING:
+    from napari_semnet.files.calibration import PixelSize
+    from napari_semnet.files.provenance import Provenance
+    from napari_semnet.files.reader import SemImage
+    from napari_semnet.restoration.events import Event, Restoration
+    from napari_semnet.restoration.restorer import Restorer, Settings
+
+__all__ = [
+    "BatchEnded",
+    "BatchEvent",
+    "FileBegan",
+    "FileWritten",
+    "restore_file",
+    "restore_files",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FileBegan:
+    """A file's turn has come."""
+
+    source: Path
+    target: Path
+    number: int
+    """Counted from 1."""
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileWritten:
+    """A result is complete and on the disk."""
+
+    source: Path
+    target: Path
+    shape: tuple[int, ...]
+    pixel_size_nm: tuple[float, float] | None
+    """Of the result, (y, x); None when the source does not tell."""
+    seconds: float
+    """Time for the restoration alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEnded:
+    """All files have had their turn."""
+
+    written: int
+    skipped: int
+    failed: int
+
+
+BatchEvent: TypeAlias = "FileBegan | FileWritten | FileSkipped | FileFailed | BatchEnded | Event"
+
+
+def restore_files(
+    entries: Sequence[Entry], prepare: Callable[[], Restorer]
+) -> Iterator[BatchEvent]:
+    """Restore one file after the other.
+
+    Closing the generator stops within one tile; what was written by then is complete.
+
+    Parameters
+    ----------
+    entries : sequence
+        What `find_jobs` found.
+    prepare : callable
+        Gives the engine; called once, and only when there is something to restore.
+
+    Yields
+    ------
+    FileBegan, then the engine's events, then FileWritten or FileFailed
+        For each job.
+    FileSkipped, FileFailed
+        As they stand in `entries`.
+    BatchEnded
+        At last.
+
+    Raises
+    ------
+    SemnetError
+        `prepare` failed.
+    """
+    total = sum(isinstance(entry, Job) for entry in entries)
+    restorer = prepare() if total else None
+    number = written = failed = 0
+    for entry in entries:
+        if isinstance(entry, Job) and restorer is not None:
+            number += 1
+            yield FileBegan(entry.source, entry.target, number, total)
+            for event in _guarded(entry, restorer):
+                written += isinstance(event, FileWritten)
+                failed += isinstance(event, FileFailed)
+                yield event
+        elif not isinstance(entry, Job):
+            failed += isinstance(entry, FileFailed)
+            yield entry
+    skipped = sum(isinstance(entry, FileSkipped) for entry in entries)
+    yield BatchEnded(written, skipped, failed)
+
+
+def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
+    """Restore one file: read, restore its specimen rows, write with calibration and provenance.
+
+    Parameters
+    ----------
+    job : Job
+    restorer : Restorer
+
+    Yields
+    ------
+    the engine's events, then FileWritten
+
+    Raises
+    ------
+    SemnetError
+        The file cannot be read, restored or written; there is no new file then.
+    """
+    from napari_semnet.files.provenance import sha256_of
+    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.writer import write_tiff
+    from napari_semnet.restoration.events import Finished, Notice
+
+    image = read_image(job.source)
+    for warning in image.warnings:
+        yield Notice(warning)
+    pixels, rows = image.pixels, image.specimen_rows
+    if rows is not None:
+        at = (slice(None),) * image.axes.index("Y")
+        pixels = pixels[(*at, slice(*rows))]
+        yield Notice(f"Rows {rows[0]} to {rows[1] - 1} show the specimen; the databar is left out.")
+    restored: Restoration | None = None
+    for event in restorer.run(pixels):
+        if isinstance(event, Finished):
+            restored = event.restored
+        yield event
+    assert restored is not None, "A run ends with Finished."
+    finer = None if image.pixel_size is None else _halved(image.pixel_size)
+    record = _provenance(image, restored, restorer.settings, finer).model_copy(
+        update={
+            "source": job.source.name,
+            "source_path": str(job.source),
+            "source_sha256": sha256_of(job.source),
+        }
+    )
+    write_tiff(
+        job.target,
+        restored.pixels,
+        pixel_size_nm=finer,
+        provenance=record,
+        axes=_result_axes(image),
+    )
+    yield FileWritten(job.source, job.target, restored.pixels.shape, finer, restored.seconds)
+
+
+def _provenance(
+    image: SemImage,
+    restored: Restoration,
+    settings: Settings,
+    pixel_size_nm: tuple[float, float] | None,
+) -> Provenance:
+    from napari_semnet.files.provenance import Provenance
+
+    plan, size = restored.plan, image.pixel_size
+    return Provenance(
+        model=plan.model_name,
+        model_sha256=plan.model_sha256,
+        parameters=asdict(settings),
+        source_shape=tuple(image.pixels.shape),
+        source_dtype=str(image.pixels.dtype),
+        source_pixel_size_nm=None if size is None else (size.y_nm, size.x_nm),
+        source_pixel_size_from="" if size is None else f"{size.source} ({size.confidence})",
+        pixel_size_nm=pixel_size_nm,
+        specimen_rows=image.specimen_rows,
+        intensity_range=(plan.intensity.low, plan.intensity.high),
+        intensity_source=plan.intensity.source,
+        tile=plan.tile,
+        halo=plan.halo,
+        device=plan.device_name,
+        precision=plan.precision,
+        seconds=restored.seconds,
+    )
+
+
+def _result_axes(image: SemImage) -> str | None:
+    """Letters for the result's axes: without colour; None where the file's mean nothing here."""
+    leading = image.axes[: image.axes.index("Y")]
+    return f"{leading}YX" if set(leading) <= set("TZC") else None
+
+
+def _halved(size: PixelSize) -> tuple[float, float]:
+    return size.y_nm / 2, size.x_nm / 2
+
+
+def _guarded(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
+    """Restore one file and turn whatever goes wrong with it into an event."""
+    source = str(job.source)
+    try:
+        yield from restore_file(job, restorer)
+    except SemnetError as error:
+        yield FileFailed(source, str(error))
+    except OSError as error:
+        yield FileFailed(source, f"{error.strerror or error}: {error.filename or job.target}")
+    except MemoryError:
+        yield FileFailed(source, "There is not enough memory for this image.")
+    except Exception as error:  # noqa: BLE001
+        # A mistake of the program: shown whole, but not at the cost of a night's other files.
+        reason = f"An unexpected {type(error).__name__} ended it; please report the lines above."
+        yield FileFailed(source, reason, traceback.format_exc())

@@ -1,0 +1,153 @@
+"""Which files are meant on a command line, and what their results are called.
+
+Nothing here reads a pixel.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from napari_semnet.errors import FileFormatError
+from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES
+
+__all__ = [
+    "Entry",
+    "FileFailed",
+    "FileSkipped",
+    "Job",
+    "find_jobs",
+    "result_name",
+    "skip_existing",
+]
+
+RESULT_ENDING = "_semnet-x2.ome.tif"
+"""What a result is called after its source's stem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image to restore, and the file to write."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FileSkipped:
+    """A file was left alone."""
+
+    source: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    """A file could not be restored; nothing was written for it."""
+
+    source: str
+    reason: str
+    details: str = ""
+    """Traceback, when the reason is a mistake of the program rather than of the file."""
+
+
+Entry: TypeAlias = Job | FileSkipped | FileFailed
+"""What `find_jobs` finds in one place: something to do, or why it is not done."""
+
+
+def find_jobs(inputs: Sequence[str], output: str) -> list[Entry]:
+    """Find the files that are meant, and name their results.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Files, folders (their images, not their subfolders') and patterns with ``*``, ``?``
+        and ``**``, which are expanded here because the Windows shells do not.
+    output : str
+        A folder, or for one single file the name of its result, which must end in .tif or .tiff.
+
+    Returns
+    -------
+    list
+        A job for each file, in the order given; in the place of what cannot be done, the reason.
+
+    Raises
+    ------
+    FileFormatError
+        `output` names one file and `inputs` more than one.
+    """
+    found = [entry for text in inputs for entry in _expand(text)]
+    sources = [entry for entry in found if isinstance(entry, Path)]
+    is_file = Path(output).suffix.lower() in TIFF_SUFFIXES and not Path(output).is_dir()
+    if is_file and len(dict.fromkeys(p.resolve() for p in sources)) > 1:
+        raise FileFormatError(
+            f"{output} is one file, but there are {len(sources)} images to restore. "
+            "Give a folder instead."
+        )
+    jobs: list[Entry] = []
+    sources_by_target: dict[Path, Path] = {}
+    seen: set[Path] = set()
+    for entry in found:
+        if not isinstance(entry, Path):
+            jobs.append(entry)
+            continue
+        if entry.resolve() in seen:
+            continue
+        seen.add(entry.resolve())
+        target = Path(output) if is_file else Path(output) / result_name(entry)
+        other = sources_by_target.setdefault(target.resolve(), entry)
+        if other != entry:
+            reason = f"{target} is already the result of {other}. Give them different folders."
+            jobs.append(FileFailed(str(entry), reason))
+        elif target.resolve() == entry.resolve():
+            reason = "The result would overwrite the image itself. Give another name or folder."
+            jobs.append(FileFailed(str(entry), reason))
+        else:
+            jobs.append(Job(entry, target))
+    return jobs
+
+
+def skip_existing(entries: Sequence[Entry]) -> list[Entry]:
+    """Put a reason in the place of each job whose result is there already."""
+    reason = "its result exists; --overwrite makes it anew."
+    return [
+        FileSkipped(entry.source, reason)
+        if isinstance(entry, Job) and entry.target.exists()
+        else entry
+        for entry in entries
+    ]
+
+
+def result_name(source: Path) -> str:
+    """Name the file that a source's restoration is written to: ``<stem>_semnet-x2.ome.tif``."""
+    stem = source.stem
+    return (stem[:-4] if stem.lower().endswith(".ome") else stem) + RESULT_ENDING
+
+
+def _expand(text: str) -> list[Path | FileSkipped | FileFailed]:
+    path = Path(text).expanduser()
+    # A name with brackets in it is a file before it is a pattern.
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = sorted(
+            p for p in path.iterdir() if p.suffix.lower() in (*TIFF_SUFFIXES, *PICTURE_SUFFIXES)
+        )
+        nothing = "There is no image in this folder."
+    elif glob.has_magic(text):
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
+        nothing = "No file matches this pattern."
+    else:
+        return [FileFailed(text, "There is no such file or folder.")]
+    files: list[Path | FileSkipped | FileFailed] = [_unless_result(p) for p in found if p.is_file()]
+    return files or [FileFailed(text, nothing)]
+
+
+def _unless_result(path: Path) -> Path | FileSkipped:
+    """Leave out what an earlier run has written beside its sources."""
+    if path.name.endswith(RESULT_ENDING):
+        return FileSkipped(path, "It is a result already; name the file itself to restore it.")
+    return path

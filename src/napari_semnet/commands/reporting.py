@@ -1,0 +1,184 @@
+"""How a batch tells what it does: a progress display, JSON lines, or only what went wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from napari_semnet.commands.batch import BatchEnded, BatchEvent, FileBegan, FileWritten
+from napari_semnet.commands.jobs import FileFailed, FileSkipped
+
+__all__ = ["Reporter", "as_json", "json_lines", "only_failures", "progress_display"]
+
+
+class Reporter(Protocol):
+    """Takes the events of a batch as they happen."""
+
+    def __call__(self, event: BatchEvent) -> None:
+        """Tell of one event."""
+        ...
+
+
+def as_json(event: Any) -> dict[str, Any]:
+    """Turn an event into what JSON can say; pixels are left out.
+
+    Parameters
+    ----------
+    event : dataclass
+        Any event of a batch or of the restoration engine.
+
+    Returns
+    -------
+    dict
+        ``event`` is the class's name in snake_case; the other keys are its fields.
+    """
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
+    return {"event": name, **_plain(event)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        names = [f.name for f in dataclasses.fields(value) if f.name != "pixels"]
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    if isinstance(value, slice):
+        return [value.start, value.stop]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path | np.dtype):
+        return str(value)
+    return value
+
+
+@contextmanager
+def json_lines(stream: TextIO | None = None) -> Iterator[Reporter]:
+    """Write each event as one JSON object a line, at once, to standard output by default."""
+    out = stream or sys.stdout
+
+    def report(event: BatchEvent) -> None:
+        # Without ensure_ascii=False a name would be readable to machines only; bytes of a name
+        # that are no text at all must not end the run.
+        text = json.dumps(as_json(event), ensure_ascii=False)
+        out.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+        out.flush()
+
+    yield report
+
+
+@contextmanager
+def only_failures(stream: TextIO | None = None) -> Iterator[Reporter]:
+    """Write nothing but what failed, to standard error by default."""
+    err = stream or sys.stderr
+
+    def report(event: BatchEvent) -> None:
+        if isinstance(event, FileFailed):
+            err.write(f"{event.details}{event.source}: {event.reason}\n")
+
+    yield report
+
+
+@contextmanager
+def progress_display(console: Console | None = None) -> Iterator[Reporter]:
+    """Show bars for the files and for the tiles of the present one, with the time left.
+
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+        Standard error by default, so that standard output stays free. Where that is no terminal
+        only the lines that say what became of each file are written.
+    """
+    shown = console or Console(stderr=True, highlight=False, markup=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bars:
+        yield _Display(bars, shown)
+
+
+class _Display:
+    """Bars for what is going on, lines for what is done."""
+
+    def __init__(self, bars: Progress, console: Console) -> None:
+        self._bars = bars
+        self._console = console
+        self._files: TaskID | None = None
+        self._tiles: TaskID | None = None
+
+    def __call__(self, event: BatchEvent) -> None:
+        from napari_semnet.restoration.events import Notice, Started, TileDone
+
+        match event:
+            case FileBegan(source, _, number, total):
+                if self._files is None:
+                    self._files = self._bars.add_task("all files", total=total, unit="files")
+                self._bars.update(self._files, completed=number - 1)
+                self._tiles = self._bars.add_task(source.name, total=None, unit="tiles")
+            case Started(total_tiles=total, plan=plan):
+                if self._tiles is not None:
+                    self._bars.update(self._tiles, total=total)
+                self._line(
+                    f"  {plan.model_name} on {plan.device_name}, {plan.precision}, "
+                    f"{total} {'tile' if total == 1 else 'tiles'}, halo {plan.halo} px"
+                )
+            case TileDone(done=done):
+                if self._tiles is not None:
+                    self._bars.update(self._tiles, completed=done)
+            case Notice(text):
+                self._line(f"  note: {text}")
+            case FileWritten():
+                self._file_done()
+                self._line(f"{event.source} -> {event.target} ({_facts(event)})")
+            case FileSkipped(source, reason):
+                self._line(f"{source} skipped: {reason}")
+            case FileFailed(source_name, reason, details):
+                self._file_done()
+                self._line(f"{details}{source_name} FAILED: {reason}")
+            case BatchEnded(written, skipped, failed):
+                self._line(f"{written} restored, {skipped} skipped, {failed} failed")
+            case _:
+                pass
+
+    def _file_done(self) -> None:
+        if self._tiles is not None:
+            self._bars.remove_task(self._tiles)
+            self._tiles = None
+        if self._files is not None:
+            self._bars.advance(self._files)
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True)
+
+
+def _facts(event: FileWritten) -> str:
+    size = " x ".join(str(n) for n in reversed(event.shape)) + " px"
+    if event.pixel_size_nm is None:
+        pixel = "pixel size unknown"
+    else:
+        y, x = event.pixel_size_nm
+        pixel = f"{x:.4g} nm/px" if y == x else f"{x:.4g} x {y:.4g} nm/px"
+    return f"{size}, {pixel}, {event.seconds:.1f} s"

@@ -1,0 +1,158 @@
+"""``napari-semnet restore``: restore files, folders of files and patterns of names."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from napari_semnet.restoration.restorer import Restorer
+
+__all__ = ["add_engine_options", "add_parser", "restorer_from", "run"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``restore`` to the command line."""
+    parser = commands.add_parser(
+        "restore",
+        help="denoise images and double their pixels",
+        description=(
+            "Denoise images and double their pixels each way. Writes calibrated OME-TIFFs that "
+            "say how they were made; the images themselves are never changed."
+        ),
+    )
+    parser.add_argument(
+        "inputs", metavar="INPUT", nargs="+", help="file, folder of images, or pattern (*.tif)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        required=True,
+        help="folder for the results, or for one image the name of its result (.tif)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="restore again what is there already"
+    )
+    telling = parser.add_mutually_exclusive_group()
+    telling.add_argument("--quiet", action="store_true", help="say only what failed")
+    telling.add_argument(
+        "--json", action="store_true", help="say everything as JSON, one object a line"
+    )
+    add_engine_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the choices that the restoration engine takes.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Of any command that restores; `restorer_from` reads them back.
+    """
+    group = parser.add_argument_group("engine")
+    group.add_argument("--model", metavar="NAME", help="name or path; see napari-semnet models")
+    group.add_argument(
+        "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1 or mps"
+    )
+    group.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
+    group.add_argument(
+        "--tile",
+        default="auto",
+        type=_tile,
+        metavar="N|YxX",
+        help="largest tile in input pixels; by default what the memory allows",
+    )
+    group.add_argument(
+        "--halo",
+        default="auto",
+        type=_halo,
+        metavar="N|exact",
+        help="input pixels around each tile; by default what was measured for the model",
+    )
+    group.add_argument(
+        "--intensity",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="grey values that are black and white to the network; by default measured",
+    )
+    group.add_argument(
+        "--non-finite",
+        default="refuse",
+        choices=("refuse", "mask"),
+        help="what to do with NaN and inf pixels",
+    )
+
+
+def restorer_from(arguments: argparse.Namespace) -> Restorer:
+    """Prepare the engine as the command line asks for it.
+
+    Raises
+    ------
+    SemnetError
+        The model or the device cannot be used.
+    """
+    from napari_semnet.model import DEFAULT_MODEL
+    from napari_semnet.restoration.restorer import Restorer, Settings
+
+    settings = Settings(
+        device=arguments.device,
+        precision=arguments.precision,
+        tile=arguments.tile,
+        halo=arguments.halo,
+        intensity=tuple(arguments.intensity) if arguments.intensity else "auto",
+        non_finite=arguments.non_finite,
+    )
+    return Restorer(arguments.model or DEFAULT_MODEL, settings)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Restore all inputs; 0 when none failed, else 1."""
+    from napari_semnet.commands import batch, jobs, reporting
+
+    entries = jobs.find_jobs(arguments.inputs, arguments.output)
+    if not arguments.overwrite:
+        entries = jobs.skip_existing(entries)
+    if arguments.json:
+        reporter = reporting.json_lines()
+    elif arguments.quiet:
+        reporter = reporting.only_failures()
+    else:
+        reporter = reporting.progress_display()
+    failed = 0
+    with reporter as report:
+        for event in batch.restore_files(entries, partial(restorer_from, arguments)):
+            report(event)
+            if isinstance(event, batch.BatchEnded):
+                failed = event.failed
+    return 1 if failed else 0
+
+
+def _tile(text: str) -> Literal["auto"] | int | tuple[int, int]:
+    if text == "auto":
+        return "auto"
+    parts = [_positive(part) for part in text.lower().split("x")]
+    if len(parts) > 2:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a tile: give 512 or 256x1024 (YxX).")
+    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+
+def _halo(text: str) -> Literal["auto", "exact"] | int:
+    if text == "auto":
+        return "auto"
+    if text == "exact":
+        return "exact"
+    return 0 if text == "0" else _positive(text)
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of pixels above 0.")
+    return number

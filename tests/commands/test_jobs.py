@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_semnet.commands.jobs import (
+    FileFailed,
+    FileSkipped,
+    Job,
+    find_jobs,
+    result_name,
+    skip_existing,
+)
+from napari_semnet.errors import FileFormatError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.tif", "a.PNG", "notes.txt", "old_semnet-x2.ome.tif", "deep/c.tiff"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "in"
+
+
+def sources(entries: list[object]) -> list[str]:
+    return [entry.source.name for entry in entries if isinstance(entry, Job)]
+
+
+def test_a_folder_means_its_images_but_not_earlier_results(folder: Path) -> None:
+    entries = find_jobs([str(folder)], "out")
+    assert sources(entries) == ["a.PNG", "b.tif"]
+    assert [type(e) for e in entries if not isinstance(e, Job)] == [FileSkipped]
+
+
+def test_patterns_are_expanded_also_into_subfolders(folder: Path) -> None:
+    assert sources(find_jobs([str(folder / "*.tif")], "out")) == ["b.tif"]
+    assert sources(find_jobs([str(folder / "**" / "*.tif*")], "out")) == ["b.tif", "c.tiff"]
+
+
+def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path) -> None:
+    odd = tmp_path / "grid[1].tif"
+    odd.touch()
+    assert sources(find_jobs([str(odd)], "out")) == ["grid[1].tif"]
+
+
+def test_a_result_that_is_named_is_restored_like_any_image(folder: Path) -> None:
+    assert sources(find_jobs([str(folder / "old_semnet-x2.ome.tif")], "out")) == [
+        "old_semnet-x2.ome.tif"
+    ]
+
+
+@pytest.mark.parametrize("missing", ["nothing.tif", "no*such", "empty"])
+def test_an_input_that_means_no_file_is_a_failure_beside_the_others(
+    folder: Path, missing: str
+) -> None:
+    (folder / "empty").mkdir()
+    entries = find_jobs([str(folder / missing), str(folder / "b.tif")], "out")
+    assert isinstance(entries[0], FileFailed)
+    assert entries[0].source == str(folder / missing)
+    assert sources(entries) == ["b.tif"]
+
+
+def test_a_file_named_twice_is_restored_once(folder: Path) -> None:
+    entries = find_jobs([str(folder / "b.tif"), str(folder / "*.tif"), str(folder)], "out")
+    assert sources(entries) == ["b.tif", "a.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("source", "result"),
+    [
+        ("a.tif", "a_semnet-x2.ome.tif"),
+        ("a.b.PNG", "a.b_semnet-x2.ome.tif"),
+        ("a.ome.tif", "a_semnet-x2.ome.tif"),
+    ],
+)
+def test_results_are_named_after_their_sources(source: str, result: str) -> None:
+    assert result_name(Path(source)) == result
+
+
+def test_one_image_may_be_given_the_name_of_its_result(folder: Path, tmp_path: Path) -> None:
+    (job,) = find_jobs([str(folder / "b.tif")], str(tmp_path / "restored.tif"))
+    assert job == Job(folder / "b.tif", tmp_path / "restored.tif")
+
+
+def test_several_images_cannot_go_into_one_file(folder: Path) -> None:
+    with pytest.raises(FileFormatError, match="Give a folder"):
+        find_jobs([str(folder)], "restored.tif")
+
+
+def test_an_existing_folder_is_a_folder_whatever_its_name(folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "results.tif"
+    odd.mkdir()
+    jobs = [e for e in find_jobs([str(folder)], str(odd)) if isinstance(e, Job)]
+    assert {job.target.parent for job in jobs} == {odd}
+
+
+def test_two_images_of_one_name_do_not_overwrite_each_other(folder: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "other" / "b.png"
+    twin.parent.mkdir()
+    twin.touch()
+    first, second = find_jobs([str(folder / "b.tif"), str(twin)], str(tmp_path / "out"))
+    assert isinstance(first, Job)
+    assert isinstance(second, FileFailed)
+    assert "already the result of" in second.reason
+
+
+def test_an_image_is_never_overwritten_by_its_own_result(folder: Path) -> None:
+    (entry,) = find_jobs([str(folder / "b.tif")], str(folder / "b.tif"))
+    assert isinstance(entry, FileFailed)
+
+
+def test_existing_results_are_skipped_and_missing_ones_made(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "b_semnet-x2.ome.tif").touch()
+    inputs = [str(folder / "a.PNG"), str(folder / "b.tif"), "missing.tif"]
+    entries = skip_existing(find_jobs(inputs, str(tmp_path)))
+    assert [type(entry) for entry in entries] == [Job, FileSkipped, FileFailed]

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_semnet.cli import main
+from napari_semnet.commands.batch import BatchEnded, restore_files
+from napari_semnet.commands.jobs import FileFailed, Job
+from napari_semnet.files.provenance import read_sidecar, sha256_of, sidecar_path
+from napari_semnet.files.reader import read_image
+from napari_semnet.files.writer import write_tiff
+from napari_semnet.imaging.phantom import acquire, particles
+from napari_semnet.restoration.restorer import Restorer, Settings
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "gold.tif"
+    write_tiff(path, acquire(particles((24, 32), 1), seed=2), pixel_size_nm=(3.0, 3.0))
+    sidecar_path(path).unlink(missing_ok=True)
+    return path
+
+
+@pytest.fixture
+def engine(tiny_model: Path) -> list[str]:
+    return ["--model", str(tiny_model), "--device", "cpu", "--precision", "fp32"]
+
+
+def test_a_result_has_the_engines_pixels_and_half_the_pixel_size(
+    picture: Path, tmp_path: Path, tiny_model: Path, engine: list[str]
+) -> None:
+    assert main(["restore", str(picture), "-o", str(tmp_path / "out"), *engine]) == 0
+    result = read_image(tmp_path / "out" / "gold_semnet-x2.ome.tif")
+    settings = Settings(device="cpu", precision="fp32")
+    expected = Restorer(tiny_model, settings).restore(read_image(picture).pixels).pixels
+    np.testing.assert_array_equal(np.asarray(result.pixels), expected)
+    assert result.pixel_size is not None
+    assert (result.pixel_size.y_nm, result.pixel_size.x_nm) == pytest.approx((1.5, 1.5))
+
+
+def test_a_result_says_how_it_was_made(picture: Path, tmp_path: Path, engine: list[str]) -> None:
+    target = tmp_path / "restored.tif"
+    main(["restore", str(picture), "-o", str(target), *engine, "--halo", "exact", "--tile", "16"])
+    record = read_sidecar(sidecar_path(target))
+    assert record.model == "tiny"
+    assert record.source == "gold.tif"
+    assert record.source_sha256 == sha256_of(picture)
+    assert record.source_pixel_size_nm == pytest.approx((3.0, 3.0))
+    assert record.pixel_size_nm == pytest.approx((1.5, 1.5))
+    assert record.tile == (16, 16)
+    assert record.parameters["halo"] == "exact"
+    assert record.intensity_range == (0.0, 255.0)
+
+
+def test_the_image_itself_is_left_alone(picture: Path, tmp_path: Path, engine: list[str]) -> None:
+    before = sha256_of(picture)
+    main(["restore", str(picture), "-o", str(tmp_path), "--overwrite", *engine])
+    assert sha256_of(picture) == before
+
+
+def test_one_bad_file_is_reported_and_the_rest_restored(
+    picture: Path, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "a-bad.tif"
+    bad.write_bytes(b"II*\0 and then nothing of use")
+    status = main(["restore", str(bad), str(picture), "-o", str(tmp_path / "out"), *engine])
+    assert status == 1
+    assert "a-bad.tif FAILED" in capsys.readouterr().err
+    results = [path.name for path in (tmp_path / "out").glob("*.tif")]
+    assert results == ["gold_semnet-x2.ome.tif"]
+
+
+def test_existing_results_are_skipped_unless_overwritten(
+    picture: Path, tmp_path: Path, engine: list[str]
+) -> None:
+    target = tmp_path / "restored.tif"
+    target.write_text("from an earlier day")
+    command = ["restore", str(picture), "-o", str(target), *engine]
+    assert main(command) == 0
+    assert target.read_text() == "from an earlier day"
+    assert main([*command, "--overwrite"]) == 0
+    assert read_image(target).pixels.shape == (48, 64)
+
+
+def test_quiet_says_only_what_failed(
+    picture: Path, tmp_path: Path, engine: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["restore", str(picture), "-o", str(tmp_path / "out"), "--quiet", *engine]
+    assert main(command) == 0
+    assert capfd.readouterr() == ("", "")
+    assert main(["restore", "nothing.tif", "-o", str(tmp_path / "out"), "--quiet"]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == "nothing.tif: There is no such file or folder.\n"
+
+
+def test_json_tells_every_event_in_order(
+    picture: Path, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "restored.tif"
+    inputs = [str(picture), "nothing.tif"]
+    status = main(["restore", *inputs, "-o", str(target), "--json", "--tile", "16", *engine])
+    assert status == 1
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = [event["event"] for event in events]
+    assert names == [
+        "file_began",
+        "started",
+        *["tile_done"] * 4,
+        "finished",
+        "file_written",
+        "file_failed",
+        "batch_ended",
+    ]
+    started, first = events[1], events[2]
+    assert started["output_shape"] == [48, 64]
+    assert started["dtype"] == "uint8"
+    assert started["plan"]["model_name"] == "tiny"
+    assert (first["done"], first["total"]) == (1, 4)
+    assert first["where"] == [[0, 24], [0, 32]]
+    assert events[-1] == {"event": "batch_ended", "written": 1, "skipped": 0, "failed": 1}
+
+
+def test_progress_names_the_result_with_size_and_pixel_size(
+    picture: Path, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["restore", str(picture), "-o", str(tmp_path / "r.tif"), *engine])
+    shown = capsys.readouterr().err
+    assert f"{picture} -> {tmp_path / 'r.tif'} (64 x 48 px, 1.5 nm/px" in shown
+    assert "1 restored, 0 skipped, 0 failed" in shown
+
+
+def test_stacks_and_wide_integers_keep_type_and_slices(tmp_path: Path, engine: list[str]) -> None:
+    stack = np.stack([acquire(particles((20, 16), n), seed=n) for n in range(3)])
+    path = tmp_path / "stack.tif"
+    write_tiff(path, stack.astype(np.uint16) * 200, pixel_size_nm=None, axes="ZYX")
+    assert main(["restore", str(path), "-o", str(tmp_path / "r.tif"), *engine]) == 0
+    result = read_image(tmp_path / "r.tif")
+    assert result.pixels.shape == (3, 40, 32)
+    assert result.pixels.dtype == np.uint16
+    assert result.pixel_size is None
+
+
+def test_the_databar_is_left_out_and_the_vendors_calibration_halved(
+    shared: Path, tmp_path: Path, engine: list[str]
+) -> None:
+    source = read_image(shared / "vendor-samples" / "FEI-Helios-Ebeam-8bits.tif")
+    assert source.specimen_rows is not None
+    assert source.pixel_size is not None
+    target = tmp_path / "r.tif"
+    assert main(["restore", str(source.path), "-o", str(target), *engine]) == 0
+    result = read_image(target)
+    rows = source.specimen_rows[1] - source.specimen_rows[0]
+    assert rows < source.pixels.shape[0]
+    assert result.pixels.shape == (2 * rows, 2 * source.pixels.shape[1])
+    assert result.pixel_size is not None
+    assert result.pixel_size.x_nm == pytest.approx(source.pixel_size.x_nm / 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--tile", "0"), ("--tile", "1x2x3"), ("--tile", "big"), ("--halo", "-1")],
+)
+def test_a_wrong_option_is_refused_before_anything_is_done(
+    picture: Path, tmp_path: Path, option: str, value: str
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["restore", str(picture), "-o", str(tmp_path / "r.tif"), f"{option}={value}"])
+    assert refused.value.code == 2
+    assert not (tmp_path / "r.tif").exists()
+
+
+def test_given_tile_and_intensity_reach_the_engine(
+    picture: Path, tmp_path: Path, engine: list[str]
+) -> None:
+    options = ["--tile", "16x24", "--intensity", "10", "200"]
+    main(["restore", str(picture), "-o", str(tmp_path / "r.tif"), *options, *engine])
+    record = read_sidecar(sidecar_path(tmp_path / "r.tif"))
+    assert record.tile == (16, 24)
+    assert record.intensity_range == (10.0, 200.0)
+    assert record.intensity_source == "given"
+
+
+def test_an_unknown_model_ends_the_command_with_one_sentence(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["restore", str(picture), "-o", str(tmp_path / "r.tif"), "--model", "nonesuch"]
+    assert main(command) == 1
+    assert capsys.readouterr().err.startswith("napari-semnet: There is no model 'nonesuch'.")
+
+
+def test_a_mistake_of_the_program_is_shown_whole_and_does_not_stop_the_rest(
+    picture: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    class Faulty(Restorer):
+        def run(self, image: object, out: object = None):  # type: ignore[no-untyped-def]
+            if np.asarray(image).shape == (8, 8):
+                raise ZeroDivisionError("a mistake")
+            return super().run(image, out)
+
+    small = tmp_path / "small.tif"
+    write_tiff(small, np.zeros((8, 8), np.uint8), pixel_size_nm=None)
+    jobs = [Job(path, tmp_path / f"{path.stem}-r.tif") for path in (small, picture)]
+    events = list(restore_files(jobs, lambda: Faulty(tiny_model, Settings(device="cpu"))))
+    (failure,) = [event for event in events if isinstance(event, FileFailed)]
+    assert "ZeroDivisionError: a mistake" in failure.details
+    assert events[-1] == BatchEnded(written=1, skipped=0, failed=1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
+def test_ctrl_c_stops_at_once_and_leaves_nothing_half_written(
+    tmp_path: Path, engine: list[str]
+) -> None:
+    path, out = tmp_path / "large.tif", tmp_path / "out"
+    write_tiff(path, np.full((400, 400), 99, np.uint8), pixel_size_nm=None)
+    command = [sys.executable, "-m", "napari_semnet", "restore", str(path), "-o", str(out)]
+    command += ["--json", "--tile", "8", *engine]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        seen = 0
+        for line in process.stdout:
+            if json.loads(line)["event"] == "tile_done":
+                process.send_signal(signal.SIGINT)
+                break
+        seen = sum(json.loads(line)["event"] == "tile_done" for line in process.stdout)
+        status = process.wait(60)
+    assert status == 130
+    assert seen < 2000
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_restoring_a_file_imports_neither_qt_nor_napari(
+    picture: Path, tmp_path: Path, engine: list[str]
+) -> None:
+    arguments = ["restore", str(picture), "-o", str(tmp_path / "r.tif"), *engine]
+    program = (
+        "import sys\nfrom napari_semnet.cli import main\n"
+        f"assert main({arguments!r}) == 0\n"
+        "tops = {name.partition('.')[0] for name in sys.modules}\n"
+        "assert 'torch' in tops\n"
+        "print(sorted(tops & {'napari', 'qtpy', 'PyQt5', 'PyQt6', 'PySide6', 'vispy'}))"
+    )
+    command = [sys.executable, "-c", program]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout.strip()) == (0, "[]"), answer.stderr
+    assert (tmp_path / "r.tif").is_file()

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import napari_semnet
+from napari_semnet.cli import COMMANDS, main
+
+
+def in_a_fresh_interpreter(program: str) -> str:
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"napari-semnet {name}" in capsys.readouterr().out
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(f"\n    {name} " in shown for name in COMMANDS)
+
+
+def test_a_wrong_command_line_ends_with_status_2() -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["polish"])
+    assert ended.value.code == 2
+
+
+def test_the_module_is_the_same_program() -> None:
+    command = [sys.executable, "-m", "napari_semnet", "--version"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout == f"napari-semnet {napari_semnet.__version__}\n"
+
+
+def test_importing_the_package_or_asking_for_help_loads_nothing_heavy() -> None:
+    shown = in_a_fresh_interpreter(
+        "import sys, napari_semnet.cli as cli\n"
+        "cli.build_parser().format_help()\n"
+        "print(sorted({'torch', 'qtpy', 'napari', 'numpy', 'rich', 'scipy'} & set(sys.modules)))"
+    )
+    assert shown.strip() == "[]"
