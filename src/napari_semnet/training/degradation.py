@@ -159,8 +159,9 @@ def _detect(
     images: torch.Tensor, parameters: Parameters, columns: dict[str, torch.Tensor], keys: Keys
 ) -> torch.Tensor:
     if parameters.counted.any():
+        excess = columns["excess"] if (parameters.excess > 1).any() else None
         noisy = noise.add_shot_noise(
-            images, columns["electrons"], columns["excess"], columns["black_level"], keys
+            images, columns["electrons"], columns["black_level"], excess, keys
         )
         if parameters.lag_one.any():
             slow = images + noise.correlate(noisy - images, columns["lag_one"])

@@ -74,32 +74,38 @@ def filter_each(images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
     -------
     Tensor of float32, shape (N, 1, Y, X)
     """
-    size = kernels.shape[-1]
-    rows = images.shape[-2]
-    padded = _mirrored(images, size // 2)
-    result = torch.zeros_like(images)
+    padded = _mirrored(images, kernels.shape[-1] // 2)
     if images.device.type == "cpu":
-        # One picture at a time stays in the cache, and its zero weights can be left out.
-        for target, source, kernel in zip(result, padded, kernels, strict=True):
-            _correlate(target, source, kernel)
-        return result
-    # One row of the kernel at a time: few launches, and a buffer of K images.
+        return _filter_one_by_one(padded, kernels)
+    return _filter_row_by_row(padded, kernels)
+
+
+def _filter_one_by_one(padded: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    """For the CPU: one picture stays in the cache, and its zero weights can be left out."""
+    margin = kernels.shape[-1] - 1
+    rows, columns = padded.shape[-2] - margin, padded.shape[-1] - margin
+    result = padded.new_zeros(len(padded), 1, rows, columns)
+    scratch = padded.new_empty(1, rows, columns)
+    for target, source, kernel in zip(result, padded, kernels, strict=True):
+        for dy, weights in enumerate(kernel.tolist()):
+            for dx, weight in enumerate(weights):
+                if weight != 0.0:
+                    window = source[:, dy : dy + rows, dx : dx + columns]
+                    torch.mul(window, weight, out=scratch)
+                    target.add_(scratch)
+    return result
+
+
+def _filter_row_by_row(padded: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    """For a GPU: the whole batch at once, few launches, and a buffer of K pictures."""
+    size = kernels.shape[-1]
+    rows = padded.shape[-2] - size + 1
     windows = padded.unfold(-1, size, 1)
+    result = torch.zeros_like(windows[:, :, :rows, :, 0])
     for dy in range(size):
         weights = kernels[:, dy].view(-1, 1, 1, 1, size)
         result += (windows[:, :, dy : dy + rows] * weights).sum(-1)
     return result
-
-
-def _correlate(target: torch.Tensor, source: torch.Tensor, kernel: torch.Tensor) -> None:
-    rows, columns = target.shape[-2:]
-    scratch = torch.empty_like(target)
-    for dy, weights in enumerate(kernel.tolist()):
-        for dx, weight in enumerate(weights):
-            if weight != 0.0:
-                window = source[:, dy : dy + rows, dx : dx + columns]
-                torch.mul(window, weight, out=scratch)
-                target.add_(scratch)
 
 
 def _mirrored(images: torch.Tensor, margin: int) -> torch.Tensor:

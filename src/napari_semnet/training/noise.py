@@ -95,8 +95,8 @@ def _expand(mean: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
 def add_shot_noise(
     images: torch.Tensor,
     electrons: torch.Tensor,
-    excess: torch.Tensor,
     black_level: torch.Tensor,
+    excess: torch.Tensor | None,
     keys: Keys,
 ) -> torch.Tensor:
     """Count electrons: the variance at grey value x is ``excess (1 - b) (x - b) / electrons``.
@@ -107,11 +107,11 @@ def add_shot_noise(
         Expected values.
     electrons : Tensor of float32, shape (N, 1, 1, 1)
         Expected counts at white.
-    excess : Tensor of float32, shape (N, 1, 1, 1)
-        Variance over that of a Poisson count, >= 1. The surplus is drawn as a Gaussian of
-        variance (excess - 1) counts: the sum of many pulses of unequal height.
     black_level : Tensor of float32, shape (N, 1, 1, 1)
         Grey value b at which no electrons arrive; values below it stay as they are.
+    excess : Tensor of float32, shape (N, 1, 1, 1), or None for 1
+        Variance over that of a Poisson count, >= 1. The surplus is drawn as a Gaussian of
+        variance (excess - 1) counts: the sum of many pulses of unequal height.
     keys : ndarray of uint64, shape (N,)
 
     Returns
@@ -122,9 +122,11 @@ def add_shot_noise(
     above = (images - black_level).clamp(min=0.0)
     below = torch.minimum(images, black_level)
     counts = poisson(above * rate, words(keys, "shot", images.shape[1:], images.device))
-    surplus = torch.sqrt(counts * (excess - 1.0))
-    spread = to_normal(words(keys, "pulse heights", images.shape[1:], images.device))
-    return (counts + surplus * spread) / rate + below
+    if excess is not None:
+        surplus = torch.sqrt(counts * (excess - 1.0))
+        spread = to_normal(words(keys, "pulse heights", images.shape[1:], images.device))
+        counts = counts + surplus * spread
+    return counts / rate + below
 
 
 def correlate(noise: torch.Tensor, lag_one: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Draws", "sample_keys", "stream_keys", "to_normal", "to_uniform", "words"]
+__all__ = [
+    "Draws",
+    "Keys",
+    "sample_keys",
+    "sequences",
+    "stream_keys",
+    "to_normal",
+    "to_uniform",
+    "words",
+]
 
 MASK = (1 << 64) - 1
 GAMMA = 0x9E3779B97F4A7C15
@@ -75,7 +84,7 @@ def sample_keys(seed: int, step: int, first_sample: int, count: int) -> Keys:
     ndarray of uint64, shape (count,)
     """
     root = np.zeros(1, dtype=np.uint64)
-    samples = (np.arange(count, dtype=np.uint64)) + np.uint64(first_sample)
+    samples = np.arange(count, dtype=np.uint64) + np.uint64(first_sample)
     return _absorb(_absorb(_absorb(root, seed), step), samples)
 
 
@@ -155,10 +164,26 @@ def words(keys: Keys, stream: str, shape: Sequence[int], device: torch.device) -
     count = math.prod(shape)
     pairs = (count + 1) // 2
     signed = stream_keys(keys, stream).view(np.int64)
-    start = torch.from_numpy(signed).to(device)
-    counter = torch.arange(1, pairs + 1, dtype=torch.int64, device=device) * _signed(GAMMA)
-    bits = _mix_on_device(start[:, None] + counter)
+    bits = sequences(torch.from_numpy(signed).to(device), pairs)
     return bits.view(torch.int32)[:, :count].reshape(len(keys), *shape)
+
+
+def sequences(states: torch.Tensor, length: int) -> torch.Tensor:
+    """Give the next outputs of SplitMix64 generators, all at once.
+
+    Parameters
+    ----------
+    states : Tensor of int64, shape (N,)
+        States of N generators, two's complement.
+    length : int
+        Outputs of each.
+
+    Returns
+    -------
+    Tensor of int64, shape (N, length)
+    """
+    counter = torch.arange(1, length + 1, dtype=torch.int64, device=states.device)
+    return _mix_on_device(states[:, None] + counter * _signed(GAMMA))
 
 
 def to_uniform(bits: torch.Tensor) -> torch.Tensor:
