@@ -19,6 +19,7 @@ __all__ = [
     "PixelSize",
     "length_in_nm",
     "number",
+    "other_width",
     "pixel_size",
 ]
 
@@ -86,6 +87,8 @@ class Findings:
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What the microscope said, in plain names, with units."""
     warnings: tuple[str, ...] = ()
+    z_step_nm: float | None = None
+    """Distance of slices along Z, where the picture is a stack."""
 
 
 def number(text: object) -> float | None:
@@ -141,3 +144,14 @@ def pixel_size(
     if not (SMALLEST_NM <= y <= LARGEST_NM and SMALLEST_NM <= x <= LARGEST_NM):
         return None
     return PixelSize(y, x, source, confidence)
+
+
+def other_width(header: str, stated: float, width: int) -> tuple[str, ...]:
+    """Give the warning that a header is for a picture of another width; none where it fits."""
+    if stated == width:
+        return ()
+    warning = (
+        f"The {header} is for a picture {stated:g} pixels wide but this one has {width}: it was "
+        "cropped or resized later, so its pixel size is not certain. Please enter it."
+    )
+    return (warning,)

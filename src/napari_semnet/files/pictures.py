@@ -14,12 +14,13 @@ from napari_semnet.errors import FileFormatError
 from napari_semnet.files.grey import collapse_colour, from_palette
 from napari_semnet.files.tiff_pixels import Picture
 
-__all__ = ["read_picture"]
+__all__ = ["embedded_header", "read_picture"]
 
 _FORMATS = ("PNG", "JPEG", "BMP")
 _MOST_PIXELS = 2**31
 _MOST_EXPANSION = 2000
 _SMALL_PIXELS = 2**26
+_HEADER_BYTES = 2**20
 
 
 def read_picture(path: Path) -> Picture:
@@ -53,6 +54,20 @@ def read_picture(path: Path) -> Picture:
         return Picture(pixels, "YX", "picture")
     grey, axes, notes = collapse_colour(pixels, "YX")
     return Picture(grey, axes, "picture", notes)
+
+
+def embedded_header(path: Path) -> bytes:
+    """Give the ``<FeiImage>`` block that Phenom microscopes put into JPEG files; else nothing.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(_HEADER_BYTES)
+    first, last = content.find(b"<FeiImage"), content.find(b"</FeiImage>")
+    return content[first : last + len(b"</FeiImage>")] if 0 <= first < last else b""
 
 
 def _refuse_absurd(image: ImageFile.ImageFile, path: Path) -> None:

@@ -1,21 +1,56 @@
-"""Read an SEM picture with its pixel size, its specimen rows and what the microscope said."""
+"""Read an SEM picture with its pixel size, its specimen rows and what the microscope said.
+
+What is believed, in this order: the vendor's block in the file, the vendor's file beside it, a
+calibration by OME, ImageJ or DigitalMicrograph, nothing. The resolution tags of a TIFF are a
+screen's or printer's and never count.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tifffile
+
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.calibration import Findings, PixelSize
-from napari_semnet.files.pictures import read_picture
-from napari_semnet.files.tiff_pixels import Picture, open_tiff, read_pixels
+from napari_semnet.files.databar import find_databar
+from napari_semnet.files.pictures import embedded_header, read_picture
+from napari_semnet.files.tiff_pixels import Picture, TiffTags, open_tiff, read_pixels
+from napari_semnet.files.vendors.fei import read_fei
+from napari_semnet.files.vendors.fibics import read_fibics
+from napari_semnet.files.vendors.general import (
+    read_dm_tags,
+    read_imagej,
+    read_ome,
+    read_openfibsem,
+)
+from napari_semnet.files.vendors.hitachi import read_hitachi
+from napari_semnet.files.vendors.jeol import read_jeol
+from napari_semnet.files.vendors.tescan import read_tescan_sidecar, read_tescan_tag
+from napari_semnet.files.vendors.text import decode
+from napari_semnet.files.vendors.thermo_xml import read_thermo_xml
+from napari_semnet.files.vendors.zeiss import read_zeiss
 
-__all__ = ["PICTURE_SUFFIXES", "TIFF_SUFFIXES", "SemImage", "read_image"]
+__all__ = ["PICTURE_SUFFIXES", "TIFF_SUFFIXES", "SemImage", "read_image", "sidecars"]
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+
+_VENDOR_TAGS = (
+    (34682, read_fei),
+    (34118, read_zeiss),
+    (51023, read_fibics),
+    (50431, read_tescan_tag),
+    (34683, read_thermo_xml),
+    (34680, read_fei),
+)
+_SIDECAR_READERS = (read_jeol, read_hitachi, read_tescan_sidecar)
+_LARGEST_SIDECAR = 2**20
+_DISAGREEMENT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +61,32 @@ class SemImage:
     """Array-like of shape (..., Y, X), or (..., Y, X, 3) in real colour; in file order, with
     the databar. Files over 1 GiB stay on disk."""
     axes: str
-    """A letter an axis, such as ``YX``, ``ZYX``, ``IYX`` (pages of unknown meaning), ``YXS``."""
+    """A letter an axis, such as ``YX``, ``ZYX``, ``CYX`` (detectors that shared a frame),
+    ``IYX`` (pages of unknown meaning), ``YXS`` (colour)."""
     pixel_size: PixelSize | None = None
     """None when nothing trustworthy was found: ask the user."""
     specimen_rows: tuple[int, int] | None = None
-    """First row of specimen and the row after the last; None means all, or ask (see warnings)."""
+    """First row of specimen and the row after the last; None when nothing states or shows a
+    databar. A warning says when there may be one all the same."""
+    specimen_rows_from: str = ""
+    """``header``, ``pixels``, or empty where `specimen_rows` is None."""
+    z_step_nm: float | None = None
+    """Distance of slices along Z, in nanometres."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What the microscope said, in plain names, with units."""
     warnings: tuple[str, ...] = ()
     vendor: str = ""
     instrument: str = ""
     path: Path | None = None
+
+    @property
+    def specimen(self) -> Any:
+        """Pixels without the databar, a view of `pixels`."""
+        if self.specimen_rows is None:
+            return self.pixels
+        first, stop = self.specimen_rows
+        rows = self.axes.index("Y")
+        return self.pixels[(slice(None),) * rows + (slice(first, stop),)]
 
 
 def read_image(path: str | Path) -> SemImage:
@@ -45,7 +95,8 @@ def read_image(path: str | Path) -> SemImage:
     Parameters
     ----------
     path : str or Path
-        TIFF, PNG, JPEG or BMP.
+        TIFF, PNG, JPEG or BMP; the content decides, not the name. A JEOL or Hitachi ``.txt``
+        or TESCAN ``.hdr`` file beside it is read too.
 
     Raises
     ------
@@ -59,27 +110,131 @@ def read_image(path: str | Path) -> SemImage:
         with path.open("rb") as file:
             start = file.read(4)
         if start[:2] in (b"II", b"MM"):
-            return _read_tiff(path)
-        return _assembled(path, read_picture(path), Findings())
+            with open_tiff(path) as tiff:
+                picture = read_pixels(tiff, path)
+                found = list(_in_tiff(tiff, picture, path))
+        else:
+            picture = read_picture(path)
+            width, height = _size(picture)
+            header = read_thermo_xml(embedded_header(path), width, height)
+            found = [*filter(None, (header,)), *_beside(path, picture)]
     except OSError as error:
         raise FileFormatError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    return _assembled(path, picture, found)
 
 
-def _read_tiff(path: Path) -> SemImage:
-    with open_tiff(path) as tiff:
-        picture = read_pixels(tiff, path)
-    return _assembled(path, picture, Findings())
+def sidecars(path: Path) -> list[Path]:
+    """Files beside a picture in which JEOL, Hitachi or TESCAN may have put its header."""
+    kind = path.suffix.lstrip(".")
+    names = [f"{path.stem}-{kind}.hdr", f"{path.stem}.hdr", f"{path.stem}.txt", f"{path.stem}.TXT"]
+    return [candidate for name in names if (candidate := path.with_name(name)).is_file()]
 
 
-def _assembled(path: Path, picture: Picture, findings: Findings) -> SemImage:
+def _size(picture: Picture) -> tuple[int, int]:
+    """Width and height."""
+    shape = dict(zip(picture.axes, picture.pixels.shape, strict=True))
+    return shape["X"], shape["Y"]
+
+
+def _in_tiff(tiff: tifffile.TiffFile, picture: Picture, path: Path) -> Iterator[Findings]:
+    """Give the findings of everything in and beside a TIFF, the most trustworthy first."""
+    tags = TiffTags(tiff.pages[0], tiff.filehandle)
+    width, height = _size(picture)
+    for code, read in _VENDOR_TAGS:
+        content = tags.raw(code)
+        found = None if content is None else read(content, width, height)
+        if found is not None:
+            yield found
+    yield from _beside(path, picture)
+    description = tags.text(270)
+    scales = tags.number(65010), tags.number(65009)
+    candidates = (
+        read_openfibsem(description),
+        read_ome(description),
+        read_imagej(description, (tags.number(283), tags.number(282))),
+        read_dm_tags((tags.text(65004), tags.text(65003)), scales),
+    )
+    yield from (found for found in candidates if found is not None)
+
+
+def _beside(path: Path, picture: Picture) -> Iterator[Findings]:
+    width, height = _size(picture)
+    for sidecar in sidecars(path):
+        try:
+            if sidecar.stat().st_size > _LARGEST_SIDECAR:
+                continue
+            text = decode(sidecar.read_bytes(), "utf-8", "cp932", "cp1252")
+        except OSError:
+            continue
+        for read in _SIDECAR_READERS:
+            found = read(text, width, height)
+            if found is not None:
+                yield found
+                break
+
+
+def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
+    best = found[0] if found else Findings()
+    sized = [findings.pixel_size for findings in found if findings.pixel_size is not None]
+    size = sized[0] if sized else None
+    warnings = [*picture.warnings, *(text for findings in found for text in findings.warnings)]
+    if size is not None:
+        others = [s for s in sized[1:] if abs(s.x_nm / size.x_nm - 1) > _DISAGREEMENT]
+        if others:
+            size = dataclasses.replace(size, confidence="low")
+            warnings.append(
+                f"The file states two pixel sizes: {size.x_nm:.6g} nm ({size.source}) and "
+                f"{others[0].x_nm:.6g} nm ({others[0].source}). The first is used; please check it."
+            )
+    elif not any("pixel size" in text for text in warnings):
+        warnings.append(
+            "Nothing in the file states a pixel size that can be trusted. Please enter it, or "
+            "draw over the scale bar."
+        )
+    rows = next((f.specimen_rows for f in found if f.specimen_rows is not None), None)
+    source = "header" if rows is not None else ""
+    pixels, axes = _split(picture, best)
+    if axes != picture.axes:
+        rows = (0, pixels.shape[-2])
+    if rows is None:
+        rows, warning = _from_pixels(pixels, axes)
+        source = "pixels" if rows is not None else ""
+        warnings += [warning] if warning else []
+    metadata = {k: v for findings in reversed(found) for k, v in findings.metadata.items()}
     return SemImage(
-        picture.pixels,
-        picture.axes,
-        findings.pixel_size,
-        findings.specimen_rows,
-        findings.metadata,
-        (*picture.warnings, *findings.warnings),
-        findings.vendor,
-        findings.instrument,
+        pixels,
+        axes,
+        size,
+        rows,
+        source,
+        next((f.z_step_nm for f in found if f.z_step_nm is not None), None),
+        metadata,
+        tuple(dict.fromkeys(warnings)),
+        best.vendor,
+        best.instrument,
         path,
     )
+
+
+def _split(picture: Picture, findings: Findings) -> tuple[Any, str]:
+    """Give each detector that shared the frame a slice of its own, the databar left out."""
+    down, across = findings.view_fields
+    if (down, across) == (1, 1) or picture.axes != "YX" or findings.specimen_rows is None:
+        return picture.pixels, picture.axes
+    first, stop = findings.specimen_rows
+    specimen = picture.pixels[first:stop]
+    height, width = specimen.shape
+    fields = specimen.reshape(down, height // down, across, width // across).swapaxes(1, 2)
+    return fields.reshape(down * across, height // down, width // across), "CYX"
+
+
+def _from_pixels(pixels: Any, axes: str) -> tuple[tuple[int, int] | None, str]:
+    if axes.endswith("S"):
+        return None, ""
+    first, last = (pixels[(i,) * (len(axes) - 2)] for i in (0, -1))
+    found = find_databar(first)
+    if found.first is None:
+        return None, found.warning
+    if len(axes) > 2 and find_databar(last).first != found.first:
+        return None, "The slices differ in their databar. Please check which rows are specimen."
+    return (0, found.first), ""

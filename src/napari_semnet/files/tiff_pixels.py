@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ import psutil
 import tifffile
 
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.calibration import number
 from napari_semnet.files.grey import collapse_colour, from_palette
 from napari_semnet.files.tiff_structure import MOST_PAGES, check_structure
 
@@ -77,6 +79,13 @@ class TiffTags:
             return None if tag is None else tag.value
         except Exception:  # noqa: BLE001  a damaged tag must not stop the picture
             return None
+
+    def number(self, code: int) -> float | None:
+        """Value of a tag that holds one number or quotient; None when it is neither."""
+        value = self.value(code)
+        if isinstance(value, tuple) and len(value) == 2 and value[1]:
+            value = value[0] / value[1]
+        return number(value) if isinstance(value, int | float) else None
 
     def text(self, code: int) -> str:
         """Text of a tag; empty when it is missing."""
@@ -218,7 +227,10 @@ def _lazy(series: Any, path: Path) -> Any:
             f"{path.name} is too large to unpack at once. Install the extra that reads it piece "
             "by piece: pip install napari-semnet[arrays]."
         ) from error
-    store = tifffile.TiffFile(path, _multifile=False).series[0].aszarr(level=0)
+    tiff = tifffile.TiffFile(path, _multifile=False)
+    store = tiff.series[0].aszarr(level=0)
+    # The file stays open for as long as anything reads from the store.
+    weakref.finalize(store, tiff.close)
     return dask.array.from_zarr(zarr.open(store, mode="r")).reshape(shape)
 
 

@@ -1,0 +1,95 @@
+"""Zeiss Atlas / Fibics: the XML of tag 51023.
+
+``<Scan>`` holds the steps of the scan along a row (``Ux``, ``Uy``) and from row to row (``Vx``,
+``Vy``) in micrometres; a pixel is as long as each step, whatever the scan's rotation.
+"""
+
+from __future__ import annotations
+
+import math
+from xml.etree.ElementTree import Element
+
+from napari_semnet.files.calibration import Findings, PixelSize, length_in_nm, number, pixel_size
+from napari_semnet.files.vendors.text import known
+from napari_semnet.files.xml import find, local_name, parse_xml
+
+__all__ = ["read_fibics"]
+
+
+def read_fibics(content: bytes, width: int, height: int) -> Findings | None:
+    """Read an Atlas header.
+
+    Parameters
+    ----------
+    content : bytes
+        Value of tag 51023.
+    width, height : int
+        Size of the picture in the file.
+    """
+    root = parse_xml(content)
+    if root is None or local_name(root) != "Fibics":
+        return None
+    image, scan = find(root, "Image"), find(root, "Scan")
+    stated = [None if image is None else number(_text(image, n)) for n in ("Width", "Height")]
+    size: PixelSize | None = None
+    warnings: tuple[str, ...] = ()
+    if scan is not None:
+        if all(n is None or n == 0 or n == m for n, m in zip(stated, (width, height), strict=True)):
+            size = _size(scan, width, height)
+        else:
+            warnings = (
+                f"The Atlas header is for a picture of {stated[0]:g} x {stated[1]:g} pixels but "
+                f"this one has {width} x {height}: its pixel size is not certain. Please enter it."
+                if None not in stated
+                else "The Atlas header is for a picture of another size. Please enter the pixel "
+                "size.",
+            )
+    return Findings(
+        "Zeiss Atlas/Fibics",
+        "",
+        size,
+        metadata=known(
+            [
+                ("detector", _text(root, "Detector")),
+                ("dwell time", _with_unit(scan, "Dwell")),
+                ("lines averaged", "" if scan is None else _text(scan, "LineAvg")),
+                ("field of view", _with_unit(scan, "FOV_X")),
+                ("software", _text(root, "Version")),
+            ]
+        ),
+        warnings=warnings,
+    )
+
+
+def _size(scan: Element, width: int, height: int) -> PixelSize | None:
+    ux, uy, vx, vy = (number(_text(scan, name)) for name in ("Ux", "Uy", "Vx", "Vy"))
+    if ux is not None:
+        across = math.hypot(ux, uy or 0.0) * 1e3
+        down = None if vy is None else math.hypot(vx or 0.0, vy) * 1e3
+        found = pixel_size(down, across, "Atlas header, scan steps U and V", "high")
+        if found is not None:
+            return found
+    fields = []
+    for name in ("FOV_Y", "FOV_X"):
+        element = find(scan, name)
+        unit = "" if element is None else element.get("units", "um")
+        fields.append(None if element is None else length_in_nm(element.text or "", unit))
+    y, x = fields
+    return pixel_size(
+        None if y is None else y / height,
+        None if x is None else x / width,
+        "Atlas header, field of view divided by the number of pixels",
+        "medium",
+    )
+
+
+def _text(root: Element, name: str) -> str:
+    element = find(root, name)
+    return (element.text or "").strip() if element is not None else ""
+
+
+def _with_unit(root: Element | None, name: str) -> str:
+    element = None if root is None else find(root, name)
+    if element is None or not (element.text or "").strip():
+        return ""
+    return f"{(element.text or '').strip()} {element.get('units', '')}".strip()

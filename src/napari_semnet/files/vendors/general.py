@@ -1,0 +1,160 @@
+"""Calibrations that are no vendor's: OME, ImageJ, DigitalMicrograph tags, openFIBSEM's JSON.
+
+The resolution tags of a TIFF describe a screen or a printer and are never a pixel size; only
+ImageJ's own unit gives them another meaning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from napari_semnet.files.calibration import (
+    NM_PER_UNIT,
+    Findings,
+    PixelSize,
+    number,
+    pixel_size,
+)
+from napari_semnet.files.vendors.text import key_values, known
+from napari_semnet.files.xml import find, parse_xml
+
+__all__ = ["looks_like_dots_per_inch", "read_dm_tags", "read_imagej", "read_ome", "read_openfibsem"]
+
+_DOTS_PER_INCH = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 400, 600, 720)
+_NM_PER_INCH = 2.54e7
+_DISPLAY_UNITS = {"", "pixel", "pixels", "inch", "cm", "px"}
+_DEEPEST = 6
+_DISPLAY_SIZE = (
+    "The stated pixel size is that of a screen or printer, which a converter took for the "
+    "picture's. It is not used; please enter the pixel size."
+)
+
+
+def looks_like_dots_per_inch(size: PixelSize) -> bool:
+    """Tell whether a size is a screen's or printer's, copied by a converter from resolution tags.
+
+    Such sizes are of 35 to 353 µm, where hardly any SEM picture is, and hit a usual number of
+    dots per inch to 1e-4.
+    """
+    return any(
+        abs(size.x_nm / (_NM_PER_INCH / dots) - 1) < 1e-4
+        and abs(size.y_nm / (_NM_PER_INCH / dots) - 1) < 1e-4
+        for dots in _DOTS_PER_INCH
+    )
+
+
+def read_ome(description: str) -> Findings | None:
+    """Read the OME-XML of a picture."""
+    if "<OME" not in description and ":OME" not in description:
+        return None
+    root = parse_xml(description)
+    pixels = None if root is None else find(root, "Pixels")
+    if root is None or pixels is None:
+        return None
+    lengths = {}
+    for axis in "XYZ":
+        value = number(pixels.get(f"PhysicalSize{axis}"))
+        unit = pixels.get(f"PhysicalSize{axis}Unit", "µm").lower()
+        factor = NM_PER_UNIT.get(unit)
+        lengths[axis] = None if value is None or factor is None else value * factor
+    size = pixel_size(lengths["Y"], lengths["X"], "OME-XML, PhysicalSize", "medium")
+    return _checked(
+        Findings(
+            pixel_size=size,
+            z_step_nm=lengths["Z"] if lengths["Z"] and lengths["Z"] > 0 else None,
+            metadata=known([("written by", root.get("Creator"))]),
+        )
+    )
+
+
+def read_imagej(description: str, resolution: tuple[float | None, float | None]) -> Findings | None:
+    """Read ImageJ's description.
+
+    Parameters
+    ----------
+    description : str
+        ImageDescription of the first page.
+    resolution : (float or None, float or None)
+        (y, x) values of the resolution tags: pixels for one of ImageJ's unit.
+    """
+    if not description.startswith("ImageJ="):
+        return None
+    values = key_values(description[:100_000])
+    unit = values.get("unit", "").lower()
+    factor = None if unit in _DISPLAY_UNITS else NM_PER_UNIT.get(unit)
+    if factor is None:
+        return Findings(metadata=known([("written by", f"ImageJ {values.get('ImageJ', '')}")]))
+    y, x = (factor / pixels if pixels else None for pixels in resolution)
+    spacing = number(values.get("spacing"))
+    return _checked(
+        Findings(
+            pixel_size=pixel_size(y, x, f"ImageJ, unit {values['unit']}", "medium"),
+            z_step_nm=spacing * factor if spacing and spacing > 0 else None,
+            metadata=known([("written by", f"ImageJ {values.get('ImageJ', '')}")]),
+        )
+    )
+
+
+def read_dm_tags(
+    units: tuple[str, str], scales: tuple[float | None, float | None]
+) -> Findings | None:
+    """Read Gatan DigitalMicrograph's tags.
+
+    Parameters
+    ----------
+    units : (str, str)
+        (y, x) from tags 65004 and 65003.
+    scales : (float or None, float or None)
+        (y, x) from tags 65010 and 65009: units for one pixel.
+    """
+    lengths = []
+    for unit, scale in zip(units, scales, strict=True):
+        factor = NM_PER_UNIT.get(unit.strip("\0 ").lower())
+        lengths.append(None if factor is None or scale is None else abs(scale) * factor)
+    y, x = lengths
+    size = pixel_size(y, x, "DigitalMicrograph tags", "medium")
+    return None if size is None else Findings(pixel_size=size)
+
+
+def read_openfibsem(description: str) -> Findings | None:
+    """Read the JSON description that openFIBSEM and AutoScript tools write."""
+    if not description.lstrip().startswith("{"):
+        return None
+    try:
+        content = json.loads(description)
+    except (ValueError, RecursionError):
+        return None
+    found = _search(content, "pixel_size", _DEEPEST)
+    if not isinstance(found, Mapping):
+        return None
+    y, x = (number(found.get(axis)) for axis in "yx")
+    size = pixel_size(
+        None if y is None else y * 1e9,
+        None if x is None else x * 1e9,
+        "openFIBSEM header, pixel_size",
+        "high",
+    )
+    return None if size is None else Findings("openFIBSEM", pixel_size=size)
+
+
+def _search(content: Any, key: str, depth: int) -> Any:
+    if not isinstance(content, Mapping) or depth == 0:
+        return None
+    if isinstance(content.get(key), Mapping):
+        return content[key]
+    for value in content.values():
+        found = _search(value, key, depth - 1)
+        if found is not None:
+            return found
+    return None
+
+
+def _checked(findings: Findings) -> Findings:
+    if findings.pixel_size is None or not looks_like_dots_per_inch(findings.pixel_size):
+        return findings
+    return Findings(
+        metadata=findings.metadata,
+        warnings=(_DISPLAY_SIZE,),
+    )

@@ -1,0 +1,118 @@
+"""Thermo Fisher XML (34683): Phenom's ``<FeiImage>``, and ``<Metadata>`` of newer instruments."""
+
+from __future__ import annotations
+
+from xml.etree.ElementTree import Element
+
+from napari_semnet.files.calibration import Findings, length_in_nm, number, pixel_size
+from napari_semnet.files.vendors.text import in_units, known
+from napari_semnet.files.xml import find, local_name, parse_xml
+
+__all__ = ["read_thermo_xml"]
+
+
+def read_thermo_xml(content: bytes, width: int, height: int) -> Findings | None:
+    """Read Thermo Fisher's XML header.
+
+    Parameters
+    ----------
+    content : bytes
+        Value of tag 34683, or the block in a JPEG file.
+    width, height : int
+        Size of the picture in the file, databar included.
+    """
+    root = parse_xml(content)
+    if root is None:
+        return None
+    if local_name(root) == "FeiImage":
+        return _phenom(root, height)
+    if local_name(root) == "Metadata":
+        return _metadata(root, width, height)
+    return None
+
+
+def _phenom(root: Element, height: int) -> Findings:
+    size = pixel_size(
+        _length(root, "pixelHeight"),
+        _length(root, "pixelWidth"),
+        "Phenom header, pixelWidth and pixelHeight",
+        "high",
+    )
+    bar = number(_text(root, "databarHeight"))
+    specimen = None
+    if bar is not None and bar.is_integer() and 0 <= bar < height:
+        specimen = (0, height - int(bar))
+    return Findings(
+        "Thermo Fisher/Phenom",
+        _text(root, "edition") or "Phenom",
+        size,
+        specimen,
+        metadata=known(
+            [
+                ("acceleration voltage", in_units(_volts(root), "V")),
+                ("working distance", _with_unit(root, "workingDistance")),
+                ("detector", _text(root, "detector")),
+                ("frames integrated", _text(root, "integrations")),
+                ("magnification", _text(root, "magnification")),
+                ("date", _text(root, "time")),
+            ]
+        ),
+    )
+
+
+def _metadata(root: Element, width: int, height: int) -> Findings:
+    block, image = find(root, "PixelSize"), find(root, "ImageSize")
+    size, specimen = None, None
+    columns = number(_text(image, "X")) if image is not None else None
+    rows = number(_text(image, "Y")) if image is not None else None
+    if block is not None and columns in (None, width):
+        size = pixel_size(
+            _length(block, "Y", "m"), _length(block, "X", "m"), "Thermo Fisher XML header", "high"
+        )
+    if rows is not None and rows.is_integer() and 0 < rows <= height and columns == width:
+        specimen = (0, int(rows))
+    return Findings(
+        "Thermo Fisher/FEI",
+        _text(root, "InstrumentClass") or "",
+        size,
+        specimen,
+        metadata=known(
+            [
+                ("acceleration voltage", in_units(_text(root, "AccelerationVoltage"), "V")),
+                ("working distance", in_units(_text(root, "WorkingDistance"), "m")),
+                ("dwell time", in_units(_text(root, "DwellTime"), "s")),
+                ("detector", _text(root, "Detector")),
+                ("frames integrated", _text(root, "FrameIntegrationCount")),
+            ]
+        ),
+    )
+
+
+def _text(root: Element | None, name: str) -> str:
+    element = None if root is None else find(root, name)
+    return (element.text or "").strip() if element is not None else ""
+
+
+def _length(root: Element, name: str, default_unit: str = "") -> float | None:
+    element = find(root, name)
+    if element is None:
+        return None
+    return length_in_nm((element.text or "").strip(), element.get("unit") or default_unit)
+
+
+def _with_unit(root: Element, name: str) -> str:
+    element = find(root, name)
+    if element is None or not (element.text or "").strip():
+        return ""
+    return f"{(element.text or '').strip()} {element.get('unit', '')}".strip()
+
+
+def _volts(root: Element) -> float | None:
+    element = find(root, "acceleratingVoltage")
+    if element is None:
+        element = find(root, "highVoltage")
+    value = None if element is None else number(element.text)
+    if value is None or element is None:
+        return None
+    # Phenom writes the sign of the cathode.
+    return abs(value) * (1e3 if element.get("unit", "V").lower() == "kv" else 1.0)
