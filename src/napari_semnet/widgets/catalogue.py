@@ -64,7 +64,7 @@ def load_catalogue(chosen: str = "") -> Catalogue:
     if chosen and chosen not in names and chosen != DEFAULT_MODEL:
         models.append(read_entry(chosen))
     automatic = describe_device(AUTO)
-    devices = [DeviceEntry(AUTO, f"Automatic: {automatic.name}")]
+    devices = [DeviceEntry(AUTO, f"Auto: {automatic.name}")]
     devices += [DeviceEntry(str(d.torch_device), d.name) for d in available_devices()]
     return Catalogue(tuple(models), tuple(devices))
 

@@ -15,7 +15,8 @@ import numpy as np
 import psutil
 
 from napari_semnet.errors import ImageError, SemnetError
-from napari_semnet.imaging.geometry import Region, restored_shape, whole
+from napari_semnet.imaging.geometry import FACTOR, Region, restored_shape, whole
+from napari_semnet.imaging.intensity import as_grey
 
 if TYPE_CHECKING:
     from napari_semnet.restoration.events import Event, RunPlan
@@ -109,8 +110,10 @@ def _run_job(
 ) -> Generator[JobEvent, None, None]:
     from napari_semnet.restoration.events import Started
 
-    image = _cut(job)
+    image = as_grey(_cut(job))
     out = allocate(restored_shape(job.region.shape), np.dtype(image.dtype))
+    if out.ndim == 2 or set(out.shape[:-2]) == {1}:
+        _fill_with_source(out, image)
     run = restorer.run(image, out)
     try:
         for event in run:
@@ -129,6 +132,17 @@ def _cut(job: Job) -> Any:
     if job.has_channels:
         shape = shape[:-1]
     return job.pixels if job.region == whole(shape) else job.pixels[job.region.slices]
+
+
+def _fill_with_source(out: Any, image: Any) -> None:
+    """Show a single picture as it was until its tiles come, rather than black.
+
+    A stack is not filled: that would take all its memory at once.
+    """
+    pixels = np.asarray(image[:])
+    for dy in range(FACTOR):
+        for dx in range(FACTOR):
+            out[..., dy::FACTOR, dx::FACTOR] = pixels
 
 
 def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

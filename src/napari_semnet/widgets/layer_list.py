@@ -66,6 +66,8 @@ class LayerList(QListWidget):  # type: ignore[misc]  # Qt is not followed by the
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.disconnect(self._fill)
+        for layer in image_layers(self._viewer.layers):
+            layer.events.units.disconnect(self._on_units)
 
     def _first_choice(self) -> list[Image]:
         """Take what is selected in napari, else the topmost image that is no result itself."""
@@ -73,6 +75,9 @@ class LayerList(QListWidget):  # type: ignore[misc]  # Qt is not followed by the
         selected = [layer for layer in layers if layer in self._viewer.layers.selection]
         sources = [layer for layer in layers if METADATA_KEY not in layer.metadata]
         return selected or sources[:1] or layers[:1]
+
+    def _on_units(self, event: Any = None) -> None:
+        self.chosen_changed.emit()
 
     def _fill(self, event: Any = None) -> None:
         chosen = self.chosen()
@@ -82,4 +87,6 @@ class LayerList(QListWidget):  # type: ignore[misc]  # Qt is not followed by the
         self._layers = [weakref.ref(layer) for layer in layers]
         self.addItems([layer.name for layer in layers])
         self.blockSignals(False)
+        for layer in layers:
+            layer.events.units.connect(self._on_units)
         self.choose([layer for layer in chosen if layer in layers] or self._first_choice())

@@ -30,7 +30,6 @@ class ModelChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         self.combo.setMinimumContentsLength(12)
         self.summary = QLabel(self)
         self.summary.setWordWrap(True)
-        self.summary.setObjectName("card")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.combo)

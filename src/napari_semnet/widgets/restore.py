@@ -138,7 +138,6 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         form = QFormLayout()
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Model", self.model)
         form.addRow("Device", self.device)
         form.addRow("Region", self.region)
         options = QWidget(self)
@@ -147,6 +146,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         column.addWidget(QLabel("Layers", options))
         column.addWidget(self.layers)
         column.addWidget(self.hint)
+        column.addWidget(QLabel("Model", options))
+        column.addWidget(self.model)
         column.addLayout(form)
         column.addWidget(self.folded)
         column.addStretch(1)
@@ -205,7 +206,9 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
             self.status.setText(progress.text)
 
     def _on_ended(self, how: str) -> None:
+        done = self.progress.value() == self.progress.maximum()
         self._update()
+        self.progress.setValue(self.progress.maximum() if done else 0)
         self.status.setText(how)
 
     def _update(self) -> None:
@@ -217,7 +220,6 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         if running:
             return
         self.progress.setRange(0, 1000)
-        self.progress.setValue(0)
         if not self.is_ready:
             self.status.setText("Looking for models and devices")
         elif not chosen:

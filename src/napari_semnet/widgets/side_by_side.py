@@ -12,9 +12,9 @@ from napari_semnet.widgets.layers import link_contrast
 if TYPE_CHECKING:
     from napari.layers import Image
 
-__all__ = ["show_side_by_side"]
+__all__ = ["arrange_in_row", "show_side_by_side"]
 
-FONT_SIZE = 14
+FONT_SIZE = 10
 
 
 def show_side_by_side(viewer: Any, layers: Sequence[Image]) -> None:
@@ -22,6 +22,29 @@ def show_side_by_side(viewer: Any, layers: Sequence[Image]) -> None:
 
     All other layers are hidden. Every cell shows the same part of the world and moves with the
     others; layers of one data type share their contrast limits.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        A viewer that holds the layers.
+    layers : sequence of Image
+        Two or more of its layers.
+
+    Raises
+    ------
+    SemnetError
+        There are fewer than two layers.
+    """
+    arrange_in_row(viewer, layers)
+    first = layers[0]
+    for layer in layers[1:]:
+        if layer.dtype == first.dtype and not (layer.rgb or first.rgb):
+            layer.contrast_limits = first.contrast_limits
+            link_contrast(viewer, first, layer)
+
+
+def arrange_in_row(viewer: Any, layers: Sequence[Image]) -> None:
+    """Lay layers out as `show_side_by_side` does, each with contrast limits of its own.
 
     Parameters
     ----------
@@ -45,11 +68,6 @@ def show_side_by_side(viewer: Any, layers: Sequence[Image]) -> None:
     for layer in layers:
         layer.name_overlay.visible = True
         layer.name_overlay.font_size = FONT_SIZE
-    first = layers[0]
-    for layer in layers[1:]:
-        if layer.dtype == first.dtype and not (layer.rgb or first.rgb):
-            layer.contrast_limits = first.contrast_limits
-            link_contrast(viewer, first, layer)
     grid = viewer.canvas.grid
     grid.stride = 1
     grid.shape = (1, len(layers))

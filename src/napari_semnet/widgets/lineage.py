@@ -1,0 +1,57 @@
+"""Which acquisition a layer comes from, as far as its metadata tell. No Qt here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from napari_semnet.errors import ImageError
+from napari_semnet.widgets.layers import METADATA_KEY
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+__all__ = ["MADE_BY_COMPARISON", "is_ours", "refuse_one_acquisition", "source_name", "source_of"]
+
+MADE_BY_COMPARISON = "semnet_comparison"
+"""Where the metadata of layers that a comparison adds tell what they are."""
+
+
+def is_ours(layer: Any) -> bool:
+    """Whether a comparison added the layer."""
+    return MADE_BY_COMPARISON in layer.metadata
+
+
+def source_name(layer: Image) -> str | None:
+    """Name of the layer that a restored one was made from; None for what is no restoration."""
+    record = layer.metadata.get(METADATA_KEY)
+    return record.get("source") if isinstance(record, dict) else None
+
+
+def source_of(layer: Image, layers: Iterable[Any]) -> Image | None:
+    """Find the layer that a restored one was made from, if it is there still."""
+    name = source_name(layer)
+    return next((other for other in layers if other.name == name and other is not layer), None)
+
+
+def refuse_one_acquisition(first: Image, second: Image | None) -> None:
+    """Refuse to correlate a picture with itself or with what was made from it.
+
+    Raises
+    ------
+    ImageError
+        There is no second layer, or both come from one acquisition.
+    """
+    reason = (
+        "Fourier ring correlation needs two separate acquisitions of one place: within one, noise "
+        "agrees with itself, and a mere blur would look like better resolution. "
+    )
+    if second is None:
+        raise ImageError(
+            reason + "Open a second acquisition of the same place and choose it as “Other”."
+        )
+    origins = [source_name(layer) or layer.name for layer in (first, second)]
+    if first is second or origins[0] == origins[1]:
+        raise ImageError(
+            reason + f"“{first.name}” and “{second.name}” come from one. Choose another layer."
+        )
