@@ -17,7 +17,7 @@ from napari_semnet.errors import SemnetError
 
 __all__ = ["main"]
 
-COMMANDS = ("restore", "models", "demo")
+COMMANDS = ("restore", "models", "demo", "train")
 """Names of the modules in `napari_semnet.commands`, in the order in which help lists them."""
 
 FAILED = 1

@@ -1,0 +1,183 @@
+"""``napari-semnet train``: train a model as a configuration says."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_semnet.training.events import Event
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``train`` to the command line."""
+    parser = commands.add_parser(
+        "train",
+        help="train a model on your own images",
+        description=(
+            "Train a model as a TOML file says. Ctrl-C stops at the next step, in a state that "
+            "--resume goes on from."
+        ),
+    )
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="configuration (.toml)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        help=(
+            "folder of the run; by default the configuration's name without .toml, beside it, or "
+            "its own folder when it is called config.toml"
+        ),
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    parser.add_argument(
+        "--max-minutes",
+        metavar="N",
+        type=_minutes,
+        help="stop after this time, in a state that --resume goes on from",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="say everything as JSON, one object a line"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; 0 when the run is finished or was stopped as asked."""
+    from napari_semnet.training.config import load_config
+    from napari_semnet.training.trainer import training_run
+
+    config = load_config(arguments.config)
+    folder = arguments.output or default_folder(arguments.config)
+    say = _json_line if arguments.json else _text_line
+    with _stopping_signals() as stop:
+        events = training_run(
+            config,
+            folder,
+            resume=arguments.resume,
+            max_minutes=arguments.max_minutes,
+            stop=stop,
+        )
+        with closing(events):  # type: ignore[type-var]
+            for event in events:
+                if _is_first_process():
+                    say(event)
+    return 0
+
+
+def default_folder(config: Path) -> Path:
+    """Folder of the run where none is named."""
+    absolute = config.absolute()
+    return absolute.parent if absolute.name == "config.toml" else absolute.with_suffix("")
+
+
+def _is_first_process() -> bool:
+    import torch.distributed
+
+    is_split = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not is_split or torch.distributed.get_rank() == 0
+
+
+@contextmanager
+def _stopping_signals() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and a polite kill into a wish to stop; the second one stops at once."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes above 0.")
+    return value
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """Turn an event into what JSON can say: its name in snake_case, and its fields."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
+    fields = dataclasses.asdict(event)
+    return {
+        "event": name,
+        **{key: str(value) if isinstance(value, Path) else value for key, value in fields.items()},
+    }
+
+
+def _json_line(event: Event) -> None:
+    sys.stdout.write(json.dumps(as_json(event)) + "\n")
+    sys.stdout.flush()
+
+
+def _text_line(event: Event) -> None:
+    text = describe(event)
+    if text:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+def describe(event: Event) -> str:
+    """Word an event for people; empty for one that is not worth a line."""
+    from napari_semnet.training import events as kinds
+
+    match event:
+        case kinds.Preparing(source, done, total):
+            shown = done == total or done % 100 == 0
+            return f"reading {source}: {done} of {total} files" if shown else ""
+        case kinds.Started():
+            begun = f"going on at step {event.step:,}" if event.step else "starting"
+            return (
+                f"{begun}: {event.total:,} steps on {event.device} in {event.precision}, "
+                f"{event.images} images of {event.megapixels:.1f} megapixels, "
+                f"{event.parameters:,} weights"
+            )
+        case kinds.Step():
+            hours = (event.total - event.step) / max(event.steps_per_second, 1e-9) / 3600
+            return (
+                f"step {event.step:,} of {event.total:,}: loss {event.loss:.5f} "
+                f"(L1 {event.l1:.5f}, histogram {event.histogram:.4f}, "
+                f"variation {event.total_variation:.4f}), rate {event.learning_rate:.2e}, "
+                f"{event.steps_per_second:.2f} steps/s, waiting {event.waiting_ms:.1f} ms a step, "
+                f"{hours:.2f} h left"
+            )
+        case kinds.Evaluated():
+            best = ", best so far" if event.is_best else ""
+            return (
+                f"step {event.step:,}: PSNR {event.psnr:.3f} dB, SSIM {event.ssim:.4f} "
+                f"(bicubic {event.bicubic_psnr:.3f} dB, {event.bicubic_ssim:.4f}){best}"
+            )
+        case kinds.Notice(text):
+            return f"note: {text}"
+        case kinds.Stopped():
+            return (
+                f"stopped at step {event.step:,} of {event.total:,}, because {event.reason}. "
+                f"Go on with --resume. Model so far: {event.model}"
+            )
+        case kinds.Finished():
+            return f"finished after {event.step:,} steps: {event.model}"
+        case _:
+            return ""

@@ -1,0 +1,183 @@
+"""The whole state of a run in one safetensors file: weights, their average, optimiser, counts.
+
+Random numbers need no saving, since they are functions of the step. Nothing in the file can run
+code. Names of tensors: ``weights.<name>``, ``average.<name>``, ``first_moment.<name>``,
+``second_moment.<name>`` with the names of `SEMNet`, all float32; counts stand as JSON under the
+key ``progress`` of the header.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from napari_semnet.errors import TrainingError
+from napari_semnet.files.atomic import replacing
+
+__all__ = ["CHECKPOINT_VERSION", "Best", "Progress", "load_checkpoint", "save_checkpoint"]
+
+CHECKPOINT_VERSION = 1
+
+_GROUPS = ("weights", "average", "first_moment", "second_moment")
+
+
+@dataclass(slots=True)
+class Best:
+    """The best validation so far."""
+
+    step: int
+    psnr: float
+    ssim: float
+    bicubic_psnr: float
+    bicubic_ssim: float
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run has come."""
+
+    step: int = 0
+    """Steps done, skipped ones included."""
+    updates: int = 0
+    """Steps that changed the weights, which Adam counts for its bias correction."""
+    skipped_in_a_row: int = 0
+    seconds: float = 0.0
+    """Time spent in training, over all resumed parts."""
+    best: Best | None = None
+    latest: Best | None = None
+    """The last validation."""
+    hardware: list[str] = field(default_factory=list)
+    """Devices that took part."""
+
+
+def save_checkpoint(
+    path: Path,
+    network: nn.Module,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    progress: Progress,
+) -> None:
+    """Write the state; the old file stays until the new one is complete.
+
+    Parameters
+    ----------
+    path : Path
+        File to replace.
+    network, average : Module
+        Trained weights and their average.
+    optimiser : Optimizer
+        Adam over the parameters of `network`, in their order.
+    progress : Progress
+        Counts.
+
+    Raises
+    ------
+    TrainingError
+        The disk is full or cannot be written to. The old file is as it was.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in network.named_parameters():
+        state = optimiser.state.get(parameter, {})
+        tensors[f"weights.{name}"] = parameter
+        for group, key in (("first_moment", "exp_avg"), ("second_moment", "exp_avg_sq")):
+            if key in state:
+                tensors[f"{group}.{name}"] = state[key]
+    for name, parameter in average.named_parameters():
+        tensors[f"average.{name}"] = parameter
+    plain = {key: value.detach().to("cpu").contiguous() for key, value in tensors.items()}
+    header = {"version": str(CHECKPOINT_VERSION), "progress": json.dumps(asdict(progress))}
+    try:
+        with replacing(path) as temporary:
+            save_file(plain, temporary, metadata=header)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"The state of the run could not be written to {path} ({error}). The state before it "
+            "is intact: free some space and resume."
+        ) from error
+
+
+def load_checkpoint(
+    path: Path,
+    network: nn.Module,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> Progress:
+    """Read a state into a network, its average and its optimiser.
+
+    Raises
+    ------
+    TrainingError
+        The file is missing or damaged, from a newer version, or of another network. Nothing is
+        changed then.
+    """
+    tensors, progress = _read(path)
+    expected = {
+        f"{group}.{name}": parameter.shape
+        for group in _GROUPS
+        for name, parameter in network.named_parameters()
+        if progress.updates > 0 or group in {"weights", "average"}
+    }
+    if expected != {key: value.shape for key, value in tensors.items()}:
+        raise TrainingError(
+            f"{path} is the state of another network. Resume with the configuration that the run "
+            "was started with."
+        )
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(tensors[f"weights.{name}"])
+            if progress.updates > 0:
+                # Memory format must be the parameter's: fused kernels go by memory, not by index.
+                optimiser.state[parameter] = {
+                    "step": _count(optimiser, parameter, progress.updates),
+                    "exp_avg": torch.empty_like(parameter).copy_(tensors[f"first_moment.{name}"]),
+                    "exp_avg_sq": torch.empty_like(parameter).copy_(
+                        tensors[f"second_moment.{name}"]
+                    ),
+                }
+        for name, parameter in average.named_parameters():
+            parameter.copy_(tensors[f"average.{name}"])
+    return progress
+
+
+def _count(optimiser: torch.optim.Optimizer, parameter: Tensor, updates: int) -> Tensor:
+    fused = bool(optimiser.param_groups[0].get("fused"))
+    device = parameter.device if fused else torch.device("cpu")
+    return torch.tensor(float(updates), dtype=torch.float32, device=device)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Progress]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header: dict[str, str] = file.metadata() or {}
+            version = int(header["version"])
+            if version > CHECKPOINT_VERSION:
+                raise TrainingError(
+                    f"{path} was written by a newer napari-semnet. Update, then resume."
+                )
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return tensors, _progress(json.loads(header["progress"]))
+    except FileNotFoundError as error:
+        raise TrainingError(
+            f"There is no run to resume: {path} does not exist. Start without --resume."
+        ) from error
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise TrainingError(
+            f"{path} is damaged ({error}), so the run cannot be resumed."
+        ) from error
+
+
+def _progress(values: dict[str, Any]) -> Progress:
+    # A key that a later version added has its default; one that it dropped is ignored.
+    known = {f.name for f in fields(Progress)}
+    kept = {key: value for key, value in values.items() if key in known}
+    for key in ("best", "latest"):
+        if kept.get(key) is not None:
+            kept[key] = Best(**kept[key])
+    return Progress(**kept)

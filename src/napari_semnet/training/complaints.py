@@ -1,0 +1,77 @@
+"""Say in a sentence what is wrong with a configuration."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+__all__ = ["first_complaint"]
+
+
+def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
+    """Word the first thing that a check found.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic found.
+    model : type of BaseModel
+        What was checked; its fields are proposed in place of unknown keys.
+
+    Returns
+    -------
+    str
+        A sentence. Unknown keys come first: they are often why a needed key is missing.
+    """
+    found = error.errors(include_url=False, include_context=False)
+    unknown = [one for one in found if one["type"] == "extra_forbidden"]
+    first = (unknown or found)[0]
+    place = _readable(first["loc"])
+    if unknown:
+        return _unknown_key(first["loc"], model)
+    if first["type"] == "missing":
+        return f"'{place}' is missing."
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return f"'{place}': {message}." if place else f"{message[:1].upper()}{message[1:]}."
+
+
+def _unknown_key(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    key, known = str(loc[-1]), sorted(_fields_at(loc[:-1], model))
+    place = _readable(loc[:-1])
+    where = f" in '{place}'" if place else ""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if near:
+        return f"There is no setting '{key}'{where}; did you mean '{near[0]}'?"
+    return f"There is no setting '{key}'{where}. Known there: {', '.join(known)}."
+
+
+def _readable(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part + 1}]"
+        elif part not in {"str", "Profile"} and not part.startswith("function-"):
+            text += f".{part}" if text else part
+    return text
+
+
+def _fields_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> set[str]:
+    here = [model]
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        steps = [m.model_fields[part].annotation for m in here if part in m.model_fields]
+        here = [inner for step in steps for inner in _models_in(step)] or here
+    return {name for m in here for name in m.model_fields}
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from _models_in(part)

@@ -1,0 +1,251 @@
+"""Which patch is learnt from at which step: a pure function of (seed, step, sample)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semnet.errors import TrainingError
+from napari_semnet.training.config import Source, TrainingConfig
+from napari_semnet.training.events import Notice, Preparing
+from napari_semnet.training.pictures import Rejected
+from napari_semnet.training.randomness import Draws, Keys, sample_keys, stream_keys
+from napari_semnet.training.store import Field, Store, prepare_source, store_root
+
+__all__ = ["Data", "Patches", "Pool", "prepare_data"]
+
+Floats = NDArray[np.float32]
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """A batch before degradation.
+
+    Attributes
+    ----------
+    targets : ndarray of float32, (N, 1, 2Y, 2X)
+        Values in 0 ... 1.
+    lows : ndarray of float32, (N, 1, Y, X)
+        What was really measured; zero where `has_low` is False.
+    has_low : ndarray of bool, (N,)
+        Whether a sample comes from pictures that were taken twice, and is not to be degraded.
+    """
+
+    targets: Floats
+    lows: Floats
+    has_low: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The usable fields of one source.
+
+    Attributes
+    ----------
+    source : Source
+    store : Store
+    fields : tuple of Field
+    weights : tuple of float
+        How often each field is drawn, relative to the others.
+    """
+
+    source: Source
+    store: Store
+    fields: tuple[Field, ...]
+    weights: tuple[float, ...]
+
+    def patch(self, field: Field, row: int, column: int, side: int) -> tuple[Floats, Floats | None]:
+        """Cut a patch of `side` poor pixels whose corner is at (row, column) of the poor grid."""
+        target = _unit(self.store.pixels(field.target), 2 * row, 2 * column, 2 * side)
+        if field.low is None:
+            return target, None
+        return target, _unit(self.store.pixels(field.low), row, column, side)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """All that a run learns from, and what it is measured on."""
+
+    training: tuple[Pool, ...]
+    validation: tuple[Pool, ...]
+    rejected: tuple[Rejected, ...]
+
+    @property
+    def images(self) -> int:
+        """Number of fields to train on."""
+        return sum(len(pool.fields) for pool in self.training)
+
+    @property
+    def megapixels(self) -> float:
+        """Of the references to train on, in millions."""
+        places = [field.target for pool in self.training for field in pool.fields]
+        return sum(place.rows * place.columns for place in places) / 1e6
+
+    def patches(self, *, seed: int, step: int, first_sample: int, count: int, side: int) -> Patches:
+        """Draw part of the batch of a step.
+
+        Parameters
+        ----------
+        seed, step : int
+            Of the run.
+        first_sample : int
+            Place of the first sample in the whole batch.
+        count : int
+            Samples.
+        side : int
+            Of the poor patch, in pixels.
+
+        Returns
+        -------
+        Patches
+            The same for the same arguments, whatever was drawn before.
+        """
+        keys = sample_keys(seed, step, first_sample, count)
+        draws = Draws(keys)
+        sources = draws.choose("patch source", [pool.source.weight for pool in self.training])
+        row, column = draws.uniform("patch row"), draws.uniform("patch column")
+        symmetry = (draws.uniform("patch symmetry") * 8).astype(int)
+        targets = np.empty((count, 1, 2 * side, 2 * side), np.float32)
+        lows = np.zeros((count, 1, side, side), np.float32)
+        has_low = np.zeros(count, bool)
+        for n in range(count):
+            pool = self.training[sources[n]]
+            field = pool.fields[_choose(keys[n : n + 1], pool.weights)]
+            rows, columns = field.target.rows // 2, field.target.columns // 2
+            corner = int(row[n] * (rows - side + 1)), int(column[n] * (columns - side + 1))
+            target, low = pool.patch(field, *corner, side)
+            # Scan lines are horizontal in what was really measured, and must stay so; what is
+            # made by degradation gets its lines afterwards.
+            turn = symmetry[n] if low is None else symmetry[n] % 4
+            targets[n, 0] = _turned(target, turn)
+            if low is not None:
+                lows[n, 0] = _turned(low, turn)
+                has_low[n] = True
+        return Patches(targets, lows, has_low)
+
+
+def prepare_data(config: TrainingConfig) -> Generator[Preparing | Notice, None, Data]:
+    """Decode, select and split what a configuration names.
+
+    Yields
+    ------
+    Preparing or Notice
+        Progress, and what was left out and why.
+
+    Raises
+    ------
+    TrainingError
+        A source has no picture that can be used.
+    """
+    root = store_root(config.store)
+    rejected: list[Rejected] = []
+    training: list[Pool] = []
+    validation: list[Pool] = []
+    held_out: set[str] = set()
+    wanted = config.validation.crops > 0
+    if wanted:
+        for source in config.validation.sources:
+            store = yield from prepare_source(source, root)
+            pool = _pool(source, store, store.fields, 32, rejected)
+            validation.append(pool)
+            held_out |= {field.digest for field in pool.fields}
+    for source in config.data:
+        store = yield from prepare_source(source, root)
+        rejected += store.rejected
+        known = [field for field in store.fields if field.digest in held_out]
+        rejected += [Rejected(field.path, "it is a validation picture") for field in known]
+        fields = tuple(field for field in store.fields if field.digest not in held_out)
+        splits = wanted and not config.validation.sources and source.kind != "noise2noise"
+        kept, apart = _split(fields, config.validation.share if splits else 0.0, config.seed)
+        training.append(_pool(source, store, kept, config.patch, rejected))
+        if apart:
+            validation.append(_pool(source, store, apart, 32, rejected))
+    if config.preset == "poster" and all(s.content != "natural" for s in config.data):
+        yield Notice(
+            "The poster learns from SEM and natural images, half and half; this configuration "
+            'names no source with content = "natural", so the recipe is followed without them.'
+        )
+    if wanted and not validation:
+        yield Notice("There are too few groups to hold any out, so progress is not measured.")
+    if rejected:
+        shown = "; ".join(f"{Path(r.path).name}: {r.reason}" for r in rejected[:_SHOWN])
+        more = f"; and {len(rejected) - _SHOWN} more" if len(rejected) > _SHOWN else ""
+        yield Notice(f"{len(rejected)} pictures are not used ({shown}{more}).")
+    return Data(tuple(training), tuple(validation), tuple(rejected))
+
+
+def _pool(
+    source: Source,
+    store: Store,
+    fields: Sequence[Field],
+    side: int,
+    rejected: list[Rejected],
+) -> Pool:
+    usable = []
+    for field in fields:
+        rows, columns = field.target.rows, field.target.columns
+        if min(rows, columns) < 2 * side:
+            reason = f"too small: {columns} x {rows} pixels for a patch of {2 * side}"
+        elif source.largest_noise is not None and field.noise > source.largest_noise:
+            reason = f"too noisy: {field.noise:.1f} grey levels of 255"
+        else:
+            usable.append(field)
+            continue
+        rejected.append(Rejected(field.path, reason))
+    if not usable:
+        first = (*rejected, *store.rejected)[-1:]
+        why = f" The last one: {Path(first[0].path).name}: {first[0].reason}." if first else ""
+        raise TrainingError(f"The source '{source.title}' has no picture that can be used.{why}")
+    return Pool(source, store, tuple(usable), _weights(source, usable))
+
+
+def _weights(source: Source, fields: Sequence[Field]) -> tuple[float, ...]:
+    match source.draw_by:
+        case "area":
+            return tuple(float(f.target.rows * f.target.columns) for f in fields)
+        case "group":
+            groups = [f.group for f in fields]
+            return tuple(1.0 / groups.count(group) for group in groups)
+        case "image":
+            return (1.0,) * len(fields)
+
+
+def _split(
+    fields: tuple[Field, ...], share: float, seed: int
+) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+    """Hold whole groups out until their share of the groups is reached; never all of them."""
+    groups = sorted({field.group for field in fields})
+    count = min(round(share * len(groups)), len(groups) - 1)
+    if share > 0 and len(groups) > 1:
+        count = max(count, 1)
+    if count < 1:
+        return fields, ()
+    order = np.argsort(stream_keys(sample_keys(seed, 0, 0, len(groups)), "held out groups"))
+    apart = {groups[index] for index in order[:count]}
+    kept = tuple(field for field in fields if field.group not in apart)
+    return kept, tuple(field for field in fields if field.group in apart)
+
+
+def _choose(keys: Keys, weights: Sequence[float]) -> int:
+    return int(Draws(keys).choose("patch image", weights)[0])
+
+
+def _unit(pixels: NDArray[Any], row: int, column: int, side: int) -> Floats:
+    part = pixels[row : row + side, column : column + side]
+    return part.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def _turned(patch: Floats, turn: int) -> Floats:
+    """One of the 8 symmetries of a square; the first 4 keep rows rows."""
+    if turn & 1:
+        patch = patch[:, ::-1]
+    if turn & 2:
+        patch = patch[::-1]
+    return patch.T if turn & 4 else patch

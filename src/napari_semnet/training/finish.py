@@ -1,0 +1,171 @@
+"""Turn the weights of a run into a model file with a card that says what it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_semnet import __version__
+from napari_semnet.model import Card, Halo, Metric, Training, save_model
+from napari_semnet.network import SEMNet
+from napari_semnet.training.checkpoint import Best, Progress
+from napari_semnet.training.config import TrainingConfig
+from napari_semnet.training.data import Data, Pool
+from napari_semnet.training.degradation import Profile, degrade
+
+__all__ = ["card_for", "noise_range", "write_model"]
+
+_LIMITS = (
+    "Not for measurements that the reference images were not checked for: restored detail is "
+    "what is likely, not what was seen. Not for images with noise beyond the stated range."
+)
+
+
+def card_for(
+    network: SEMNet,
+    config: TrainingConfig,
+    data: Data,
+    profile: Profile,
+    progress: Progress,
+    *,
+    origin: str,
+    measured: Best | None,
+    halo: Halo | None = None,
+) -> Card:
+    """Fill in the card of a model from what the run knows.
+
+    Parameters
+    ----------
+    network : SEMNet
+        The model's network.
+    config, data, profile, progress
+        Of the run.
+    origin : str
+        Model that it started from; empty for none.
+    measured : Best or None
+        Validation of these very weights, if there was one.
+    halo : Halo or None
+        If it was measured.
+    """
+    step = measured.step if measured is not None else progress.step
+    unfinished = progress.step < config.steps
+    wording = config.model
+    return Card(
+        name=wording.name,
+        description=wording.description,
+        status=f"unfinished: {step:,} of {config.steps:,} steps" if unfinished else "",
+        architecture=network.architecture,
+        training=Training(
+            data=tuple(_described(pool) for pool in data.training),
+            recipe=_recipe(config, profile),
+            steps=step,
+            hardware=", ".join(progress.hardware),
+            hours=round(progress.seconds / 3600, 3),
+            started_from=origin,
+        ),
+        metrics=_metrics(measured, data, config, profile) if measured else (),
+        noise_range=noise_range(profile) if _degrades(data) else None,
+        pixel_size_range_nm=wording.pixel_size_range_nm or _pixel_sizes(data),
+        limits=wording.limits or _LIMITS,
+        licence=wording.licence,
+        date=datetime.now(UTC).date().isoformat(),
+        package_version=__version__,
+        halo=halo,
+    )
+
+
+def write_model(path: Path, network: SEMNet, card: Card, dtype: torch.dtype) -> None:
+    """Write a model file; see `napari_semnet.model.save_model`."""
+    plain = SEMNet(network.architecture)
+    plain.load_state_dict({key: value.cpu() for key, value in network.state_dict().items()})
+    save_model(path, plain, card, dtype)
+
+
+def noise_range(profile: Profile) -> tuple[float, float]:
+    """Measure the noise that a profile makes of a uniform middle grey.
+
+    Returns
+    -------
+    (float, float)
+        1st and 99th percentile, over 256 draws, of the standard deviation in grey levels of 255.
+        Whatever else the profile does to a uniform picture (streaks, shading, rows) counts.
+    """
+    grey = torch.full((256, 1, 64, 64), 0.5)
+    spread = degrade(grey, profile, seed=0, step=0).std(dim=(1, 2, 3)).numpy() * 255.0
+    low, high = np.percentile(spread, [1, 99])
+    return round(float(low), 1), round(float(high), 1)
+
+
+def _degrades(data: Data) -> bool:
+    return any(pool.source.kind == "hq" for pool in data.training)
+
+
+def _pixel_sizes(data: Data) -> tuple[float, float] | None:
+    """Smallest and largest pixel size, where every picture says its own."""
+    sizes = [field.pixel_nm for pool in data.training for field in pool.fields]
+    known = [size for size in sizes if size is not None]
+    return (min(known), max(known)) if known and len(known) == len(sizes) else None
+
+
+def _described(pool: Pool) -> str:
+    source = pool.source
+    megapixels = sum(f.target.rows * f.target.columns for f in pool.fields) / 1e6
+    licences = sorted({f.licence for f in pool.fields if f.licence})
+    what = {
+        "hq": "good pictures, degraded",
+        "pairs": "pairs of poor and good pictures",
+        "noise2noise": "pairs of noisy pictures",
+    }[source.kind]
+    binned = ", each the mean of 2 x 2 pixels" if source.reference == "binned" else ""
+    return (
+        f"{source.title} ({source.content}): {len(pool.fields)} {what}{binned}, "
+        f"{megapixels:.1f} megapixels, weight {source.weight:g}, "
+        f"licence: {', '.join(licences) or 'not stated'}"
+    )
+
+
+def _recipe(config: TrainingConfig, profile: Profile) -> str:
+    losses, optimiser, schedule = config.losses, config.optimiser, config.schedule
+    form = {
+        "constant": "constant"
+        + (f" with a cooldown of {schedule.cooldown} steps" if schedule.cooldown else ""),
+        "halving": f"halved every {schedule.halve_every:,} steps",
+        "cosine": f"cosine to {schedule.final:g} of it over {config.steps:,} steps",
+    }[schedule.kind]
+    warmup = f", warm-up {schedule.warmup} steps" if schedule.warmup else ""
+    return (
+        f"degradation profile {profile.name}; L1 {losses.l1:g}, histogram {losses.histogram:g}, "
+        f"total variation {losses.total_variation:g}; Adam, learning rate "
+        f"{optimiser.learning_rate:g}, {form}{warmup}; batch {config.batch} of {config.patch} x "
+        f"{config.patch} poor pixels; average of weights {config.ema:g}; seed {config.seed}"
+    )
+
+
+def _metrics(
+    measured: Best, data: Data, config: TrainingConfig, profile: Profile
+) -> tuple[Metric, ...]:
+    from napari_semnet.imaging.quality import PSNR_DEFINITION, SSIM_DEFINITION
+
+    pictures = sum(len(pool.fields) for pool in data.validation)
+    where = (
+        f"{config.validation.crops} fixed crops of {config.validation.crop} x "
+        f"{config.validation.crop} poor pixels from {pictures} held-out pictures, "
+        f"degradation profile {profile.name}"
+    )
+    psnr, ssim = f"{PSNR_DEFINITION}; R = 255", f"{SSIM_DEFINITION}; data range 255"
+
+    def metric(name: str, value: float, unit: str, definition: str) -> Metric:
+        digits = 3 if unit else 4
+        return Metric(
+            name=name, value=round(value, digits), unit=unit, definition=definition, data=where
+        )
+
+    return (
+        metric("PSNR", measured.psnr, "dB", psnr),
+        metric("SSIM", measured.ssim, "", ssim),
+        metric("PSNR of bicubic interpolation", measured.bicubic_psnr, "dB", psnr),
+        metric("SSIM of bicubic interpolation", measured.bicubic_ssim, "", ssim),
+    )

@@ -1,0 +1,202 @@
+"""One training step: predict, compare, correct, average."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_semnet.errors import TrainingError
+from napari_semnet.model import DEFAULT_MODEL, load_model
+from napari_semnet.network import Architecture, SEMNet
+from napari_semnet.training.config import TrainingConfig
+from napari_semnet.training.data import Data
+from napari_semnet.training.degradation import PROFILES, Profile, degrade
+from napari_semnet.training.engine import Engine, MixedPrecision
+from napari_semnet.training.losses import LossTerms, LossWeights, combined_loss
+from napari_semnet.training.schedule import averaging_decay, learning_rate
+
+__all__ = ["Batch", "Learner", "first_network", "make_batch", "profile_of", "started_from"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the network is given and what it should give, on the training device.
+
+    Attributes
+    ----------
+    inputs : Tensor of float32, (N, 1, Y, X)
+    targets : Tensor of float32, (N, 1, 2Y, 2X)
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+
+def profile_of(config: TrainingConfig) -> Profile:
+    """Degradation profile that a configuration names or holds.
+
+    Raises
+    ------
+    TrainingError
+        There is no profile of that name.
+    """
+    if isinstance(config.degradation, Profile):
+        return config.degradation
+    if config.degradation not in PROFILES:
+        raise TrainingError(
+            f"There is no degradation profile '{config.degradation}'. Use one of: "
+            f"{', '.join(PROFILES)}; or the path of a .toml file."
+        )
+    return PROFILES[config.degradation]
+
+
+def make_batch(
+    data: Data, config: TrainingConfig, profile: Profile, engine: Engine, step: int
+) -> Batch:
+    """Make this process's part of the batch of a step, a pure function of (seed, step)."""
+    count = config.batch // engine.world
+    first = engine.rank * count
+    patches = data.patches(
+        seed=config.seed, step=step, first_sample=first, count=count, side=config.patch
+    )
+    targets = torch.from_numpy(patches.targets).to(engine.device)
+    lows = torch.from_numpy(patches.lows).to(engine.device)
+    if patches.has_low.all():
+        return Batch(lows, targets)
+    degraded = degrade(targets, profile, seed=config.seed, step=step, first_sample=first)
+    if patches.has_low.any():
+        measured = torch.from_numpy(patches.has_low).to(engine.device)
+        degraded = torch.where(measured[:, None, None, None], lows, degraded)
+    return Batch(degraded, targets)
+
+
+def started_from(config: TrainingConfig) -> str | None:
+    """Name or path of the model that a run starts from."""
+    return DEFAULT_MODEL if config.start_from == "default" else config.start_from
+
+
+def first_network(config: TrainingConfig) -> tuple[SEMNet, str]:
+    """Build the network that a run starts with.
+
+    Returns
+    -------
+    SEMNet
+        Of a model, or with random weights that are a function of the seed.
+    str
+        Name and hash of the model, for the card; empty for random weights.
+
+    Raises
+    ------
+    TrainingError
+        The model has several channels.
+    ModelFileError
+        There is no such model, or it cannot be read.
+    """
+    start = started_from(config)
+    if start is None:
+        sizes = config.network
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            network = SEMNet(
+                Architecture(
+                    features=sizes.features,
+                    growth=sizes.growth,
+                    blocks=sizes.blocks,
+                    rdb_per_block=sizes.rdb_per_block,
+                    conv_per_rdb=sizes.conv_per_rdb,
+                )
+            )
+        return network, ""
+    model = load_model(start)
+    if model.card.architecture.in_channels != 1:
+        raise TrainingError(
+            f"The model {model.name} takes {model.card.architecture.in_channels} channels; "
+            "training works on grey images. Start from a model of one channel."
+        )
+    return model.network.train().requires_grad_(True), f"{model.name} (sha256 {model.sha256})"
+
+
+class Learner:
+    """The network, the average of its weights, and the optimiser.
+
+    A step whose gradient is not finite leaves weights and optimiser as they are. That is decided
+    on the device, so that a GPU need not stop for it; `streak` and `skipped` count such steps.
+
+    Parameters
+    ----------
+    network : SEMNet
+        Weights to start with; on the CPU.
+    config : TrainingConfig
+    engine : Engine
+    """
+
+    def __init__(self, network: SEMNet, config: TrainingConfig, engine: Engine) -> None:
+        self._config = config
+        self._engine = engine
+        kind, is_bf16 = engine.device.type, engine.precision == "bf16"
+        self.network = network.to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.restore = MixedPrecision(self.average, kind, is_bf16)
+        self._trained = engine.wrap(MixedPrecision(self.network, kind, is_bf16))
+        if config.hardware.compile != "off":
+            self._trained = torch.compile(self._trained, mode=config.hardware.compile)  # type: ignore[assignment]
+        self._weights = list(self.network.parameters())
+        self._averages = list(self.average.parameters())
+        self.optimiser: Any = torch.optim.Adam(
+            self._weights,
+            lr=config.optimiser.learning_rate,
+            betas=config.optimiser.betas,
+            fused=True,
+        )
+        losses = config.losses
+        self._loss_weights = LossWeights(losses.l1, losses.histogram, losses.total_variation)
+        self.streak = torch.zeros((), device=engine.device)
+        self.skipped = torch.zeros((), device=engine.device)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step."""
+        config = self._config
+        return learning_rate(step, config.optimiser.learning_rate, config.schedule, config.steps)
+
+    def learn(self, batch: Batch, step: int) -> tuple[LossTerms, Tensor]:
+        """Take one step.
+
+        Parameters
+        ----------
+        batch : Batch
+        step : int
+            Steps done before.
+
+        Returns
+        -------
+        LossTerms
+        Tensor, scalar
+            Norm of the gradient, before it was limited.
+        """
+        restored = self._trained(batch.inputs)
+        terms = combined_loss(restored, batch.targets, self._loss_weights)
+        self._engine.backward(terms.total)
+        limit = self._config.optimiser.largest_gradient
+        norm = torch.nn.utils.clip_grad_norm_(self._weights, limit or float("inf"))
+        bad = (~torch.isfinite(norm)).to(torch.float32)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate(step)
+        # How gradient scalers tell fused optimisers to do nothing.
+        self.optimiser.grad_scale, self.optimiser.found_inf = None, bad
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.streak = (self.streak + 1) * bad
+        self.skipped = self.skipped + bad
+        with torch.no_grad():
+            share = 1.0 - averaging_decay(step + 1, self._config.ema)
+            torch._foreach_lerp_(self._averages, self._weights, share)
+        return terms, norm
+
+    def updates(self) -> int:
+        """Count the steps that changed the weights, as the optimiser does."""
+        state = self.optimiser.state.get(self._weights[0])
+        return int(state["step"].item()) if state else 0

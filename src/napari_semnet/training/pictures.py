@@ -1,0 +1,279 @@
+"""Find the pictures that a source names, read them as grey planes, and say which are of no use."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semnet.errors import SemnetError, TrainingError
+from napari_semnet.imaging.intensity import IntensityRange, measure_range, to_unit
+
+__all__ = [
+    "Facts",
+    "Plane",
+    "Rejected",
+    "facts_about",
+    "find_files",
+    "find_pairs",
+    "halved",
+    "read_planes",
+    "read_table",
+    "reason_of",
+    "refusal",
+]
+
+_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in ITU-R BT.601 luma."""
+
+SMALLEST = 32
+"""Pixels along the shorter side below which a picture is of no use to any patch."""
+_SATURATED_SHARE = 0.5
+_NOISE_SIDE = 1024
+
+Pixels = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A picture that is not used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a table says about a picture."""
+
+    group: str = ""
+    licence: str = ""
+    noise: float | None = None
+    """Grey levels of 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One grey picture, ready to be stored."""
+
+    path: Path
+    page: int
+    pixels: Pixels
+    """uint8 or uint16, (Y, X): the whole range of the type stands for 0 ... 1."""
+    pixel_nm: float | None = None
+    """Pixel size in nanometres, where the file says it."""
+
+    @property
+    def unit(self) -> NDArray[np.float32]:
+        """Values in 0 ... 1."""
+        top = float(np.iinfo(self.pixels.dtype).max)
+        return (self.pixels / top).astype(np.float32)
+
+    @property
+    def digest(self) -> str:
+        """Equal for pictures of equal pixels."""
+        content = hashlib.blake2b(digest_size=16)
+        content.update(f"{self.pixels.dtype} {self.pixels.shape}".encode())
+        content.update(np.ascontiguousarray(self.pixels).data)
+        return content.hexdigest()
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise in grey levels of 255, measured in the middle."""
+        from napari_semnet.imaging.quality import noise_sigma
+
+        top, left = (max(0, (n - _NOISE_SIDE) // 2) for n in self.pixels.shape)
+        middle = self.pixels[top : top + _NOISE_SIDE, left : left + _NOISE_SIDE]
+        return float(noise_sigma(middle)) * 255.0 / float(np.iinfo(self.pixels.dtype).max)
+
+
+def find_files(places: Sequence[Path]) -> list[Path]:
+    """List the pictures that files, folders and patterns mean.
+
+    Raises
+    ------
+    TrainingError
+        A place does not exist, or holds no picture.
+    """
+    found: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            here = [p for p in place.rglob("*") if _is_picture(p.relative_to(place), p)]
+        elif place.is_file():
+            here = [place]
+        elif any(sign in place.name for sign in "*?["):
+            here = [p for p in place.parent.glob(place.name) if p.is_file()]
+        else:
+            raise TrainingError(f"There is no file or folder {place}. Correct the configuration.")
+        if not here:
+            known = ", ".join(sorted(_SUFFIXES))
+            raise TrainingError(f"{place} holds no picture ({known}). Correct the configuration.")
+        found += sorted(here)
+    return list(dict.fromkeys(found))
+
+
+def _is_picture(inside: Path, path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in inside.parts)
+    return not hidden and path.suffix.lower() in _SUFFIXES and path.is_file()
+
+
+def find_pairs(low: Sequence[Path], high: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Join pictures of the same field by name, or in order where no names agree.
+
+    Raises
+    ------
+    TrainingError
+        A place is missing, or names and numbers give no pairs.
+    """
+    ones, others = find_files(low), find_files(high)
+    by_name = {path.stem.lower(): path for path in others}
+    pairs = [(one, by_name[one.stem.lower()]) for one in ones if one.stem.lower() in by_name]
+    if pairs:
+        return pairs
+    if len(ones) == len(others):
+        return list(zip(ones, others, strict=True))
+    raise TrainingError(
+        f"{len(ones)} and {len(others)} pictures cannot be joined to pairs: no names agree. "
+        "Give the two pictures of a field the same name in two folders."
+    )
+
+
+def read_planes(path: Path) -> Iterator[Plane]:
+    """Read a file's grey planes, without databars; colour becomes luminance.
+
+    Raises
+    ------
+    SemnetError
+        The file cannot be read.
+    """
+    from napari_semnet.files.reader import read_image
+
+    image = read_image(path)
+    pixels = image.pixels
+    colour = image.axes.endswith("S")
+    leading = tuple(pixels.shape[: -3 if colour else -2])
+    first, stop = image.specimen_rows or (0, pixels.shape[-3 if colour else -2])
+    size = image.pixel_size
+    pixel_nm = None if size is None else float(np.sqrt(size.y_nm * size.x_nm))
+    # One range for all planes of a file, so that frames of a series stay comparable.
+    wide = np.dtype(pixels.dtype) != np.uint8 and not colour
+    intensity = measure_range(pixels) if wide else None
+    for page, index in enumerate(np.ndindex(*leading)):
+        plane = np.asarray(pixels[index])[first:stop]
+        if colour:
+            plane = _luminance(plane)
+        yield Plane(path, page, _storable(plane, intensity), pixel_nm)
+
+
+def _luminance(colour: Pixels) -> Pixels:
+    grey: Pixels = colour[..., :3].astype(np.float64) @ _LUMINANCE
+    if colour.dtype.kind in "iu":
+        grey = np.rint(grey).astype(colour.dtype)
+    return grey
+
+
+def _storable(plane: Pixels, intensity: IntensityRange | None) -> Pixels:
+    if plane.dtype == np.uint8:
+        return plane
+    if plane.dtype.kind not in "iuf":
+        raise TrainingError(f"pixels of type {plane.dtype} are no grey levels")
+    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+        raise TrainingError("it has pixels that are not numbers")
+    unit = to_unit(plane, intensity or measure_range(plane))
+    stored: Pixels = np.rint(np.clip(unit, 0.0, 1.0) * 65535.0).astype(np.uint16)
+    return stored
+
+
+def refusal(plane: Plane) -> str | None:
+    """Say why a plane is of no use for training, or None when it is."""
+    pixels = plane.pixels
+    rows, columns = pixels.shape
+    if min(rows, columns) < SMALLEST:
+        return f"too small: {columns} x {rows} pixels, needed are {SMALLEST} each way"
+    least, greatest = int(pixels.min()), int(pixels.max())
+    if least == greatest:
+        return "constant: all its pixels have the same value"
+    clipped = max(float(np.mean(pixels == least)), float(np.mean(pixels == greatest)))
+    if clipped > _SATURATED_SHARE:
+        return f"saturated: {100 * clipped:.0f} % of its pixels are black or white"
+    return None
+
+
+def halved(pixels: Pixels) -> Pixels:
+    """Mean of 2 x 2 pixels as uint16; an odd last row or column is left out."""
+    scale = 1.0 if pixels.dtype == np.uint16 else 257.0
+    rows, columns = (n - n % 2 for n in pixels.shape)
+    even = pixels[:rows, :columns].astype(np.float64)
+    mean = (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
+    return np.rint(mean * scale).astype(np.uint16)
+
+
+def read_table(
+    path: Path, *, file: str, group: str, licence: str, noise: str
+) -> Mapping[str, Facts]:
+    """Read what a CSV file says about pictures.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    file, group, licence, noise : str
+        Names of its columns; only `file` must be there.
+
+    Returns
+    -------
+    mapping
+        From the path in the file column, with forward slashes. See `facts_about`.
+
+    Raises
+    ------
+    TrainingError
+        The table cannot be read, or has no such file column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"The table {path} cannot be read: {error}.") from error
+    if rows and file not in rows[0]:
+        columns = ", ".join(str(column) for column in rows[0])
+        raise TrainingError(f"The table {path.name} has no column '{file}'; it has: {columns}.")
+    return {
+        row[file].replace("\\", "/"): Facts(
+            row.get(group) or "", row.get(licence) or "", _number(row.get(noise))
+        )
+        for row in rows
+        if row[file]
+    }
+
+
+def facts_about(path: Path, table: Mapping[str, Facts]) -> Facts:
+    """Find the row whose path is the end of a picture's path; the longest end wins."""
+    parts = path.parts
+    for start in range(len(parts)):
+        facts = table.get("/".join(parts[start:]))
+        if facts is not None:
+            return facts
+    return Facts()
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if np.isfinite(value) and value >= 0 else None
+
+
+def reason_of(error: Exception) -> str:
+    """Word why a file could not be read."""
+    if isinstance(error, SemnetError):
+        return str(error)
+    return f"it cannot be read ({type(error).__name__}: {error})"

@@ -1,0 +1,329 @@
+"""Pictures decoded once, in flat files that any number of runs map into memory.
+
+A source becomes a folder with two growing ``.npy`` files (``uint8.npy``, ``uint16.npy``: one axis,
+all pictures after one another) and ``index.json``, which says where each picture lies in them.
+The folder's name is a hash of the source's settings and of the path, size and time of each file,
+so that it is made again when, and only when, something changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semnet.errors import TrainingError
+from napari_semnet.files.atomic import replacing
+from napari_semnet.training.config import Source
+from napari_semnet.training.events import Preparing
+from napari_semnet.training.pairs import join_pair
+from napari_semnet.training.pictures import (
+    Facts,
+    Plane,
+    Rejected,
+    facts_about,
+    find_files,
+    find_pairs,
+    halved,
+    read_planes,
+    read_table,
+    reason_of,
+    refusal,
+)
+
+__all__ = ["Field", "Place", "Store", "default_store", "open_store", "prepare_source"]
+
+STORE_VERSION = 1
+"""Changes when the same pictures would be stored otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a picture lies in the flat files."""
+
+    dtype: str
+    offset: int
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of view: what the network should give and, where it was taken, what it is given."""
+
+    path: str
+    page: int
+    digest: str
+    """Equal for equal pictures."""
+    group: str
+    licence: str
+    noise: float
+    """Of the reference: standard deviation in grey levels of 255."""
+    pixel_nm: float | None
+    """Pixel size in nanometres of the picture that the network would be given."""
+    target: Place
+    low: Place | None
+    """Half the rows and columns of `target`; None where it is made by degradation."""
+
+
+class Store:
+    """A prepared source, mapped into memory."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+            self.fields = tuple(_field(entry) for entry in index["fields"])
+            self.rejected = tuple(Rejected(**entry) for entry in index["rejected"])
+            self._flat: Mapping[str, NDArray[Any]] = {
+                path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))
+            }
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(
+                f"The store of decoded pictures {folder} is damaged. Delete that folder; it is "
+                "made again."
+            ) from error
+
+    def pixels(self, place: Place) -> NDArray[Any]:
+        """Pixels (rows, columns) of one picture, read when they are touched."""
+        flat = self._flat[place.dtype]
+        stop = place.offset + place.rows * place.columns
+        return flat[place.offset : stop].reshape(place.rows, place.columns)
+
+
+def default_store() -> Path:
+    """Folder for stores where the configuration names none."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("napari-semnet", appauthor=False) / "pictures"
+
+
+def prepare_source(source: Source, root: Path) -> Generator[Preparing, None, Store]:
+    """Decode a source's pictures, unless that was done before.
+
+    Parameters
+    ----------
+    source : Source
+        What to decode.
+    root : Path
+        Folder in which the source gets a folder of its own.
+
+    Yields
+    ------
+    Preparing
+        One event a file.
+
+    Returns
+    -------
+    Store
+
+    Raises
+    ------
+    TrainingError
+        Nothing is found, a table cannot be read, or the disk is full. A file that cannot be used
+        is listed in `Store.rejected` instead.
+    """
+    jobs = _jobs(source)
+    folder = root / _key(source, jobs)
+    if (folder / "index.json").is_file():
+        return Store(folder)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(prefix=".preparing-", dir=root))
+        try:
+            yield from _decode(source, jobs, making)
+            # Another run may have made the same store meanwhile; either will do.
+            with suppress(OSError):
+                making.rename(folder)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    except OSError as error:
+        raise TrainingError(
+            f"The decoded pictures cannot be stored in {root}: {error.strerror}. Free some space, "
+            'or name another folder as "store" in the configuration.'
+        ) from error
+    return Store(folder)
+
+
+def open_store(source: Source, root: Path) -> Store:
+    """Open what `prepare_source` made (or make it, without a word)."""
+    steps = prepare_source(source, root)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            store: Store = end.value
+            return store
+
+
+def _jobs(source: Source) -> list[tuple[Path, ...]]:
+    if source.kind == "hq":
+        return [(path,) for path in find_files(source.images)]
+    return list(find_pairs(source.low, source.high))
+
+
+def _key(source: Source, jobs: list[tuple[Path, ...]]) -> str:
+    files = [path for job in jobs for path in job]
+    if source.table is not None:
+        files.append(source.table)
+    if not all(path.is_file() for path in files):
+        raise TrainingError(f"There is no table {source.table}. Correct the configuration.")
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    columns = [source.file_column, source.group_column, source.noise_column, source.licence_column]
+    what = [STORE_VERSION, source.kind, source.reference, columns, stats]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
+
+
+class _FlatFile:
+    """A one-dimensional ``.npy`` file that grows."""
+
+    def __init__(self, path: Path, dtype: str) -> None:
+        self._dtype = np.dtype(dtype)
+        self._file: BinaryIO = path.open("wb")
+        self.length = 0
+        self._write_header()
+
+    def append(self, pixels: NDArray[Any]) -> Place:
+        place = Place(self._dtype.name, self.length, *pixels.shape)
+        self._file.write(np.ascontiguousarray(pixels, self._dtype).data)
+        self.length += pixels.size
+        return place
+
+    def close(self) -> None:
+        # NumPy pads the header of an array so that its first axis can grow in place.
+        self._file.seek(0)
+        self._write_header()
+        self._file.close()
+
+    def _write_header(self) -> None:
+        shape = {"descr": self._dtype.str, "fortran_order": False, "shape": (self.length,)}
+        np.lib.format.write_array_header_1_0(self._file, shape)
+
+
+def _decode(source: Source, jobs: list[tuple[Path, ...]], folder: Path) -> Iterator[Preparing]:
+    table = _table(source)
+    flat: dict[str, _FlatFile] = {}
+    fields: list[Field] = []
+    rejected: list[Rejected] = []
+    seen: dict[str, str] = {}
+    try:
+        for done, job in enumerate(jobs, start=1):
+            name = " + ".join(path.name for path in job)
+            facts = facts_about(job[-1], table)
+            # One file that cannot be read, for whatever reason, must not end the run.
+            try:
+                read = list(zip(*(read_planes(path) for path in job), strict=True))
+            except Exception as error:  # noqa: BLE001
+                read = []
+                rejected.append(Rejected(name, reason_of(error)))
+            for planes in read:
+                try:
+                    _check(planes, seen)
+                    fields += _stored(source, planes, facts, flat, folder)
+                except TrainingError as error:
+                    rejected.append(Rejected(name, str(error)))
+            yield Preparing(source.title, done, len(jobs))
+    finally:
+        for file in flat.values():
+            file.close()
+    index = {"fields": [asdict(f) for f in fields], "rejected": [asdict(r) for r in rejected]}
+    with replacing(folder / "index.json") as temporary:
+        temporary.write_text(json.dumps(index), encoding="utf-8")
+
+
+def _check(planes: tuple[Plane, ...], seen: dict[str, str]) -> None:
+    for reason in map(refusal, planes):
+        if reason:
+            raise TrainingError(reason)
+    digest, name = planes[-1].digest, planes[-1].path.name
+    if digest in seen:
+        raise TrainingError(f"the same pixels as {seen[digest]}")
+    seen[digest] = name
+
+
+def _table(source: Source) -> Mapping[str, Facts]:
+    if source.table is None:
+        return {}
+    return read_table(
+        source.table,
+        file=source.file_column,
+        group=source.group_column,
+        licence=source.licence_column,
+        noise=source.noise_column,
+    )
+
+
+def _stored(
+    source: Source,
+    planes: tuple[Plane, ...],
+    facts: Facts,
+    flat: dict[str, _FlatFile],
+    folder: Path,
+) -> Iterator[Field]:
+    """Store the fields that one job gives: one, or for two noisy frames one each way round."""
+
+    def put(pixels: NDArray[Any]) -> Place:
+        dtype = pixels.dtype.name
+        if dtype not in flat:
+            flat[dtype] = _FlatFile(folder / f"{dtype}.npy", dtype)
+        return flat[dtype].append(pixels)
+
+    def described(
+        reference: Plane, pixel_nm: float | None, target: Place, low: Place | None
+    ) -> Field:
+        noise = facts.noise if facts.noise is not None else reference.noise
+        return Field(
+            path=str(reference.path),
+            page=reference.page,
+            digest=reference.digest,
+            group=facts.group or str(reference.path),
+            licence=facts.licence or source.licence,
+            noise=noise / 2 if source.reference == "binned" else noise,
+            pixel_nm=pixel_nm,
+            target=target,
+            low=low,
+        )
+
+    def times(factor: float, size: float | None) -> float | None:
+        return None if size is None else size * factor
+
+    reference = planes[-1]
+    if source.kind == "hq":
+        binned = source.reference == "binned"
+        pixels = halved(reference.pixels) if binned else reference.pixels
+        # The network is given half the pixels of the reference, each twice as large.
+        size = times(4 if binned else 2, reference.pixel_nm)
+        yield described(reference, size, put(pixels), None)
+        return
+    orders = [planes] if source.kind == "pairs" else [planes, planes[::-1]]
+    for first, second in orders:
+        pair = join_pair(first.unit, second.unit)
+        low, high = (_as_uint16(part) for part in (pair.low, pair.high))
+        yield described(second, times(2, second.pixel_nm), put(high), put(low))
+
+
+def _as_uint16(unit: NDArray[np.float32]) -> NDArray[np.uint16]:
+    stored: NDArray[np.uint16] = np.rint(np.clip(unit, 0.0, 1.0) * 65535.0).astype(np.uint16)
+    return stored
+
+
+def _field(entry: Mapping[str, Any]) -> Field:
+    low = entry["low"]
+    places = {"target": Place(**entry["target"]), "low": None if low is None else Place(**low)}
+    return Field(**{**entry, **places})
+
+
+def store_root(path: Path | None) -> Path:
+    """Folder for stores: the given one, or the user's cache."""
+    return (
+        path if path is not None else Path(os.environ.get("NAPARI_SEMNET_STORE") or default_store())
+    )

@@ -1,0 +1,111 @@
+"""Measure a network in training on crops that never change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_semnet.training.config import TrainingConfig
+from napari_semnet.training.data import Data
+from napari_semnet.training.degradation import Profile, degrade
+from napari_semnet.training.randomness import Draws, sample_keys
+
+__all__ = ["Crop", "Quality", "fixed_crops", "measure", "triplets"]
+
+_SEED = 20_240_229
+"""Crops and their degradation are the same for every run, whatever its own seed."""
+_PREVIEWED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A poor crop and its reference, (1, 1, Y, X) and (1, 1, 2Y, 2X) on the training device."""
+
+    low: Tensor
+    target: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Means over crops."""
+
+    psnr: float
+    """dB, data range 255."""
+    ssim: float
+
+
+def fixed_crops(
+    data: Data, config: TrainingConfig, profile: Profile, device: torch.device
+) -> tuple[Crop, ...]:
+    """Cut and degrade the validation crops; evenly over the pictures, at fixed random places."""
+    entries = [(pool, field) for pool in data.validation for field in pool.fields]
+    crops = []
+    for number in range(config.validation.crops if entries else 0):
+        # A stride that shares no factor visits pictures of all sources before it repeats one.
+        pool, field = entries[_spread(number, len(entries), config.validation.crops)]
+        rows, columns = field.target.rows // 2, field.target.columns // 2
+        side = min(config.validation.crop, rows, columns)
+        draws = Draws(sample_keys(_SEED, number, 0, 1))
+        row = int(draws.uniform("crop row")[0] * (rows - side + 1))
+        column = int(draws.uniform("crop column")[0] * (columns - side + 1))
+        good, measured = pool.patch(field, row, column, side)
+        target = torch.from_numpy(np.ascontiguousarray(good))[None, None].to(device)
+        if measured is None:
+            low = degrade(target, profile, seed=_SEED, step=number)
+        else:
+            low = torch.from_numpy(np.ascontiguousarray(measured))[None, None].to(device)
+        crops.append(Crop(low, target))
+    return tuple(crops)
+
+
+def _spread(number: int, entries: int, crops: int) -> int:
+    if entries <= crops:
+        return number % entries
+    return number * entries // crops
+
+
+def measure(network: nn.Module | None, crops: tuple[Crop, ...]) -> Quality:
+    """Restore all crops, or enlarge them bicubically where there is no network."""
+    from napari_semnet.imaging.quality import psnr, ssim
+
+    figures = []
+    for crop in crops:
+        restored, target = _grey(_restored(network, crop)), _grey(crop.target)
+        figures.append((psnr(restored, target, 255.0), ssim(restored, target, 255.0)))
+    means = np.mean(np.minimum(figures, 100.0), axis=0)
+    return Quality(float(means[0]), float(means[1]))
+
+
+def triplets(network: nn.Module, crops: tuple[Crop, ...]) -> NDArray[np.uint8]:
+    """Draw input, output and target beside one another, a few crops below one another."""
+    rows = []
+    for crop in crops[:_PREVIEWED]:
+        parts = (
+            functional.interpolate(crop.low, scale_factor=2, mode="nearest"),
+            _restored(network, crop),
+            crop.target,
+        )
+        rows.append(np.concatenate([np.rint(_grey(part)) for part in parts], axis=1))
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows]
+    return np.concatenate(padded).astype(np.uint8)
+
+
+@torch.inference_mode()
+def _restored(network: nn.Module | None, crop: Crop) -> Tensor:
+    if network is None:
+        return functional.interpolate(crop.low, scale_factor=2, mode="bicubic", align_corners=False)
+    restored: Tensor = network(crop.low)
+    return restored
+
+
+def _grey(image: Tensor) -> NDArray[Any]:
+    """Grey levels 0 ... 255 of the only picture of a batch, not rounded."""
+    grey: NDArray[Any] = image[0, 0].clamp(0, 1).mul(255).double().cpu().numpy()
+    return grey
