@@ -59,7 +59,7 @@ class Attempts:
 
     def restore(
         self, tile: Tile, image: NDArray[np.float32]
-    ) -> Generator[Notice, None, NDArray[np.float32]]:
+    ) -> Generator[Notice | float, None, NDArray[np.float32]]:
         """Compute the output of a tile's core.
 
         Parameters
@@ -71,8 +71,10 @@ class Attempts:
 
         Yields
         ------
-        Notice
-            When something went wrong for the first time in this run and was dealt with.
+        Notice or float
+            When something went wrong for the first time in this run and was dealt with; and in
+            between the part of the tile that is done, which starts again where a part of the
+            work does.
 
         Returns
         -------
@@ -104,11 +106,11 @@ class Attempts:
 
     def _fitting(
         self, backend: Backend, tile: Tile, image: NDArray[np.float32]
-    ) -> Generator[Notice, None, NDArray[np.float32]]:
+    ) -> Generator[Notice | float, None, NDArray[np.float32]]:
         """Compute a tile in as many parts as memory makes necessary."""
         key = (backend.device.name, backend.precision)
         if tile.read.pixels < self._too_large.get(key, tile.read.pixels + 1):
-            restored = _try(backend, image)
+            restored = yield from _try(backend, image)
             if restored is not None:
                 return restored[tile.kept]
             self._too_large[key] = tile.read.pixels
@@ -128,7 +130,7 @@ class Attempts:
 
     def _on_cpu(
         self, backend: Backend, tile: Tile, image: NDArray[np.float32]
-    ) -> Generator[Notice, None, NDArray[np.float32]]:
+    ) -> Generator[Notice | float, None, NDArray[np.float32]]:
         if backend.device.kind == "cpu":
             raise DeviceError(
                 "There is not enough memory for even a small tile. Close other programs and try "
@@ -146,13 +148,15 @@ class Attempts:
             yield Notice(text)
 
 
-def _try(backend: Backend, image: NDArray[np.float32]) -> NDArray[np.float32] | None:
+def _try(
+    backend: Backend, image: NDArray[np.float32]
+) -> Generator[float, None, NDArray[np.float32] | None]:
     """Output of a tile, or None where memory ran out.
 
     The error is let go here: its traceback would keep the tensors of the failed attempt alive.
     """
     try:
-        return backend.restore_tile(image)
+        return (yield from backend.restore_tile(image))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

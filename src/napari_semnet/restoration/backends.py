@@ -6,7 +6,8 @@ PyTorch.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Generator
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from napari_semnet.network import SEMNet
 from napari_semnet.restoration.prepared import PreparedNetwork
 from napari_semnet.restoration.runtime import Device, Precision
 
-__all__ = ["Backend", "TorchBackend", "is_out_of_memory"]
+__all__ = ["Backend", "TorchBackend", "is_out_of_memory", "run_through"]
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -34,11 +35,14 @@ class Backend(Protocol):
     def precision(self) -> Precision:
         """How the body of the network computes."""
 
-    def restore_tile(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    def restore_tile(
+        self, image: NDArray[np.float32]
+    ) -> Generator[float, None, NDArray[np.float32]]:
         """Map intensities (Y, X) in [0, 1] to (2Y, 2X), both on the host, not clipped.
 
-        The same tile gives the same bytes. Out of memory is an error for which
-        `is_out_of_memory` is true, after which the backend can be used again.
+        Yields the part that is done, from 0 to 1, so that whoever runs it can show progress and
+        stop within a tile; returns the result. The same tile gives the same bytes. Out of memory
+        is an error for which `is_out_of_memory` is true; the backend can be used again after it.
         """
 
     def release_memory(self) -> None:
@@ -63,18 +67,27 @@ class TorchBackend:
         self.precision = precision
         self._network = PreparedNetwork(network, device.torch_device, _DTYPES[precision])
 
-    def restore_tile(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    def restore_tile(
+        self, image: NDArray[np.float32]
+    ) -> Generator[float, None, NDArray[np.float32]]:
         """See `Backend.restore_tile`."""
-        # TF32 keeps 10 bits of the significand: tiles would differ from the whole by more than
-        # float32 rounding. Benchmark mode may choose another kernel each time.
-        exactly = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        with torch.inference_mode(), exactly:
-            tile = torch.from_numpy(np.ascontiguousarray(image))[None, None]
-            restored = self._network(tile.to(self.device.torch_device))
-            result: NDArray[np.float32] = restored[0, 0].cpu().numpy()
-        return result
+        tile = torch.from_numpy(np.ascontiguousarray(image))[None, None]
+        steps = self._network.steps(tile.to(self.device.torch_device))
+        while True:
+            # Both belong to the thread: left on between steps, they would reach into whatever
+            # the caller does there. TF32 keeps 10 bits of the significand, so tiles would differ
+            # from the whole by more than float32 rounding; benchmark mode may choose another
+            # kernel each time.
+            exactly = torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            )
+            with torch.inference_mode(), exactly:
+                try:
+                    done = next(steps)
+                except StopIteration as stop:
+                    result: NDArray[np.float32] = stop.value[0, 0].cpu().numpy()
+                    return result
+            yield done
 
     def release_memory(self) -> None:
         """See `Backend.release_memory`."""
@@ -82,6 +95,19 @@ class TorchBackend:
             torch.cuda.empty_cache()
         elif self.device.kind == "mps":
             torch.mps.empty_cache()
+
+
+_Result = TypeVar("_Result")
+
+
+def run_through(steps: Generator[object, None, _Result]) -> _Result:
+    """Run a generator to its end and give what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: _Result = stop.value
+            return result
 
 
 def is_out_of_memory(error: BaseException) -> bool:

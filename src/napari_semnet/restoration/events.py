@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from napari_semnet.imaging.intensity import IntensityRange
 
-__all__ = ["Event", "Finished", "Notice", "Restoration", "RunPlan", "Started", "TileDone"]
+__all__ = [
+    "Event",
+    "Finished",
+    "Notice",
+    "Progress",
+    "Restoration",
+    "RunPlan",
+    "Started",
+    "TileDone",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,14 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """Some work is done within a tile; said often, and what lets a run be stopped within one."""
+
+    fraction: float
+    """Part of the whole run that is done, from 0 to 1; never less than said before."""
+
+
+@dataclass(frozen=True, slots=True)
 class TileDone:
     """A tile is restored and written; tiles come slice by slice in reading order."""
 
@@ -83,4 +100,4 @@ class Finished:
     restored: Restoration
 
 
-Event: TypeAlias = Started | TileDone | Notice | Finished
+Event: TypeAlias = Started | Progress | TileDone | Notice | Finished

@@ -6,86 +6,49 @@ the one call for a script.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semnet.errors import DeviceError, ImageError, SemnetError
 from napari_semnet.imaging.intensity import (
-    ArrayLike,
-    IntensityRange,
     as_grey,
     check_finite,
     from_unit,
     given_range,
     measure_range,
-    to_unit,
 )
 from napari_semnet.model import DEFAULT_MODEL, Model, load_model
+from napari_semnet.network import SEMNet
 from napari_semnet.restoration.attempts import Attempts
-from napari_semnet.restoration.backends import Backend, TorchBackend
+from napari_semnet.restoration.backends import Backend, TorchBackend, is_out_of_memory
 from napari_semnet.restoration.events import (
     Event,
     Finished,
     Notice,
+    Progress,
     Restoration,
     RunPlan,
     Started,
     TileDone,
 )
-from napari_semnet.restoration.masking import FILL_REACH, fill_missing, mark_missing
-from napari_semnet.restoration.precision import agrees_with_fp32
+from napari_semnet.restoration.host import TileReader, output_for
+from napari_semnet.restoration.masking import mark_missing
+from napari_semnet.restoration.memory import MemoryCost, budget, counted_cost, probe_cost
+from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
 from napari_semnet.restoration.runtime import Device, Precision, describe_device
-from napari_semnet.restoration.tiles import SCALE, Tile, choose_tile, count_tiles, plan_tiles
+from napari_semnet.restoration.settings import Settings
+from napari_semnet.restoration.tiles import SCALE, Box, Tile, choose_tile, count_tiles, plan_tiles
 
 __all__ = ["Restorer", "Settings", "restore"]
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to restore; the defaults suit any machine and image."""
-
-    device: str = "auto"
-    """``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """``auto``: the fastest that the device computes natively."""
-    tile: Literal["auto"] | int | tuple[int, int] = "auto"
-    """Largest core of a tile in input pixels, one number or (Y, X); ``auto``: as memory allows."""
-    halo: Literal["auto", "exact"] | int = "auto"
-    """Input pixels read around each core. ``exact``: as far as the network can reach; ``auto``: as
-    far as the model was measured to reach, else exact."""
-    intensity: Literal["auto"] | tuple[float, float] = "auto"
-    """Values of the image that the network sees as 0 and 1."""
-    non_finite: Literal["refuse", "mask"] = "refuse"
-    """What to do with NaN and infinite pixels."""
-
-    def __post_init__(self) -> None:
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise DeviceError(f"The precision is auto, fp32 or bf16, not '{self.precision}'.")
-        sides = self.tile if isinstance(self.tile, tuple) else (self.tile, self.tile)
-        if self.tile != "auto" and not (
-            len(sides) == 2 and all(isinstance(n, int) and n >= 1 for n in sides)
-        ):
-            raise SemnetError(
-                f"A tile is 'auto' or one or two whole numbers of pixels, not {self.tile!r}."
-            )
-        if self.halo not in ("auto", "exact") and not (
-            isinstance(self.halo, int) and self.halo >= 0
-        ):
-            raise SemnetError(
-                f"A halo is 'auto', 'exact' or a whole number of pixels, not {self.halo!r}."
-            )
-        if self.non_finite not in ("refuse", "mask"):
-            raise SemnetError(
-                f"Pixels that are not finite are refused or masked ('refuse' or 'mask'), not "
-                f"{self.non_finite!r}."
-            )
+BackendMaker = Callable[[SEMNet, Device, Precision], Backend]
+"""Prepares a network for a device and a precision."""
 
 
 class Restorer:
@@ -97,20 +60,29 @@ class Restorer:
         A loaded model, or the name or path of one.
     settings : Settings
         How to restore.
+    make_backend : callable
+        What computes; PyTorch by default.
 
     Notes
     -----
-    Calls from several threads are safe; they share the prepared network.
+    What is costly is done once and kept: the prepared network, the check of its precision, the
+    measurement of its memory. Runs may be made from any thread, also several at a time.
     """
 
     def __init__(
-        self, model: Model | str | Path = DEFAULT_MODEL, settings: Settings | None = None
+        self,
+        model: Model | str | Path = DEFAULT_MODEL,
+        settings: Settings | None = None,
+        make_backend: BackendMaker = TorchBackend,
     ) -> None:
         self.model = model if isinstance(model, Model) else load_model(model)
         self.settings = settings if settings is not None else Settings()
         self.device = describe_device(self.settings.device)
+        self._cpu = describe_device("cpu")
+        self._make_backend = make_backend
+        self._lock = threading.RLock()
         self._backends: dict[tuple[Device, Precision], Backend] = {}
-        self._lock = threading.Lock()
+        self._costs: dict[Precision, MemoryCost] = {}
         self._settled: Precision | None = None
 
     def run(self, image: Any, out: Any = None) -> Iterator[Event]:
@@ -127,8 +99,9 @@ class Restorer:
         Yields
         ------
         Event
-            `Started`, then `TileDone` and `Notice`, at last `Finished`. Closing the generator
-            stops the work after the tile at hand; finished tiles stay in `out`.
+            `Started`, then for each tile some `Progress` and one `TileDone`, a `Notice` where
+            something went otherwise than planned, at last `Finished`. Closing the generator stops
+            the work at once; what is in `out` by then are whole finished tiles.
 
         Raises
         ------
@@ -139,23 +112,18 @@ class Restorer:
         """
         start = time.perf_counter()
         grey = as_grey(image)
-        settings = self.settings
-        if settings.non_finite == "refuse":
+        if self.settings.non_finite == "refuse":
             check_finite(grey)
-        intensity = (
-            measure_range(grey)
-            if settings.intensity == "auto"
-            else given_range(*settings.intensity)
-        )
         dtype, shape = np.dtype(grey.dtype), tuple(grey.shape)
-        output_shape = (*shape[:-2], SCALE * shape[-2], SCALE * shape[-1])
-        target = _output(out, output_shape, dtype)
-        reader = _Reader(grey, intensity, settings.non_finite)
+        plane = (shape[-2], shape[-1])
+        asked = self.settings.intensity
+        intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
+        reader = TileReader(grey, intensity, self.settings.non_finite)
+        output_shape = (*shape[:-2], SCALE * plane[0], SCALE * plane[1])
+        target = output_for(out, output_shape, dtype)
+        precision, notices = self._settle_precision(reader, shape)
         halo = self._halo()
-        core = self._core((shape[-2], shape[-1]), halo)
-        first = next(plan_tiles(shape, core, halo))
-        precision, notices = self._precision(reader, first)
-        backend = self._backend(self.device, precision)
+        core = self._core(plane, halo, precision)
         plan = RunPlan(
             intensity,
             self.device.name,
@@ -168,12 +136,11 @@ class Restorer:
         total = count_tiles(shape, core)
         yield Started(total, output_shape, dtype, plan)
         yield from notices
-        attempts = Attempts(
-            backend, self._backend, describe_device("cpu"), (shape[-2], shape[-1]), halo
-        )
+        backend = self._backend(self.device, precision)
+        attempts = Attempts(backend, self._backend, self._cpu, plane, halo)
         for number, tile in enumerate(plan_tiles(shape, core, halo), 1):
             values, missing = reader.read(tile)
-            restored = yield from attempts.restore(tile, values)
+            restored = yield from _reported(attempts.restore(tile, values), number - 1, total)
             pixels = from_unit(restored, intensity, dtype)
             if missing is not None:
                 mark_missing(pixels, missing)
@@ -200,76 +167,84 @@ class Restorer:
             return min(exact, measured.pixels)
         return int(asked)
 
-    def _core(self, plane: tuple[int, int], halo: int) -> tuple[int, int]:
+    def _core(self, plane: tuple[int, int], halo: int, precision: Precision) -> tuple[int, int]:
         asked = self.settings.tile
         if asked == "auto":
-            return choose_tile(plane, halo, 2**19)
+            return self._fitting_core(plane, halo, precision)
         sides = asked if isinstance(asked, tuple) else (asked, asked)
         return min(plane[0], sides[0]), min(plane[1], sides[1])
+
+    def _fitting_core(
+        self, plane: tuple[int, int], halo: int, precision: Precision
+    ) -> tuple[int, int]:
+        available = budget(self.device)
+        counted = counted_cost(self.model.card.architecture, precision)
+        if counted.of(math.prod(plane)) <= available:
+            return plane
+        with self._lock:
+            if precision not in self._costs:
+                self._costs[precision] = self._measured_cost(precision, counted)
+            cost = self._costs[precision]
+        return choose_tile(plane, halo, cost.pixels_within(available))
+
+    def _measured_cost(self, precision: Precision, counted: MemoryCost) -> MemoryCost:
+        backend = self._backend(self.device, precision)
+        try:
+            return probe_cost(backend, counted)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return counted
 
     def _backend(self, device: Device, precision: Precision) -> Backend:
         with self._lock:
             key = (device, precision)
             if key not in self._backends:
-                self._backends[key] = TorchBackend(self.model.network, device, precision)
+                self._backends[key] = self._make_backend(self.model.network, device, precision)
             return self._backends[key]
 
-    def _precision(self, reader: _Reader, first: Tile) -> tuple[Precision, list[Notice]]:
-        """Settle the precision at first use, by a look at the first tile."""
+    def _settle_precision(
+        self, reader: TileReader, shape: tuple[int, ...]
+    ) -> tuple[Precision, list[Notice]]:
+        """Settle the precision at first use, by a look at the middle of the first slice."""
         asked = self.settings.precision
         wanted: Precision = self.device.precision if asked == "auto" else asked
-        if wanted == "fp32" or self._settled is not None:
-            return self._settled or wanted, []
-        fast, exact = self._backend(self.device, wanted), self._backend(self.device, "fp32")
-        agreement = agrees_with_fp32(fast, exact, reader.read(first)[0])
-        self._settled = wanted if agreement.is_enough else "fp32"
-        if agreement.is_enough:
+        if wanted == "fp32":
             return wanted, []
-        return "fp32", [Notice(agreement.complaint)]
+        with self._lock:
+            if self._settled is not None:
+                return self._settled, []
+            sample = reader.read(_middle(shape))[0]
+            fast, exact = self._backend(self.device, wanted), self._backend(self.device, "fp32")
+            agreement = agrees_with_fp32(fast, exact, sample)
+            self._settled = wanted if agreement.is_enough else "fp32"
+        return self._settled, [] if agreement.is_enough else [Notice(agreement.complaint)]
 
 
-class _Reader:
-    """Reads tiles of an image as intensities in [0, 1]."""
-
-    def __init__(self, image: ArrayLike, intensity: IntensityRange, non_finite: str) -> None:
-        self._image = image
-        self._intensity = intensity
-        self._plane = (image.shape[-2], image.shape[-1])
-        self._may_miss = np.dtype(image.dtype).kind == "f"
-        self._masks = non_finite == "mask"
-
-    def read(self, tile: Tile) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-        """Intensities of what the tile reads, and which pixels of its core have no value."""
-        if not (self._may_miss and self._masks):
-            pixels = np.asarray(self._image[tile.source])
-            if self._may_miss:
-                check_finite(pixels)
-            return to_unit(pixels, self._intensity), None
-        wide = tile.read.grown(FILL_REACH, self._plane)
-        pixels = np.asarray(self._image[(*tile.index, *wide.slices)])
-        missing = ~np.isfinite(pixels)
-        values = to_unit(np.where(missing, self._intensity.low, pixels), self._intensity)
-        filled = fill_missing(values, missing)[tile.read.within(wide).slices]
-        core_missing = missing[tile.core.within(wide).slices]
-        return filled, core_missing
+def _middle(shape: tuple[int, ...]) -> Tile:
+    """Tile in the middle of an image's first slice, without a halo."""
+    height, width = shape[-2:]
+    top, left = max(0, (height - CHECKED_SIDE) // 2), max(0, (width - CHECKED_SIDE) // 2)
+    box = Box(top, min(height, top + CHECKED_SIDE), left, min(width, left + CHECKED_SIDE))
+    return Tile((0,) * (len(shape) - 2), box, box)
 
 
-def _output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    if out is None:
+def _reported(
+    attempt: Generator[Notice | float, None, NDArray[np.float32]], done: int, total: int
+) -> Generator[Event, None, NDArray[np.float32]]:
+    """Turn a tile's own progress into the run's, which never goes back."""
+    furthest = 0.0
+    while True:
         try:
-            return np.empty(shape, dtype)
-        except MemoryError as error:
-            size = np.prod(shape, dtype=float) * dtype.itemsize / 2**30
-            raise ImageError(
-                f"There is not enough memory for the result of {size:.1f} GiB. "
-                "Give an array on disk as `out`, or restore a part of the image."
-            ) from error
-    if tuple(out.shape) != shape or np.dtype(out.dtype) != dtype:
-        raise ImageError(
-            f"The array to write to must have shape {shape} and type {dtype}; "
-            f"it has {tuple(out.shape)} and {out.dtype}."
-        )
-    return out
+            said = next(attempt)
+        except StopIteration as stop:
+            restored: NDArray[np.float32] = stop.value
+            return restored
+        if isinstance(said, Notice):
+            yield said
+        elif said > furthest:
+            furthest = said
+            yield Progress((done + said) / total)
 
 
 def restore(

@@ -20,8 +20,10 @@ __all__ = ["Box", "Tile", "choose_tile", "count_tiles", "halves", "largest_read"
 SCALE = 2
 """Output pixels per input pixel along each axis."""
 
-_TILE_MULTIPLE = 16
 _SMALLEST_CORE = 16
+_SMALLEST_USEFUL = 2**17
+"""Pixels below which tiles are not made smaller on purpose: a few seconds on a slow CPU."""
+_TOLERATED_WORK = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,8 @@ def _edges(length: int, core: int) -> list[int]:
 
     The same, because kernels are chosen and prepared for each new shape.
     """
-    parts = math.ceil(length / core)
-    part = math.ceil(length / parts)
-    return [min(length, part * i) for i in range(parts + 1)]
+    part = _part(length, core)
+    return [min(length, part * i) for i in range(math.ceil(length / part) + 1)]
 
 
 def plan_tiles(shape: tuple[int, ...], core: tuple[int, int], halo: int) -> Iterator[Tile]:
@@ -178,7 +179,7 @@ def _work(plane: tuple[int, int], core: tuple[int, int], halo: int) -> int:
 
 
 def choose_tile(plane: tuple[int, int], halo: int, largest: int) -> tuple[int, int]:
-    """Choose the core with the least work among those that fit.
+    """Choose the core of the tiles of an image.
 
     Parameters
     ----------
@@ -192,26 +193,39 @@ def choose_tile(plane: tuple[int, int], halo: int, largest: int) -> tuple[int, i
     Returns
     -------
     tuple of int
-        The whole slice if it fits; else full-width strips or square tiles, whichever compute
-        fewer pixels twice. Where not even the smallest tile fits, that one.
+        The whole slice if it fits. Else full-width strips or square tiles: of all that fit,
+        the smallest that computes at most 5 % more than the best, so that results appear soon
+        and little memory is taken. Where nothing fits, the smallest core there is.
     """
     if math.prod(plane) <= largest:
         return plane
-    smallest = (min(plane[0], _SMALLEST_CORE), min(plane[1], _SMALLEST_CORE))
-    fitting = [
-        core
-        for core in (*_strips(plane, halo, largest), *_squares(plane, halo, largest))
-        if largest_read(plane, core, halo) <= largest
-    ]
-    return min(fitting, key=lambda core: _work(plane, core, halo), default=smallest)
+    sizes = {largest}
+    while max(sizes) >= 2 * _SMALLEST_USEFUL and min(sizes) >= 2 * _SMALLEST_USEFUL:
+        sizes.add(min(sizes) // 2)
+    cores = [core for size in sizes for core in _candidates(plane, halo, size)]
+    if not cores:
+        return min(plane[0], _SMALLEST_CORE), min(plane[1], _SMALLEST_CORE)
+    work = {core: _work(plane, core, halo) for core in cores}
+    bound = _TOLERATED_WORK * min(work.values())
+    return min(
+        (core for core in cores if work[core] <= bound),
+        key=lambda core: (largest_read(plane, core, halo), work[core], core),
+    )
 
 
-def _strips(plane: tuple[int, int], halo: int, largest: int) -> list[tuple[int, int]]:
+def _candidates(plane: tuple[int, int], halo: int, largest: int) -> list[tuple[int, int]]:
+    """Find strips and square tiles that read at most `largest` pixels, of equal parts each."""
     rows = largest // plane[1] - 2 * halo
-    return [(min(rows, plane[0]), plane[1])] if rows >= 1 else []
-
-
-def _squares(plane: tuple[int, int], halo: int, largest: int) -> list[tuple[int, int]]:
     side = math.isqrt(largest) - 2 * halo
-    side -= side % _TILE_MULTIPLE
-    return [(min(side, plane[0]), min(side, plane[1]))] if side >= _SMALLEST_CORE else []
+    wanted = [(rows, plane[1])] if rows >= 1 else []
+    if side >= _SMALLEST_CORE:
+        # A side longer than the image leaves room that the other side can use.
+        height = min(side, plane[0])
+        width = largest // min(height + 2 * halo, plane[0]) - 2 * halo
+        wanted.append((height, width))
+    equal = [(_part(plane[0], y), _part(plane[1], x)) for y, x in wanted]
+    return [core for core in equal if largest_read(plane, core, halo) <= largest]
+
+
+def _part(length: int, core: int) -> int:
+    return math.ceil(length / math.ceil(length / min(core, length)))

@@ -1,0 +1,51 @@
+"""How to restore: what a person can choose, with defaults that suit any machine and image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_semnet.errors import DeviceError, SemnetError
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to restore; the defaults suit any machine and image."""
+
+    device: str = "auto"
+    """``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """``auto``: the fastest that the device computes natively."""
+    tile: Literal["auto"] | int | tuple[int, int] = "auto"
+    """Largest core of a tile in input pixels, one number or (Y, X); ``auto``: as memory allows."""
+    halo: Literal["auto", "exact"] | int = "auto"
+    """Input pixels read around each core. ``exact``: as far as the network can reach; ``auto``: as
+    far as the model was measured to reach, else exact."""
+    intensity: Literal["auto"] | tuple[float, float] = "auto"
+    """Values of the image that the network sees as 0 and 1."""
+    non_finite: Literal["refuse", "mask"] = "refuse"
+    """What to do with NaN and infinite pixels."""
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise DeviceError(f"The precision is auto, fp32 or bf16, not '{self.precision}'.")
+        sides = self.tile if isinstance(self.tile, tuple) else (self.tile, self.tile)
+        if self.tile != "auto" and not (
+            len(sides) == 2 and all(isinstance(n, int) and n >= 1 for n in sides)
+        ):
+            raise SemnetError(
+                f"A tile is 'auto' or one or two whole numbers of pixels, not {self.tile!r}."
+            )
+        if self.halo not in ("auto", "exact") and not (
+            isinstance(self.halo, int) and self.halo >= 0
+        ):
+            raise SemnetError(
+                f"A halo is 'auto', 'exact' or a whole number of pixels, not {self.halo!r}."
+            )
+        if self.non_finite not in ("refuse", "mask"):
+            raise SemnetError(
+                f"Pixels that are not finite are refused or masked ('refuse' or 'mask'), not "
+                f"{self.non_finite!r}."
+            )
