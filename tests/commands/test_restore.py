@@ -108,7 +108,10 @@ def test_json_tells_every_event_in_order(
     inputs = [str(picture), "nothing.tif"]
     status = main(["restore", *inputs, "-o", str(target), "--json", "--tile", "16", *engine])
     assert status == 1
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    fractions = [event["fraction"] for event in said if event["event"] == "progress"]
+    assert fractions == sorted(fractions)
+    events = [event for event in said if event["event"] != "progress"]
     names = [event["event"] for event in events]
     assert names == [
         "file_began",

@@ -15,7 +15,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -110,8 +109,7 @@ def progress_display(console: Console | None = None) -> Iterator[Reporter]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         TextColumn("left:"),
         TimeRemainingColumn(),
@@ -130,24 +128,26 @@ class _Display:
         self._tiles: TaskID | None = None
 
     def __call__(self, event: BatchEvent) -> None:
-        from napari_semnet.restoration.events import Notice, Started, TileDone
+        from napari_semnet.restoration.events import Notice, Progress, Started, TileDone
 
         match event:
             case FileBegan(source, _, number, total):
                 if self._files is None:
-                    self._files = self._bars.add_task("all files", total=total, unit="files")
-                self._bars.update(self._files, completed=number - 1)
-                self._tiles = self._bars.add_task(source.name, total=None, unit="tiles")
+                    self._files = self._bars.add_task("all files", total=total, count="")
+                count = f"{number}/{total} files"
+                self._bars.update(self._files, completed=number - 1, count=count)
+                self._tiles = self._bars.add_task(source.name, total=None, count="")
             case Started(total_tiles=total, plan=plan):
-                if self._tiles is not None:
-                    self._bars.update(self._tiles, total=total)
+                tiles = f"{total} {'tile' if total == 1 else 'tiles'}"
+                self._advance(0.0, f"0/{tiles}")
                 self._line(
                     f"  {plan.model_name} on {plan.device_name}, {plan.precision}, "
-                    f"{total} {'tile' if total == 1 else 'tiles'}, halo {plan.halo} px"
+                    f"{tiles}, halo {plan.halo} px"
                 )
-            case TileDone(done=done):
-                if self._tiles is not None:
-                    self._bars.update(self._tiles, completed=done)
+            case Progress(fraction):
+                self._advance(fraction)
+            case TileDone(done=done, total=total):
+                self._advance(done / total, f"{done}/{total} {'tile' if total == 1 else 'tiles'}")
             case Notice(text):
                 self._line(f"  note: {text}")
             case FileWritten():
@@ -162,6 +162,13 @@ class _Display:
                 self._line(f"{written} restored, {skipped} skipped, {failed} failed")
             case _:
                 pass
+
+    def _advance(self, fraction: float, count: str | None = None) -> None:
+        if self._tiles is None:
+            self._tiles = self._bars.add_task("restoring", count="")
+        self._bars.update(self._tiles, total=1.0, completed=fraction)
+        if count is not None:
+            self._bars.update(self._tiles, count=count)
 
     def _file_done(self) -> None:
         if self._tiles is not None:
