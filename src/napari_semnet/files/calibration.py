@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from napari_semnet.files.provenance import Provenance
+
 __all__ = [
     "NM_PER_UNIT",
     "Confidence",
@@ -89,6 +91,10 @@ class Findings:
     warnings: tuple[str, ...] = ()
     z_step_nm: float | None = None
     """Distance of slices along Z, where the picture is a stack."""
+    origin_nm: tuple[float, float] | None = None
+    """(y, x) of the centre of the first pixel, where a program kept it."""
+    provenance: Provenance | None = None
+    """How the picture was made, where napari-semnet wrote it."""
 
 
 def number(text: object) -> float | None:

@@ -18,7 +18,9 @@ import tifffile
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.calibration import Findings, PixelSize
 from napari_semnet.files.databar import find_databar
+from napari_semnet.files.ome_zarr import Levels, is_ome_zarr, read_levels
 from napari_semnet.files.pictures import embedded_header, read_picture
+from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.tiff_pixels import Picture, TiffTags, open_tiff, read_pixels
 from napari_semnet.files.vendors.fei import read_fei
 from napari_semnet.files.vendors.fibics import read_fibics
@@ -78,6 +80,12 @@ class SemImage:
     vendor: str = ""
     instrument: str = ""
     path: Path | None = None
+    origin_nm: tuple[float, float] | None = None
+    """(y, x) of the centre of the first pixel, in nanometres, where the file tells."""
+    provenance: Provenance | None = None
+    """How the picture was made, where napari-semnet wrote the file."""
+    coarser: tuple[Any, ...] = ()
+    """Halved levels of a pyramid, where the file has one."""
 
     @property
     def specimen(self) -> Any:
@@ -95,8 +103,8 @@ def read_image(path: str | Path) -> SemImage:
     Parameters
     ----------
     path : str or Path
-        TIFF, PNG, JPEG or BMP; the content decides, not the name. A JEOL or Hitachi ``.txt``
-        or TESCAN ``.hdr`` file beside it is read too.
+        TIFF, PNG, JPEG, BMP, or the folder of an OME-Zarr; the content decides, not the name.
+        A JEOL or Hitachi ``.txt`` or TESCAN ``.hdr`` file beside it is read too.
 
     Raises
     ------
@@ -105,6 +113,8 @@ def read_image(path: str | Path) -> SemImage:
     """
     path = Path(path)
     try:
+        if is_ome_zarr(path):
+            return _from_levels(path, read_levels(path))
         if not path.is_file():
             raise FileFormatError(f"There is no file {path}.")
         with path.open("rb") as file:
@@ -128,6 +138,14 @@ def sidecars(path: Path) -> list[Path]:
     kind = path.suffix.lstrip(".")
     names = [f"{path.stem}-{kind}.hdr", f"{path.stem}.hdr", f"{path.stem}.txt", f"{path.stem}.TXT"]
     return [candidate for name in names if (candidate := path.with_name(name)).is_file()]
+
+
+def _from_levels(path: Path, levels: Levels) -> SemImage:
+    finest, *coarser = levels.arrays
+    image = _assembled(path, Picture(finest, levels.axes, "ome-zarr"), [levels.findings])
+    return dataclasses.replace(
+        image, origin_nm=levels.origin_nm, provenance=levels.provenance, coarser=tuple(coarser)
+    )
 
 
 def _size(picture: Picture) -> tuple[int, int]:
@@ -213,6 +231,8 @@ def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
         best.vendor,
         best.instrument,
         path,
+        next((f.origin_nm for f in found if f.origin_nm is not None), None),
+        next((f.provenance for f in found if f.provenance is not None), None),
     )
 
 

@@ -38,6 +38,7 @@ def write_tiff(
     provenance: Provenance | None = None,
     axes: str | None = None,
     z_step_nm: float | None = None,
+    origin_nm: tuple[float, float] | None = None,
     name: str = "",
     description: str = "",
 ) -> Path:
@@ -60,6 +61,8 @@ def write_tiff(
         as the first of them that is free. By default stacks are ``ZYX``, ``TZYX``, ``TZCYX``.
     z_step_nm : float, optional
         Distance of slices along ``Z``, in nanometres.
+    origin_nm : (float, float), optional
+        (y, x) of the centre of the first pixel, in nanometres; kept as the planes' position.
     name : str
         Name of the picture; the file's by default.
     description : str
@@ -94,7 +97,8 @@ def write_tiff(
         "predictor": True,
         "ome": True,
         "software": "napari-semnet",
-        "metadata": _ome_metadata(path, axes, size, z_step_nm, provenance, name, description),
+        "metadata": _ome_metadata(axes, size, z_step_nm, provenance, name or path.name, description)
+        | _position(shape, origin_nm),
         "extratags": _digital_micrograph_tags(size),
     }
     if size is not None and 1e7 / min(size) < _LARGEST_RATIONAL:
@@ -148,7 +152,6 @@ def _checked_size(size: tuple[float, float] | None) -> tuple[float, float] | Non
 
 
 def _ome_metadata(
-    path: Path,
     axes: str,
     size: tuple[float, float] | None,
     z_step_nm: float | None,
@@ -156,7 +159,7 @@ def _ome_metadata(
     name: str,
     description: str,
 ) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": axes, "Name": name or path.name, "Creator": "napari-semnet"}
+    metadata: dict[str, Any] = {"axes": axes, "Name": name, "Creator": "napari-semnet"}
     if size is not None:
         metadata |= {
             "PhysicalSizeX": size[1],
@@ -172,6 +175,17 @@ def _ome_metadata(
     if provenance is not None:
         metadata["MapAnnotation"] = {"Namespace": NAMESPACE} | provenance.to_annotation()
     return metadata
+
+
+def _position(shape: tuple[int, ...], origin_nm: tuple[float, float] | None) -> dict[str, Any]:
+    if origin_nm is None:
+        return {}
+    planes = int(np.prod(shape[:-2], dtype=np.int64))
+    plane: dict[str, list[Any]] = {}
+    for axis, value in zip("YX", origin_nm, strict=True):
+        plane[f"Position{axis}"] = [float(value)] * planes
+        plane[f"Position{axis}Unit"] = ["nm"] * planes
+    return {"Plane": plane}
 
 
 def _digital_micrograph_tags(size: tuple[float, float] | None) -> list[tuple[Any, ...]]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from xml.etree.ElementTree import Element
 
+from napari_semnet.errors import FileFormatError
 from napari_semnet.files.calibration import (
     NM_PER_UNIT,
     Findings,
@@ -17,8 +19,9 @@ from napari_semnet.files.calibration import (
     number,
     pixel_size,
 )
+from napari_semnet.files.provenance import NAMESPACE, Provenance
 from napari_semnet.files.vendors.text import key_values, known
-from napari_semnet.files.xml import find, parse_xml
+from napari_semnet.files.xml import find, local_name, parse_xml
 
 __all__ = ["looks_like_dots_per_inch", "read_dm_tags", "read_imagej", "read_ome", "read_openfibsem"]
 
@@ -64,6 +67,8 @@ def read_ome(description: str) -> Findings | None:
         Findings(
             pixel_size=size,
             z_step_nm=lengths["Z"] if lengths["Z"] and lengths["Z"] > 0 else None,
+            origin_nm=_position(root),
+            provenance=_provenance(root),
             metadata=known([("written by", root.get("Creator"))]),
         )
     )
@@ -139,6 +144,32 @@ def read_openfibsem(description: str) -> Findings | None:
     return None if size is None else Findings("openFIBSEM", pixel_size=size)
 
 
+def _position(root: Element) -> tuple[float, float] | None:
+    plane = find(root, "Plane")
+    if plane is None:
+        return None
+    values = []
+    for axis in "YX":
+        value = number(plane.get(f"Position{axis}"))
+        factor = NM_PER_UNIT.get(plane.get(f"Position{axis}Unit", "").lower())
+        if value is None or factor is None:
+            return None
+        values.append(value * factor)
+    return values[0], values[1]
+
+
+def _provenance(root: Element) -> Provenance | None:
+    for annotation in (e for e in root.iter() if local_name(e) == "MapAnnotation"):
+        if annotation.get("Namespace") != NAMESPACE:
+            continue
+        pairs = {e.get("K", ""): e.text or "" for e in annotation.iter() if local_name(e) == "M"}
+        try:
+            return Provenance.from_annotation(pairs)
+        except FileFormatError:
+            return None
+    return None
+
+
 def _search(content: Any, key: str, depth: int) -> Any:
     if not isinstance(content, Mapping) or depth == 0:
         return None
@@ -155,6 +186,7 @@ def _checked(findings: Findings) -> Findings:
     if findings.pixel_size is None or not looks_like_dots_per_inch(findings.pixel_size):
         return findings
     return Findings(
+        provenance=findings.provenance,
         metadata=findings.metadata,
         warnings=(_DISPLAY_SIZE,),
     )

@@ -1,0 +1,211 @@
+"""napari's reader and writers: files to layer data and back, without importing napari."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from napari_semnet.errors import FileFormatError
+from napari_semnet.files.calibration import NM_PER_UNIT
+from napari_semnet.files.ome_zarr import is_ome_zarr, write_ome_zarr
+from napari_semnet.files.provenance import Provenance
+from napari_semnet.files.reader import (
+    PICTURE_SUFFIXES,
+    TIFF_SUFFIXES,
+    SemImage,
+    read_image,
+    sidecars,
+)
+from napari_semnet.files.writer import write_tiff
+
+__all__ = [
+    "FILE_KEY",
+    "PROVENANCE_KEY",
+    "get_reader",
+    "layer_data",
+    "write_layer",
+    "write_zarr_layer",
+]
+
+FILE_KEY = "semnet_file"
+"""Where a layer's metadata hold what its file said."""
+PROVENANCE_KEY = "semnet"
+"""Where a restored layer's metadata hold how it was made."""
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """Give napari a reader for a path, or None where another one should take it.
+
+    Pictures that are no TIFF are taken only with a vendor's file beside them: without one
+    there is nothing to add to what napari's own reader gives.
+    """
+    if not isinstance(path, str):
+        return None
+    file = Path(path)
+    suffix = file.suffix.lower()
+    if suffix in TIFF_SUFFIXES or is_ome_zarr(file):
+        return _read
+    return _read if suffix in PICTURE_SUFFIXES and sidecars(file) else None
+
+
+def _read(path: str) -> list[LayerData]:
+    return layer_data(read_image(path))
+
+
+def layer_data(image: SemImage) -> list[LayerData]:
+    """Turn a picture into napari layers; detectors that shared a frame become a layer each.
+
+    Returns
+    -------
+    list of (pixels, keyword arguments, "image")
+        Scale in nanometres, where the pixel size is known, with units and axis labels. The
+        databar is part of the pixels; ``metadata["semnet_file"]["specimen_rows"]`` tells where
+        the specimen is.
+    """
+    name = image.path.name.split(".")[0] if image.path is not None else "SEM"
+    arrays = (image.pixels, *image.coarser)
+    if image.axes != "CYX":
+        return [_layer(image, name, arrays, image.axes)]
+    detectors = image.metadata.get("detector", "").split(", ")
+    names = [
+        f"{name} {detectors[i] if len(detectors) == len(image.pixels) else i + 1}"
+        for i in range(len(image.pixels))
+    ]
+    return [_layer(image, each, tuple(a[i] for a in arrays), "YX") for i, each in enumerate(names)]
+
+
+def _layer(image: SemImage, name: str, arrays: tuple[Any, ...], axes: str) -> LayerData:
+    spatial = axes.replace("S", "")
+    scale, units, translate = [], [], []
+    for letter in spatial:
+        length = _length(image, letter)
+        scale.append(1.0 if length is None else length)
+        units.append("pixel" if length is None else "nm")
+        known = image.origin_nm is not None and length is not None and letter in "YX"
+        translate.append(image.origin_nm["YX".index(letter)] if known and image.origin_nm else 0.0)
+    metadata: dict[str, Any] = {FILE_KEY: describe(image)}
+    if image.provenance is not None:
+        metadata[PROVENANCE_KEY] = image.provenance.model_dump(mode="json")
+    options: dict[str, Any] = {
+        "name": name,
+        "scale": tuple(scale),
+        "translate": tuple(translate),
+        "units": tuple(units),
+        "axis_labels": tuple(letter.lower() for letter in spatial),
+        "metadata": metadata,
+    }
+    if axes.endswith("S"):
+        options["rgb"] = True
+    if len(arrays) > 1:
+        return list(arrays), options | {"multiscale": True}, "image"
+    return arrays[0], options, "image"
+
+
+def _length(image: SemImage, letter: str) -> float | None:
+    if letter in "YX":
+        return None if image.pixel_size is None else image.pixel_size.yx["YX".index(letter)]
+    return image.z_step_nm if letter == "Z" else None
+
+
+def describe(image: SemImage) -> dict[str, Any]:
+    """Give what a file said as plain values that JSON can hold."""
+    size = image.pixel_size
+    return {
+        "path": str(image.path or ""),
+        "vendor": image.vendor,
+        "instrument": image.instrument,
+        "shape": [int(n) for n in image.pixels.shape],
+        "axes": image.axes,
+        "dtype": str(image.pixels.dtype),
+        "pixel_size": None if size is None else dataclasses.asdict(size),
+        "z_step_nm": image.z_step_nm,
+        "specimen_rows": None if image.specimen_rows is None else list(image.specimen_rows),
+        "specimen_rows_from": image.specimen_rows_from,
+        "conditions": dict(image.metadata),
+        "warnings": list(image.warnings),
+    }
+
+
+def write_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Write an image layer as calibrated OME-TIFF; what napari's *Save* calls.
+
+    Raises
+    ------
+    FileFormatError
+        The layer cannot be written so.
+    """
+    written = write_tiff(path, _pixels(data, attributes), **_options(attributes))
+    return [str(written)]
+
+
+def write_zarr_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Write an image layer as OME-Zarr with a pyramid; what napari's *Save* calls.
+
+    Raises
+    ------
+    FileFormatError
+        The layer cannot be written so.
+    """
+    written = write_ome_zarr(path, _pixels(data, attributes), **_options(attributes))
+    return [str(written)]
+
+
+def _pixels(data: Any, attributes: Mapping[str, Any]) -> Any:
+    if attributes.get("rgb"):
+        raise FileFormatError(
+            "Layers in colour are not written as calibrated files. Convert the layer to grey "
+            "first, or save it with napari's own writer."
+        )
+    # A multiscale layer is a sequence of levels, the finest first.
+    return data[0] if attributes.get("multiscale") or isinstance(data, list | tuple) else data
+
+
+def _options(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    scale = [abs(float(s)) for s in attributes.get("scale", ())]
+    factors = [NM_PER_UNIT.get(str(unit).lower()) for unit in attributes.get("units") or ()]
+    lengths = [
+        None if factor is None else step * factor
+        for step, factor in zip(scale, factors, strict=False)
+    ] or [None] * len(scale)
+    axes = _axes(attributes.get("axis_labels") or (), len(scale))
+    options: dict[str, Any] = {
+        "pixel_size_nm": None,
+        "axes": axes,
+        "name": attributes.get("name") or "",
+        "provenance": _provenance(attributes.get("metadata") or {}),
+    }
+    if len(lengths) >= 2 and lengths[-2] is not None and lengths[-1] is not None:
+        options["pixel_size_nm"] = (lengths[-2], lengths[-1])
+        shift = [float(t) for t in attributes.get("translate", ())][-2:]
+        if len(shift) == 2:
+            options["origin_nm"] = tuple(
+                t * (factor or 0.0) for t, factor in zip(shift, factors[-2:], strict=True)
+            )
+    if axes is not None and "Z" in axes:
+        options["z_step_nm"] = lengths[axes.index("Z")]
+    return options
+
+
+def _axes(labels: Sequence[str], count: int) -> str | None:
+    """Letters for a layer's axes where its labels say what they are; else the writer's usual."""
+    named = {"z": "Z", "t": "T", "c": "C", "time": "T", "channel": "C"}
+    leading = [named.get(str(label).lower(), "") for label in labels[:-2]]
+    if len(leading) == count - 2 and all(leading) and len(set(leading)) == len(leading):
+        return "".join(leading) + "YX"
+    return None
+
+
+def _provenance(metadata: Mapping[str, Any]) -> Provenance | None:
+    record = metadata.get(PROVENANCE_KEY)
+    if not isinstance(record, Mapping):
+        return None
+    try:
+        return Provenance.model_validate(dict(record))
+    except ValidationError:
+        return None

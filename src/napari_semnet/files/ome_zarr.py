@@ -1,0 +1,338 @@
+"""Pictures and stacks as OME-Zarr: pyramids in pieces, for what is too large for a TIFF.
+
+Written as version 0.5 of the format (Zarr 3), read as 0.4 and 0.5. Needs zarr and dask:
+``pip install napari-semnet[arrays]``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_semnet.errors import FileFormatError
+from napari_semnet.files.calibration import NM_PER_UNIT, Findings, pixel_size
+from napari_semnet.files.provenance import Provenance, write_sidecar
+
+__all__ = ["Levels", "is_ome_zarr", "read_levels", "write_ome_zarr"]
+
+_VERSION = "0.5"
+_CHUNK = 1024
+_SMALLEST_LEVEL = 512
+_MOST_LEVELS = 16
+_AXIS_TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
+_LARGEST_METADATA = 2**22
+_NEEDS_EXTRA = (
+    "OME-Zarr needs the packages zarr and dask. Install them: pip install napari-semnet[arrays]."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """An opened OME-Zarr picture."""
+
+    arrays: tuple[Any, ...]
+    """Dask arrays, the finest first."""
+    axes: str
+    """A letter an axis, ``YX`` last."""
+    findings: Findings
+    origin_nm: tuple[float, float]
+    """Centre of the first pixel, (y, x)."""
+    provenance: Provenance | None
+
+
+def is_ome_zarr(path: Path) -> bool:
+    """Tell whether a path is a folder that holds a Zarr group."""
+    return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zattrs"))
+
+
+def write_ome_zarr(
+    path: str | Path,
+    pixels: Any,
+    *,
+    pixel_size_nm: tuple[float, float] | None,
+    provenance: Provenance | None = None,
+    axes: str | None = None,
+    z_step_nm: float | None = None,
+    origin_nm: tuple[float, float] = (0.0, 0.0),
+    name: str = "",
+) -> Path:
+    """Write a picture or stack as OME-Zarr 0.5, with a pyramid of halved levels.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder to write; must end in ``.zarr``. One that is there already is replaced only when
+        the new one is complete.
+    pixels : array-like, shape (..., Y, X)
+        Read in bands of rows, so that lazy arrays of any size can be written.
+    pixel_size_nm : (float, float) or None
+        (y, x) in nanometres; None writes no units.
+    provenance : Provenance, optional
+        Written into the group's attributes, and beside the folder as ``<name>.semnet.json``.
+    axes : str, optional
+        One of ``T``, ``C``, ``Z`` in that order for each leading axis, then ``YX``.
+    z_step_nm : float, optional
+        Distance of slices along ``Z``.
+    origin_nm : (float, float)
+        (y, x) of the centre of the first pixel.
+    name : str
+        Name of the picture; the folder's by default.
+
+    Raises
+    ------
+    FileFormatError
+        zarr is missing, the path or the pixels cannot be written, or there is no room.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".zarr":
+        raise FileFormatError(f"An OME-Zarr must end in .zarr, not '{path.suffix}'.")
+    shape, dtype = tuple(int(n) for n in pixels.shape), np.dtype(pixels.dtype)
+    if not 2 <= len(shape) <= 5 or 0 in shape or dtype.kind not in "uif":
+        raise FileFormatError(f"Pixels of shape {shape} and type {dtype} cannot be written.")
+    axes = axes or "TCZYX"[-len(shape) :]
+    if len(axes) != len(shape) or not axes.endswith("YX") or not _in_order(axes):
+        axes = "TCZYX"[-len(shape) :]
+    try:
+        import zarr
+    except ImportError as error:
+        raise FileFormatError(_NEEDS_EXTRA) from error
+    try:
+        with _replacing_folder(path) as temporary:
+            group = zarr.open_group(str(temporary), mode="w", zarr_format=3)
+            count = _write_levels(group, pixels, axes, dtype)
+            group.attrs["ome"] = {
+                "version": _VERSION,
+                "multiscales": [
+                    {
+                        "name": name or path.name.split(".")[0],
+                        "axes": _axes_entry(axes, pixel_size_nm, z_step_nm),
+                        "datasets": _datasets(axes, count, pixel_size_nm, z_step_nm, origin_nm),
+                    }
+                ],
+            }
+            if provenance is not None:
+                group.attrs["semnet"] = json.loads(provenance.to_json())
+    except OSError as error:
+        raise FileFormatError(
+            f"{path.name} could not be written: {error.strerror or error}. "
+            "Choose another folder or make room; an older result of that name is unchanged."
+        ) from error
+    if provenance is not None:
+        write_sidecar(path, provenance)
+    return path
+
+
+def read_levels(path: Path) -> Levels:
+    """Open an OME-Zarr picture without reading its pixels.
+
+    Raises
+    ------
+    FileFormatError
+        zarr is missing, or the folder is no OME-Zarr picture or damaged.
+    """
+    try:
+        import dask.array
+        import zarr
+    except ImportError as error:
+        raise FileFormatError(_NEEDS_EXTRA) from error
+    for metadata in (path / "zarr.json", path / ".zattrs"):
+        if metadata.is_file() and metadata.stat().st_size > _LARGEST_METADATA:
+            raise FileFormatError(f"{path.name} has metadata too large to be true.")
+    try:
+        group = zarr.open_group(str(path), mode="r")
+        attributes = dict(group.attrs)
+        ome = attributes.get("ome", attributes)
+        multiscale = ome["multiscales"][0]
+        letters = [_letter(axis) for axis in multiscale["axes"]]
+        datasets = multiscale["datasets"][:_MOST_LEVELS]
+        arrays = tuple(dask.array.from_zarr(group[str(d["path"])]) for d in datasets)
+        scale, translation = _transforms(multiscale, datasets[0], len(letters))
+        units = [_unit(axis) for axis in multiscale["axes"]]
+    except FileFormatError:
+        raise
+    except Exception as error:
+        raise FileFormatError(
+            f"{path.name} is not an OME-Zarr picture, or it is damaged ({error!s:.100})."
+        ) from error
+    axes = "".join(letters)
+    if not arrays or any(a.ndim != len(axes) for a in arrays) or not axes.endswith("YX"):
+        raise FileFormatError(f"{path.name} holds axes '{axes}', not pictures of Y and X.")
+    lengths = [
+        None if unit is None else step * unit for step, unit in zip(scale, units, strict=True)
+    ]
+    size = pixel_size(lengths[-2], lengths[-1], "OME-Zarr, scale and unit", "medium")
+    z_step = lengths[axes.index("Z")] if "Z" in axes else None
+    origin = (0.0, 0.0)
+    if size is not None:
+        origin = (translation[-2] * (units[-2] or 0.0), translation[-1] * (units[-1] or 0.0))
+    return Levels(
+        arrays,
+        axes,
+        Findings(pixel_size=size, z_step_nm=z_step),
+        origin,
+        _provenance(attributes.get("semnet")),
+    )
+
+
+def _in_order(axes: str) -> bool:
+    leading = axes[:-2]
+    return set(leading) <= set("TCZ") and list(leading) == sorted(leading, key="TCZ".index)
+
+
+def _axes_entry(
+    axes: str, size: tuple[float, float] | None, z_step_nm: float | None
+) -> list[dict[str, str]]:
+    entries = []
+    for letter in axes:
+        entry = {"name": letter.lower(), "type": _AXIS_TYPES[letter]}
+        if (letter in "YX" and size is not None) or (letter == "Z" and z_step_nm is not None):
+            entry["unit"] = "nanometer"
+        entries.append(entry)
+    return entries
+
+
+def _datasets(
+    axes: str,
+    count: int,
+    size: tuple[float, float] | None,
+    z_step_nm: float | None,
+    origin_nm: tuple[float, float],
+) -> list[dict[str, Any]]:
+    y, x = size or (1.0, 1.0)
+    steps = {"Y": y, "X": x, "Z": z_step_nm or 1.0}
+    origins = dict(zip("YX", origin_nm, strict=True)) if size is not None else {}
+    entries = []
+    for level in range(count):
+        factor = 2**level
+        scale = [steps.get(a, 1.0) * (factor if a in "YX" else 1) for a in axes]
+        # A pixel of a coarser level has its centre between those that were averaged.
+        shift = [
+            origins.get(a, 0.0) + (steps[a] * (factor - 1) / 2 if a in "YX" else 0.0) for a in axes
+        ]
+        entries.append(
+            {
+                "path": str(level),
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": scale},
+                    {"type": "translation", "translation": shift},
+                ],
+            }
+        )
+    return entries
+
+
+def _write_levels(group: Any, pixels: Any, axes: str, dtype: np.dtype[Any]) -> int:
+    """Write the picture and its halved levels; give their number."""
+    source, level, shape = pixels, 0, tuple(int(n) for n in pixels.shape)
+    while True:
+        *leading, height, width = shape
+        chunks = (*(1 for _ in leading), min(_CHUNK, height), min(_CHUNK, width))
+        array = group.create_array(
+            str(level),
+            shape=shape,
+            dtype=dtype,
+            chunks=chunks,
+            dimension_names=list(axes.lower()),
+        )
+        for where in _bands(shape):
+            array[where] = _band(source, where) if level == 0 else _halved_band(source, where)
+        if min(height, width) < 2 * _SMALLEST_LEVEL or level + 1 >= _MOST_LEVELS:
+            return level + 1
+        source, level, shape = array, level + 1, (*leading, height // 2, width // 2)
+
+
+def _bands(shape: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+    for index in product(*(range(n) for n in shape[:-2])):
+        for top in range(0, shape[-2], _CHUNK):
+            yield (*index, slice(top, min(top + _CHUNK, shape[-2])))
+
+
+def _band(source: Any, where: tuple[Any, ...]) -> Any:
+    return np.asarray(source[where])
+
+
+def _halved_band(source: Any, where: tuple[Any, ...]) -> Any:
+    """Mean of 2 x 2 pixels of the level above, rounded for integers; odd edges are left out."""
+    *index, rows = where
+    fine = np.asarray(source[(*index, slice(2 * rows.start, 2 * rows.stop))])
+    width = fine.shape[-1] // 2 * 2
+    fine = fine[: 2 * (rows.stop - rows.start), :width]
+    mean = fine.reshape(-1, 2, width // 2, 2).mean(axis=(1, 3), dtype=np.float64)
+    return (np.rint(mean) if source.dtype.kind in "ui" else mean).astype(source.dtype)
+
+
+@contextmanager
+def _replacing_folder(path: Path) -> Iterator[Path]:
+    """Write a folder under another name and give it its own when complete.
+
+    A folder cannot take another's place in one step: an old one is first put aside, and put
+    back if that fails.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    work.chmod(0o777 & ~_umask())
+    new, old = work / path.name, work / "old"
+    try:
+        new.mkdir()
+        yield new
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _letter(axis: Any) -> str:
+    name = str(axis["name"] if isinstance(axis, Mapping) else axis)
+    return name[:1].upper() or "?"
+
+
+def _unit(axis: Any) -> float | None:
+    return NM_PER_UNIT.get(str(axis.get("unit", "")).lower()) if isinstance(axis, Mapping) else None
+
+
+def _transforms(
+    multiscale: Mapping[str, Any], dataset: Mapping[str, Any], ndim: int
+) -> tuple[list[float], list[float]]:
+    """Scale and translation of a level, in the units of the axes."""
+    scale, translation = [1.0] * ndim, [0.0] * ndim
+    lists = (dataset, multiscale)
+    for entry in (t for holder in lists for t in holder.get("coordinateTransformations", [])):
+        if entry["type"] == "scale":
+            factors = [float(v) for v in entry["scale"]]
+            scale = [a * b for a, b in zip(scale, factors, strict=True)]
+            translation = [a * b for a, b in zip(translation, factors, strict=True)]
+        elif entry["type"] == "translation":
+            shifts = [float(v) for v in entry["translation"]]
+            translation = [a + b for a, b in zip(translation, shifts, strict=True)]
+    return scale, translation
+
+
+def _provenance(content: Any) -> Provenance | None:
+    if not isinstance(content, Mapping):
+        return None
+    try:
+        return Provenance.from_json(json.dumps(dict(content)))
+    except (FileFormatError, TypeError, ValueError):
+        return None

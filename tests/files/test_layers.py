@@ -1,0 +1,149 @@
+"""napari gets calibrated layers from files, and writes calibrated files from layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_semnet.errors import FileFormatError
+from napari_semnet.files.layers import get_reader, layer_data, write_layer
+from napari_semnet.files.provenance import Provenance, read_sidecar
+from napari_semnet.files.reader import read_image
+from napari_semnet.files.writer import write_tiff
+from tests.files.making import databar, fei_header, specimen, tescan_header, write
+
+WITH_BAR = np.vstack([specimen(), databar()])
+
+
+def test_a_layer_carries_size_units_and_what_the_file_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "grains.tif", WITH_BAR, {34682: fei_header(4e-9, 5e-9)})
+    reader = get_reader(str(path))
+    assert reader is not None
+    ((pixels, options, kind),) = reader(str(path))
+    assert kind == "image"
+    assert np.array_equal(pixels, WITH_BAR)
+    assert options["scale"] == pytest.approx((5.0, 4.0))
+    assert options["units"] == ("nm", "nm")
+    assert options["axis_labels"] == ("y", "x")
+    assert options["name"] == "grains"
+    told = options["metadata"]["semnet_file"]
+    assert told["specimen_rows"] == [0, 200]
+    assert told["pixel_size"]["confidence"] == "high"
+    assert told["conditions"]["working distance"] == "5 mm"
+
+
+def test_without_a_size_the_layer_has_no_units(tmp_path: Path) -> None:
+    ((_, options, _),) = layer_data(read_image(write(tmp_path / "a.tif", specimen())))
+    assert options["units"] == ("pixel", "pixel")
+    assert options["scale"] == (1.0, 1.0)
+
+
+def test_detectors_that_shared_a_frame_become_layers(tmp_path: Path) -> None:
+    main = {"PixelSizeX": 4e-9, "PixelSizeY": 4e-9, "ImageStripSize": 24, "ViewFieldsCountX": 2}
+    header = tescan_header(main, {"Detector0": "SE", "Detector1": "BSE"})
+    layers = layer_data(read_image(write(tmp_path / "a.tif", WITH_BAR, {50431: header})))
+    assert [options["name"] for _, options, _ in layers] == ["a SE", "a BSE"]
+    assert [pixels.shape for pixels, _, _ in layers] == [(200, 128)] * 2
+
+
+def test_only_what_it_adds_something_to_is_taken(tmp_path: Path) -> None:
+    Image.fromarray(specimen()).save(tmp_path / "a.png")
+    assert get_reader(str(tmp_path / "a.png")) is None
+    (tmp_path / "a.txt").write_text("[SemImageFile]\nPixelSize=2\n")
+    assert get_reader(str(tmp_path / "a.png")) is not None
+    assert get_reader([str(tmp_path / "a.png")]) is None
+    assert get_reader(str(tmp_path)) is None
+
+
+def test_a_layer_of_any_unit_is_written_in_nanometres(tmp_path: Path) -> None:
+    attributes = {
+        "scale": (0.002, 0.003),
+        "translate": (-0.0005, 0.01),
+        "units": ("micrometer", "micrometer"),
+        "axis_labels": ("y", "x"),
+        "name": "grains",
+        "metadata": {"semnet": Provenance(model="m", halo=12).model_dump(mode="json")},
+    }
+    (written,) = write_layer(str(tmp_path / "a.ome.tif"), specimen(), attributes)
+    image = read_image(written)
+    assert image.pixel_size is not None
+    assert image.pixel_size.yx == pytest.approx((2.0, 3.0))
+    assert image.origin_nm == pytest.approx((-0.5, 10.0))
+    assert image.provenance is not None
+    assert image.provenance.model == "m"
+    assert read_sidecar(tmp_path / "a.semnet.json").halo == 12
+    ((_, options, _),) = layer_data(image)
+    assert options["translate"] == pytest.approx((-0.5, 10.0))
+    assert options["metadata"]["semnet"]["halo"] == 12
+
+
+def test_layers_in_pixels_are_written_uncalibrated(tmp_path: Path) -> None:
+    attributes = {"scale": (2.0, 2.0), "units": ("pixel", "pixel"), "axis_labels": ("-2", "-1")}
+    write_layer(str(tmp_path / "a.tif"), specimen(), attributes)
+    assert read_image(tmp_path / "a.tif").pixel_size is None
+
+
+def test_a_pyramid_is_written_at_its_finest_level(tmp_path: Path) -> None:
+    levels = [specimen(), specimen()[::2, ::2]]
+    write_layer(str(tmp_path / "a.tif"), levels, {"scale": (1, 1), "multiscale": True})
+    assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), specimen())
+
+
+def test_colour_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="colour"):
+        write_layer(str(tmp_path / "a.tif"), np.zeros((4, 4, 3), np.uint8), {"rgb": True})
+
+
+class TestInNapari:
+    """napari's own machinery, without a window."""
+
+    @pytest.fixture
+    def viewer(self, npe2pm: object) -> object:
+        npe2 = pytest.importorskip("npe2")
+        components = pytest.importorskip("napari.components")
+        for name in ("napari", "napari-semnet"):
+            npe2pm.register(npe2.PluginManifest.from_distribution(name))  # type: ignore[attr-defined]
+        return components.ViewerModel()
+
+    @pytest.mark.parametrize(
+        ("suffix", "plugin"),
+        [(".ome.tif", None), (".ome.zarr", None), (".tif", "napari-semnet")],
+    )
+    def test_save_picks_the_calibrated_writer(
+        self, viewer: object, tmp_path: Path, suffix: str, plugin: str | None
+    ) -> None:
+        if suffix.endswith("zarr"):
+            pytest.importorskip("zarr")
+        layer = viewer.add_image(  # type: ignore[attr-defined]
+            specimen(), scale=(2.5, 2.5), translate=(-0.625, -0.625), units=("nm", "nm")
+        )
+        (written,) = layer.save(str(tmp_path / f"a{suffix}"), plugin=plugin)
+        image = read_image(written)
+        assert image.pixel_size is not None
+        assert image.pixel_size.yx == (2.5, 2.5)
+        (again,) = viewer.open(written, plugin="napari-semnet")  # type: ignore[attr-defined]
+        assert [str(unit) for unit in again.units] == ["nanometer", "nanometer"]
+        assert tuple(again.scale) == (2.5, 2.5)
+        assert tuple(again.translate) == (-0.625, -0.625)
+        pixels = again.data[0] if again.multiscale else again.data
+        assert np.array_equal(np.asarray(pixels), specimen())
+
+    def test_the_save_dialog_s_filter_leads_to_it(self, viewer: object) -> None:
+        npe2 = pytest.importorskip("napari.plugins._npe2")
+        layer = viewer.add_image(specimen())  # type: ignore[attr-defined]
+        filters, writers = npe2.file_extensions_string_for_layers([layer])
+        offered = dict(zip(filters.split(";;"), writers, strict=True))
+        tiff = next(text for text in offered if "Calibrated OME-TIFF" in text)
+        assert "*.ome.tif *.ome.tiff *.tif *.tiff" in tiff
+        assert offered[tiff].command == "napari-semnet.write_tiff"
+
+    def test_stacks_open_with_their_axes(self, viewer: object, tmp_path: Path) -> None:
+        pixels = np.stack([specimen(seed=i) for i in range(3)])
+        path = write_tiff(tmp_path / "a.tif", pixels, pixel_size_nm=(4, 4), z_step_nm=30)
+        (layer,) = viewer.open(str(path), plugin="napari-semnet")  # type: ignore[attr-defined]
+        assert tuple(layer.scale) == (30, 4, 4)
+        assert tuple(layer.axis_labels) == ("z", "y", "x")

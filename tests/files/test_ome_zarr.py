@@ -1,0 +1,112 @@
+"""OME-Zarr: pyramid, units and provenance out, and in again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("zarr")
+pytest.importorskip("dask.array")
+
+from napari_semnet.errors import FileFormatError
+from napari_semnet.files.ome_zarr import read_levels, write_ome_zarr
+from napari_semnet.files.provenance import Provenance, read_sidecar
+from napari_semnet.files.reader import read_image
+
+SIZE = (6.1631125, 5.4321)
+
+
+def picture(shape: tuple[int, ...], dtype: str = "uint8") -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 200, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_picture_comes_back_exactly_with_its_size(tmp_path: Path, dtype: str) -> None:
+    pixels = picture((1030, 1100), dtype)
+    record = Provenance(model="m", model_sha256="ab" * 32)
+    path = write_ome_zarr(
+        tmp_path / "a.ome.zarr",
+        pixels,
+        pixel_size_nm=SIZE,
+        provenance=record,
+        origin_nm=(-1.5, -1.4),
+    )
+    image = read_image(path)
+    assert image.pixel_size is not None
+    assert image.pixel_size.yx == pytest.approx(SIZE, rel=1e-12)
+    assert image.origin_nm == pytest.approx((-1.5, -1.4))
+    assert image.pixels.dtype == pixels.dtype
+    assert np.array_equal(np.asarray(image.pixels), pixels)
+    assert image.provenance == record
+    assert read_sidecar(tmp_path / "a.semnet.json") == record
+
+
+def test_levels_are_means_with_their_centres_in_place(tmp_path: Path) -> None:
+    pixels = picture((2, 1031, 1102))
+    path = write_ome_zarr(tmp_path / "a.zarr", pixels, pixel_size_nm=SIZE, z_step_nm=30)
+    levels = read_levels(path)
+    assert levels.axes == "ZYX"
+    assert [a.shape for a in levels.arrays] == [(2, 1031, 1102), (2, 515, 551)]
+    expected = pixels[:, :1030].reshape(2, 515, 2, 551, 2).mean(axis=(2, 4))
+    assert np.array_equal(np.asarray(levels.arrays[1]), np.rint(expected))
+    ome = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
+    assert ome["version"] == "0.5"
+    multiscale = ome["multiscales"][0]
+    assert [axis.get("unit") for axis in multiscale["axes"]] == ["nanometer"] * 3
+    scale, shift = multiscale["datasets"][1]["coordinateTransformations"]
+    assert scale["scale"] == [30, 2 * SIZE[0], 2 * SIZE[1]]
+    assert shift["translation"] == [0, SIZE[0] / 2, SIZE[1] / 2]
+
+
+def test_without_a_size_there_is_no_unit(tmp_path: Path) -> None:
+    path = write_ome_zarr(tmp_path / "a.zarr", picture((64, 64)), pixel_size_nm=None)
+    image = read_image(path)
+    assert image.pixel_size is None
+    assert image.origin_nm == (0.0, 0.0)
+
+
+def test_the_format_s_own_library_finds_it_valid(tmp_path: Path) -> None:
+    models = pytest.importorskip("ome_zarr_models.v05")
+    zarr = pytest.importorskip("zarr")
+    path = write_ome_zarr(tmp_path / "a.zarr", picture((2, 1030, 1030)), pixel_size_nm=SIZE)
+    image = models.Image.from_zarr(zarr.open_group(str(path), mode="r"))
+    assert len(image.ome_attributes.multiscales[0].datasets) == 2
+
+
+def test_the_old_folder_stays_when_writing_fails(tmp_path: Path) -> None:
+    class Failing:
+        shape = (2, 100, 100)
+        dtype = np.dtype("uint8")
+
+        def __getitem__(self, index: Any) -> np.ndarray:
+            if index[0] == 1:
+                raise OSError(28, "No space left on device")
+            return np.zeros((100, 100), np.uint8)
+
+    path = write_ome_zarr(tmp_path / "a.zarr", picture((64, 64)), pixel_size_nm=SIZE)
+    with pytest.raises(FileFormatError, match="unchanged"):
+        write_ome_zarr(path, Failing(), pixel_size_nm=SIZE)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+    assert np.array_equal(np.asarray(read_image(path).pixels), picture((64, 64)))
+
+
+def test_replacing_leaves_only_the_new_one(tmp_path: Path) -> None:
+    path = write_ome_zarr(tmp_path / "a.zarr", picture((64, 64)), pixel_size_nm=SIZE)
+    write_ome_zarr(path, picture((32, 40)), pixel_size_nm=SIZE)
+    assert read_image(path).pixels.shape == (32, 40)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    ["", "[]", "{}", '{"multiscales": []}', '{"multiscales": [{"axes": 3, "datasets": []}]}'],
+)
+def test_damaged_groups_are_refused(tmp_path: Path, attributes: str) -> None:
+    (tmp_path / ".zgroup").write_text('{"zarr_format": 2}')
+    (tmp_path / ".zattrs").write_text(attributes)
+    with pytest.raises(FileFormatError):
+        read_image(tmp_path)
