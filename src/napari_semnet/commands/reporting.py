@@ -132,10 +132,11 @@ class _Display:
 
         match event:
             case FileBegan(source, _, number, total):
-                if self._files is None:
+                if self._files is None and total > 1:
                     self._files = self._bars.add_task("all files", total=total, count="")
-                count = f"{number}/{total} files"
-                self._bars.update(self._files, completed=number - 1, count=count)
+                if self._files is not None:
+                    count = f"{number}/{total} files"
+                    self._bars.update(self._files, completed=number - 1, count=count)
                 self._tiles = self._bars.add_task(source.name, total=None, count="")
             case Started(total_tiles=total, plan=plan):
                 tiles = f"{total} {'tile' if total == 1 else 'tiles'}"
