@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_semnet.errors import TrainingError
-from napari_semnet.training.config import Source, TrainingConfig
+from napari_semnet.training.config import Augmentation, Source, TrainingConfig
 from napari_semnet.training.events import Notice, Preparing
 from napari_semnet.training.pictures import Rejected
 from napari_semnet.training.randomness import Draws, Keys, sample_keys, stream_keys
@@ -76,6 +76,7 @@ class Data:
     training: tuple[Pool, ...]
     validation: tuple[Pool, ...]
     rejected: tuple[Rejected, ...]
+    augmentation: Augmentation
 
     @property
     def images(self) -> int:
@@ -112,6 +113,7 @@ class Data:
         sources = draws.choose("patch source", [pool.source.weight for pool in self.training])
         row, column = draws.uniform("patch row"), draws.uniform("patch column")
         symmetry = (draws.uniform("patch symmetry") * 8).astype(int)
+        tones = _Tones(draws, self.augmentation)
         targets = np.empty((count, 1, 2 * side, 2 * side), np.float32)
         lows = np.zeros((count, 1, side, side), np.float32)
         has_low = np.zeros(count, bool)
@@ -124,7 +126,7 @@ class Data:
             # Scan lines are horizontal in what was really measured, and must stay so; what is
             # made by degradation gets its lines afterwards.
             turn = symmetry[n] if low is None else symmetry[n] % 4
-            targets[n, 0] = _turned(target, turn)
+            targets[n, 0] = _turned(target if low is not None else tones.change(target, n), turn)
             if low is not None:
                 lows[n, 0] = _turned(low, turn)
                 has_low[n] = True
@@ -178,7 +180,25 @@ def prepare_data(config: TrainingConfig) -> Generator[Preparing | Notice, None, 
         shown = "; ".join(f"{Path(r.path).name}: {r.reason}" for r in rejected[:_SHOWN])
         more = f"; and {len(rejected) - _SHOWN} more" if len(rejected) > _SHOWN else ""
         yield Notice(f"{len(rejected)} pictures are not used ({shown}{more}).")
-    return Data(tuple(training), tuple(validation), tuple(rejected))
+    return Data(tuple(training), tuple(validation), tuple(rejected), config.augmentation)
+
+
+class _Tones:
+    """Changes of grey values, drawn for each sample of a batch."""
+
+    def __init__(self, draws: Draws, wanted: Augmentation) -> None:
+        self._gamma = draws.log_uniform("patch gamma", *wanted.gamma)
+        self._contrast = draws.log_uniform("patch contrast", *wanted.contrast)
+        self._inverted = draws.chance("patch inversion", wanted.invert)
+
+    def change(self, patch: Floats, sample: int) -> Floats:
+        gamma, contrast = float(self._gamma[sample]), float(self._contrast[sample])
+        if gamma != 1:
+            patch = np.power(patch, np.float32(gamma))
+        if contrast != 1:
+            mean = patch.mean()
+            patch = np.clip(mean + np.float32(contrast) * (patch - mean), 0.0, 1.0)
+        return 1 - patch if self._inverted[sample] else patch
 
 
 def _pool(

@@ -228,7 +228,7 @@ class _Run:
                     self.meter.add(terms, norm)
                 progress.step = step + 1
                 reason = self._reason(why_stop)
-                yield from self._due(is_end=progress.step == config.steps or bool(reason))
+                yield from self._due(bool(reason))
                 if reason:
                     return reason
         return ""
@@ -240,8 +240,9 @@ class _Run:
             self.save()
             raise TrainingError(
                 f"The gradient was not a finite number for {MOST_SKIPPED} steps in a row, so "
-                f"training was stopped at step {self.progress.step:,}; the weights before that "
-                "are saved. Lower the learning rate, or set precision to fp32, and resume."
+                f"training was stopped at step {self.progress.step:,} and its state saved. Lower "
+                "the learning rate, or set precision to fp32, and resume; or start anew from "
+                f"{self.files.best}."
             )
         if self.engine.world == 1:
             return why_stop()
@@ -251,10 +252,15 @@ class _Run:
                 return mine or "another process was asked to stop"
         return ""
 
-    def _due(self, *, is_end: bool) -> Iterator[Event]:
-        """Do and tell what is due after a step; at the end of a run, everything."""
+    def _due(self, is_stopped: bool) -> Iterator[Event]:
+        """Do and tell what is due after a step; at the end of the run, everything.
+
+        A run that is stopped only saves its state, so that it stops soon, and so that what is
+        measured, and when, is what an uninterrupted run measures.
+        """
         step, intervals = self.progress.step, self.config.intervals
-        if is_end or step % intervals.log == 0:
+        is_end = step == self.config.steps
+        if is_end or is_stopped or step % intervals.log == 0:
             yield from self._tell()
         if self.crops and (is_end or step % intervals.evaluate == 0):
             yield self._evaluate()
@@ -262,8 +268,7 @@ class _Run:
             yield Preview(
                 step, self.files.write_preview(step, triplets(self.learner.restore, self.crops))
             )
-        self.engine.wait()
-        if is_end or step % intervals.checkpoint == 0:
+        if is_end or is_stopped or step % intervals.checkpoint == 0:
             self.save()
             yield Checkpointed(step, self.files.last)
 
