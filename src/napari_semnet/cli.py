@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -39,6 +40,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _escape_what_cannot_be_shown() -> None:
+    """Let no name of a file end a job because the terminal lacks its letters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -52,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 when all went well, 1 when something failed, 130 after Ctrl-C.
     """
+    _escape_what_cannot_be_shown()
     parsed = build_parser().parse_args(arguments)
     try:
         status: int = parsed.run(parsed)

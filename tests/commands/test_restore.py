@@ -140,6 +140,23 @@ def test_progress_names_the_result_with_size_and_pixel_size(
     assert "1 restored, 0 skipped, 0 failed" in shown
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are always text")
+@pytest.mark.parametrize("telling", ["--json", "--quiet", None])
+def test_a_name_in_another_encoding_ends_nothing(
+    picture: Path, tmp_path: Path, engine: list[str], telling: str | None
+) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9 \xc2\xb5.tif")
+    picture.rename(odd)
+    command = [sys.executable, "-m", "napari_semnet", "restore", str(odd), *engine]
+    command += ["-o", str(tmp_path / "out"), *([telling] if telling else [])]
+    answer = subprocess.run(
+        command, capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": "ascii"}
+    )
+    assert answer.returncode == 0, answer.stderr
+    (result,) = (tmp_path / "out").glob("*.tif")
+    assert read_sidecar(sidecar_path(result)).source == "caf\\udce9 µ.tif"
+
+
 def test_stacks_and_wide_integers_keep_type_and_slices(tmp_path: Path, engine: list[str]) -> None:
     stack = np.stack([acquire(particles((20, 16), n), seed=n) for n in range(3)])
     path = tmp_path / "stack.tif"

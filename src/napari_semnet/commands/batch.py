@@ -152,8 +152,8 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
     finer = None if image.pixel_size is None else _halved(image.pixel_size)
     record = _provenance(image, restored, restorer.settings, finer).model_copy(
         update={
-            "source": job.source.name,
-            "source_path": str(job.source),
+            "source": _as_text(job.source.name),
+            "source_path": _as_text(str(job.source)),
             "source_sha256": sha256_of(job.source),
         }
     )
@@ -163,6 +163,7 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
         pixel_size_nm=finer,
         provenance=record,
         axes=_result_axes(image),
+        name=_as_text(job.target.name),
     )
     yield FileWritten(job.source, job.target, restored.pixels.shape, finer, restored.seconds)
 
@@ -194,6 +195,11 @@ def _provenance(
         precision=plan.precision,
         seconds=restored.seconds,
     )
+
+
+def _as_text(name: str) -> str:
+    """Escape what is no text in a file's name: bytes in another encoding than the system's."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _result_axes(image: SemImage) -> str | None:

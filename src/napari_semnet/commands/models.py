@@ -51,12 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.name is not None:
         card = read_card(arguments.name)
         path = resolve_model(arguments.name)
-        lines = [card.model_dump_json()] if arguments.json else card_lines(card, path)
-        _print(lines)
+        as_json = [json.dumps(card.model_dump(mode="json"))]
+        _print(as_json if arguments.json else card_lines(card, path))
         return 0
     entries = _entries()
     if arguments.json:
-        _print([json.dumps(_as_json(entry), ensure_ascii=False) for entry in entries])
+        _print([json.dumps(_as_json(entry)) for entry in entries])
         return 0
     for entry in entries:
         _print([*_glance(entry), ""])

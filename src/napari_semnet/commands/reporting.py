@@ -74,10 +74,8 @@ def json_lines(stream: TextIO | None = None) -> Iterator[Reporter]:
     out = stream or sys.stdout
 
     def report(event: BatchEvent) -> None:
-        # Without ensure_ascii=False a name would be readable to machines only; bytes of a name
-        # that are no text at all must not end the run.
-        text = json.dumps(as_json(event), ensure_ascii=False)
-        out.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+        # ASCII, whatever the terminal's encoding and however odd a file's name.
+        out.write(json.dumps(as_json(event)) + "\n")
         out.flush()
 
     yield report
