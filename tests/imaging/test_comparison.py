@@ -9,6 +9,7 @@ from scipy import ndimage
 from napari_semnet.errors import ImageError
 from napari_semnet.imaging.comparison import (
     classical,
+    classical_bands,
     common_grid,
     difference,
     difference_bands,
@@ -90,3 +91,14 @@ def test_without_blur_the_classical_restoration_is_an_interpolation() -> None:
 def test_a_negative_blur_is_refused() -> None:
     with pytest.raises(ImageError, match="0 px or more"):
         classical(np.zeros((8, 8)), -1)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.0, 2.7])
+def test_bands_of_the_classical_restoration_have_the_values_of_the_whole(sigma: float) -> None:
+    tall = np.random.default_rng(0).integers(0, 255, (70, 2**14), dtype=np.uint8)
+    bands = list(classical_bands(tall, sigma))
+    assert len(bands) > 2
+    np.testing.assert_array_equal(
+        np.concatenate([band.pixels for band in bands]), classical(tall, sigma)
+    )
+    assert bands[-1].done == bands[-1].total == 140

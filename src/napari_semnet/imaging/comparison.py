@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +19,15 @@ from scipy import ndimage
 from napari_semnet.errors import ImageError
 from napari_semnet.imaging.plane import Grid, Plane, bicubic_double, onto_grid, overlap
 
-__all__ = ["Band", "classical", "common_grid", "difference", "difference_bands", "symmetric_limit"]
+__all__ = [
+    "Band",
+    "classical",
+    "classical_bands",
+    "common_grid",
+    "difference",
+    "difference_bands",
+    "symmetric_limit",
+]
 
 _BAND_PIXELS = 2**20
 
@@ -121,3 +130,29 @@ def classical(image: ArrayLike, sigma: float = 1.0) -> NDArray[np.float32]:
         raise ImageError(f"A blur of {sigma} px does not exist. Choose 0 px or more.")
     pixels = np.asarray(image).astype(np.float32, copy=False)
     return bicubic_double(ndimage.gaussian_filter(pixels, sigma, mode="reflect"))
+
+
+def classical_bands(image: Any, sigma: float = 1.0) -> Iterator[Band]:
+    """Restore as `classical` does, some rows at a time.
+
+    Parameters
+    ----------
+    image : array-like, (Y, X)
+        Anything that can be sliced; a lazy picture is never in memory as a whole.
+    sigma : float
+        As for `classical`.
+
+    Yields
+    ------
+    Band
+        Rows of the result, with the values of the whole.
+    """
+    length, width = image.shape
+    # Where SciPy cuts the Gaussian off, and two pixels more for the interpolation.
+    margin = int(4 * sigma + 0.5) + 2
+    step = max(32, _BAND_PIXELS // max(4 * width, 1))
+    for start in range(0, length, step):
+        stop = min(start + step, length)
+        first, last = max(start - margin, 0), min(stop + margin, length)
+        pixels = classical(image[first:last], sigma)[2 * (start - first) :][: 2 * (stop - start)]
+        yield Band(slice(2 * start, 2 * stop), pixels, 2 * stop, 2 * length)

@@ -135,7 +135,8 @@ def fit_edge(profile: Profile) -> Edge:
     ------
     ImageError
         No single edge stands out: too few samples, or a step explains less than half of the
-        variance, or it lies at an end of the line.
+        variance, or it lies at an end of the line, or a second step explains more than half of
+        what the first one leaves.
     """
     known = np.isfinite(profile.values)
     place, value = profile.distance[known], profile.values[known]
@@ -163,7 +164,7 @@ def fit_edge(profile: Profile) -> Edge:
     explained = 1.0 - float(residual.var() / value.var())
     position, sigma, before, after = (float(number) for number in found)
     margin = min(position - place[0], place[-1] - position)
-    if explained < 0.5 or margin < sigma:
+    if explained < 0.5 or margin < sigma or _best_step(residual)[1] > 0.5:
         raise _no_edge(profile)
     # Two samples share each pixel, so there are half as many independent ones as the fit counts.
     deviation = math.sqrt(max(2 * float(covariance[1, 1]), 0.0))
@@ -187,9 +188,9 @@ def _sampled(plane: Plane, indices: NDArray[np.float64]) -> NDArray[np.float64]:
     taken = indices[:, inside]
     first = np.maximum(np.floor(taken.min(axis=1)).astype(int), 0)
     stop = np.ceil(taken.max(axis=1)).astype(int) + 2
-    pixels = np.asarray(plane.pixels[first[0] : stop[0], first[1] : stop[1]], dtype=np.float64)
+    pixels = np.asarray(plane.pixels[first[0] : stop[0], first[1] : stop[1]])
     values[inside] = ndimage.map_coordinates(
-        pixels, taken - first[:, None], order=1, mode="nearest"
+        pixels, taken - first[:, None], output=np.float64, order=1, mode="nearest"
     )
     return values
 
@@ -204,15 +205,25 @@ def _blurred_step(
 def _first_guess(
     place: NDArray[np.float64], value: NDArray[np.float64], spacing: float
 ) -> list[float]:
-    """Best sharp step: for each place, the means before and after it."""
-    total, count = np.cumsum(value), np.arange(1, len(value) + 1)
-    before = total[:-1] / count[:-1]
-    after = (total[-1] - total[:-1]) / (len(value) - count[:-1])
-    # Variance between the two sides, which the best step makes largest.
-    between = count[:-1] * (len(value) - count[:-1]) * (after - before) ** 2
-    best = int(between.argmax())
+    """Position, blur and levels of the best sharp step."""
+    best, _ = _best_step(value)
     position = (place[best] + place[best + 1]) / 2
-    return [float(position), spacing, float(before[best]), float(after[best])]
+    before, after = value[: best + 1].mean(), value[best + 1 :].mean()
+    return [float(position), spacing, float(before), float(after)]
+
+
+def _best_step(value: NDArray[np.float64]) -> tuple[int, float]:
+    """Last sample before the best sharp step, and the part of the variance that it explains.
+
+    In mere noise the best step explains a few per cent.
+    """
+    total, before = np.cumsum(value), np.arange(1, len(value))
+    after = len(value) - before
+    gap = total[:-1] / before - (total[-1] - total[:-1]) / after
+    between = before * after * gap**2 / len(value) ** 2
+    best = int(between.argmax())
+    variance = float(value.var())
+    return best, float(between[best]) / variance if variance > 0 else 0.0
 
 
 def _no_edge(profile: Profile) -> ImageError:

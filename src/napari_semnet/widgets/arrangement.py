@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils import Colormap
 from qtpy.QtCore import QObject, Signal
 
 from napari_semnet.imaging.comparison import (
@@ -15,6 +16,7 @@ from napari_semnet.imaging.comparison import (
     symmetric_limit,
 )
 from napari_semnet.imaging.geometry import Placement, restored_placement
+from napari_semnet.imaging.panels import DIVERGING
 from napari_semnet.imaging.plane import Plane
 from napari_semnet.widgets.background import Steps
 from napari_semnet.widgets.blink import Blink
@@ -39,8 +41,6 @@ __all__ = [
 
 ON_RAW, ON_RESTORED = "raw", "restored"
 """The grid that a difference is taken on."""
-
-DIVERGING = "RdBu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def add_difference(viewer: Any, raw: Image, restored: Image, changes: Changes) -
         changes.plane.pixels,
         f"restored − raw, ±{changes.limit:.3g} grey levels",
         part_placement(Placement.of(whole), origin),
-        colormap=DIVERGING,
+        colormap=Colormap(DIVERGING, name="difference"),
         contrast_limits=(-changes.limit, changes.limit),
         metadata={
             MADE_BY_COMPARISON: "difference",

@@ -75,11 +75,11 @@ def describe_rings(found: Sequence[NamedRings]) -> str:
     for pair in found:
         rings = pair.rings
         size = (
-            f"agree down to {length_text(rings.finest, rings.unit)} (1/7)"
+            f"agree down to {length_text(rings.finest, rings.unit, 3)} (1/7)"
             if rings.finest is not None
             else "agree in every size that their pixels can hold"
         )
-        drift = length_text(float(np.hypot(*rings.shift)), rings.unit)
+        drift = length_text(float(np.hypot(*rings.shift)), rings.unit, 2)
         lines.append(f"{pair.name}: {size}; drift of {drift} taken out")
     return "\n".join(lines)
 
@@ -164,7 +164,7 @@ class FrequenciesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         self.plot.x_label = f"Spatial frequency (1/{unit})"
         self.plot.y_label = f"Power (dB re 1 grey level² {unit}²)"
         self.plot.show_curves([Curve(s.name, s.frequency, s.decibels) for s in spectra])
-        ends = [f"{s.name} {length_text(1 / s.frequency[-1], s.unit)}" for s in spectra]
+        ends = [f"{s.name} {length_text(1 / s.frequency[-1], s.unit, 3)}" for s in spectra]
         self.figures.setText("Smallest period that the pixels hold: " + ", ".join(ends))
 
     def _plot_rings(self, found: list[NamedRings]) -> None:

@@ -75,7 +75,7 @@ def region_table(planes: Sequence[Plane], outlines: Sequence[NDArray[np.float64]
             ("1 : 2", plane.name, f"CNR {contrast_to_noise(regions[0], regions[1]):.2f}", "", "")
             for plane, regions in zip(planes, found, strict=True)
         ]
-    return ("Region", "Picture", "Mean (grey)", "Deviation (grey)", "Pixels"), rows
+    return ("#", "Picture", "Mean (grey)", "SD (grey)", "Pixels"), rows
 
 
 def agreement_steps(planes: Sequence[Plane], reference: Plane) -> Steps:
@@ -95,18 +95,13 @@ def agreement_steps(planes: Sequence[Plane], reference: Plane) -> Steps:
 
 def agreement_table(found: Sequence[Agreement]) -> Table:
     """Lay figures against a reference out in rows."""
-    headings = ("Picture", "PSNR (dB)", "SSIM", "PSNR fitted (dB)", "SSIM fitted", "Drift")
-    return headings, [
-        (
-            one.name,
-            f"{one.psnr_db:.2f}",
-            f"{one.ssim:.4f}",
-            f"{one.fitted_psnr_db:.2f}",
-            f"{one.fitted_ssim:.4f}",
-            length_text(float(np.hypot(*one.shift)), one.unit),
-        )
-        for one in found
-    ]
+    rows: list[Row] = []
+    for one in found:
+        drift = length_text(float(np.hypot(*one.shift)), one.unit, 2)
+        rows.append((one.name, "as it is", f"{one.psnr_db:.2f}", f"{one.ssim:.4f}", drift))
+        fitted = (f"{one.fitted_psnr_db:.2f}", f"{one.fitted_ssim:.4f}")
+        rows.append((one.name, "fitted", *fitted, drift))
+    return ("Picture", "Contrast", "PSNR (dB)", "SSIM", "Drift"), rows
 
 
 class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
@@ -136,6 +131,7 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         super().__init__(parent)
         self._subject, self._task, self._prepare = subject, task, prepare
         self.drawing = Drawing(subject.viewer, "compare: regions", "add_rectangle", self)
+        self.drawing.is_numbered = True
         self.draw_button = QPushButton("Draw regions", self)
         self.draw_button.setToolTip(
             "The first two regions, such as specimen and ground, also give the contrast-to-noise "
@@ -151,7 +147,8 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.table.verticalHeader().setVisible(False)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.table.setWordWrap(False)
         self.note = QLabel(self)
         self.note.setWordWrap(True)
         row = QHBoxLayout()
@@ -209,8 +206,8 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
             self.show_table(agreement_table(found))
             self.note.setText(
                 f"Against “{reference.name}”, on its pixels, over a range of "
-                f"{data_range(reference):.4g} grey levels; registered first. “Fitted” after "
-                "brightness and contrast were fitted to the reference."
+                f"{data_range(reference):.4g} grey levels; registered first, the drift taken out. "
+                "“Fitted”: with brightness and contrast fitted to the reference."
             )
 
         self._task.start(partial(agreement_steps, planes, reference), show)
@@ -221,9 +218,15 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         self.table.setColumnCount(len(headings))
         self.table.setRowCount(len(rows))
         self.table.setHorizontalHeaderLabels(headings)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        # Names may be long; figures must be read whole.
+        header.setSectionResizeMode(headings.index("Picture"), QHeaderView.ResizeMode.Stretch)
         for line, row in enumerate(rows):
             for column, text in enumerate(row):
-                self.table.setItem(line, column, QTableWidgetItem(text))
+                item = QTableWidgetItem(text)
+                item.setToolTip(text)
+                self.table.setItem(line, column, item)
 
     def copy(self) -> None:
         """Copy the table, tabs between columns."""
@@ -242,5 +245,4 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
     def _refuse(self, reason: str) -> None:
         self.table.setRowCount(0)
         self.note.setText("")
-        self.note.setTextFormat(Qt.TextFormat.PlainText)
         self.refused.emit(reason)

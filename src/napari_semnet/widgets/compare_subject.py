@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,13 +31,18 @@ CLASSICAL = "classical"
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A classical restoration and what it was made from."""
+class _Key:
+    """What a classical restoration is made from."""
 
     raw: weakref.ref[Image]
     data: int
     origin: tuple[int, ...]
     sigma: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    key: _Key
     plane: Plane
 
 
@@ -73,6 +79,7 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
         super().__init__(parent)
         self.viewer = viewer
         self._known: _Known | None = None
+        self._wanted: _Key | None = None
         self.raw_list = LayerCombo(viewer, "Choose the raw image", self)
         self.restored_list = LayerCombo(viewer, "Choose its restoration", self)
         self.other_list = LayerCombo(viewer, "None", self)
@@ -160,31 +167,23 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
 
     def classical(self) -> Plane | None:
         """Give the classical restoration, if it is asked for and computed."""
+        key = self._key()
         known = self._known
-        raw: Image | None = self.raw_list.layer()
-        if known is None or raw is None or not self.has_classical.isChecked():
-            return None
-        fits = (
-            known.raw() is raw
-            and known.data == id(raw.data)
-            and known.sigma == self.sigma.value()
-            and known.origin == slice_origin(raw, self.viewer)
-        )
-        return known.plane if fits else None
+        return known.plane if key is not None and known is not None and known.key == key else None
 
     def missing_classical(self) -> Callable[[], Steps] | None:
         """Give the work that computes the classical restoration; None where none is needed."""
-        raw = self.raw_list.layer()
-        if raw is None or not self.has_classical.isChecked() or self.classical() is not None:
+        key = self._key()
+        if key is None or self.classical() is not None:
             return None
-        plane, sigma = plane_of(raw, self.viewer), self.sigma.value()
-        return lambda: classical_steps(plane, sigma)
+        self._wanted = key
+        return partial(classical_steps, plane_of(self.raw(), self.viewer), key.sigma)
 
     def keep_classical(self, plane: Plane) -> None:
-        """Remember what `missing_classical` computed, for the layer and slice of now."""
-        raw = self.raw()
-        origin = slice_origin(raw, self.viewer)
-        self._known = _Known(weakref.ref(raw), id(raw.data), origin, self.sigma.value(), plane)
+        """Remember what the last work of `missing_classical` computed."""
+        if self._wanted is not None:
+            self._known = _Known(self._wanted, plane)
+            self._wanted = None
 
     def let_go(self) -> None:
         """Follow the viewer no longer."""
@@ -193,6 +192,14 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.dims.events.current_step.disconnect(self._on_slice)
         self._known = None
+
+    def _key(self) -> _Key | None:
+        """Say what the classical restoration is made from now; None where it is not asked for."""
+        raw = self.raw_list.layer()
+        if raw is None or not self.has_classical.isChecked():
+            return None
+        origin = slice_origin(raw, self.viewer)
+        return _Key(weakref.ref(raw), id(raw.data), origin, self.sigma.value())
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)

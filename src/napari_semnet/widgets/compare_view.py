@@ -38,8 +38,8 @@ __all__ = ["ViewPage", "grid_steps"]
 
 SLIDER_STEPS = 1000
 GRIDS = {
-    "Raw pixels (mean of 2 × 2 restored)": ON_RAW,
-    "Restored pixels (bicubic raw)": ON_RESTORED,
+    "raw pixels (mean)": ON_RAW,
+    "restored pixels (bicubic)": ON_RESTORED,
 }
 
 
@@ -114,6 +114,9 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         for text, key in GRIDS.items():
             self.on.addItem(text, key)
         self.difference_button = QPushButton("Add the difference as a layer", self)
+        self.on.setToolTip(
+            "Restored pixels are averaged over each raw one, or raw ones are interpolated"
+        )
         self.figures = QLabel(self)
         self.figures.setWordWrap(True)
         self._lay_out()
@@ -137,6 +140,9 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
             computed, changes = result
             if computed is not None:
                 subject.keep_classical(computed)
+            if any(layer not in subject.viewer.layers for layer in (raw, restored)):
+                self.leave()
+                return
             self._describe(changes)
             self.arrangement.show_grid(raw, restored, subject.classical(), changes)
             self._press(self.grid_button)

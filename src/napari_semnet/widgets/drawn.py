@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_semnet.imaging.geometry import Placement
 from napari_semnet.imaging.regions import ellipse_outline
-from napari_semnet.widgets.layers import source_shape
+from napari_semnet.widgets.layers import bare, source_shape
 from napari_semnet.widgets.planes import flat_placement, world_points
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawing"]
 
+COLOUR = "#ffb000"
 PAUSE_MS = 60
 """From a change until it is told, so that a dragged line is measured some times a second."""
 
@@ -43,10 +44,12 @@ class Drawing(QObject):  # type: ignore[misc]  # Qt is not followed by the type 
         super().__init__(parent)
         self._viewer, self._name, self._mode = viewer, name, mode
         self.layer: Shapes | None = None
+        self.is_numbered = False
+        """Whether shapes show their number; set it before the first is drawn."""
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
-        self._pause.timeout.connect(self.changed)
+        self._pause.timeout.connect(self._tell)
         viewer.layers.events.removed.connect(self._on_removed)
 
     def draw(self, over: Image) -> Shapes:
@@ -87,16 +90,34 @@ class Drawing(QObject):  # type: ignore[misc]  # Qt is not followed by the type 
     def _add(self, over: Image) -> Shapes:
         placement = flat_placement(Placement.of(over))
         side = max(source_shape(over)[-2:])
-        layer: Shapes = self._viewer.add_shapes(
-            None,
-            ndim=2,
-            name=self._name,
-            edge_color="#ffb000",
-            edge_width=max(1.0, side / 400),
-            face_color="transparent",
-            **placement.as_layer_kwargs(),
+        layer: Shapes = bare(
+            self._viewer.add_shapes(
+                None,
+                ndim=2,
+                name=self._name,
+                edge_color=COLOUR,
+                edge_width=max(1.0, side / 400),
+                face_color="transparent",
+                features={"number": np.empty(0, dtype=np.int64)},
+                text={"string": "{number}", "color": COLOUR, "size": 14, "anchor": "center"}
+                if self.is_numbered
+                else None,
+                **placement.as_layer_kwargs(),
+            )
         )
         return layer
+
+    def _tell(self) -> None:
+        self._number()
+        self.changed.emit()
+
+    def _number(self) -> None:
+        """Give each shape its number in order of drawing, which tables refer to."""
+        if self.layer is None:
+            return
+        numbers = np.arange(1, len(self.layer.data) + 1)
+        if not np.array_equal(self.layer.features["number"], numbers):
+            self.layer.features = {"number": numbers}
 
     def _on_change(self, event: Any = None) -> None:
         if not self._pause.isActive():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +78,9 @@ def draw_figure(painter: QPainter, figure: Figure, unit: float) -> None:
     for number, panel in enumerate(figure.panels):
         place = layout.place(number)
         painter.setPen(QColor("black"))
-        _text(painter, layout.font, place.left(), place.top() - 1.9 * layout.line, panel.title)
+        _text(painter, layout.font, place.left(), place.top() - 2.0 * layout.line, panel.title)
         painter.setPen(QColor("#444444"))
-        _text(painter, layout.small, place.left(), place.top() - 0.75 * layout.line, panel.detail)
+        _text(painter, layout.small, place.left(), place.top() - 0.95 * layout.line, panel.detail)
         painter.drawImage(place, _image(panel.pixels))
         _draw_bar(painter, layout, place, figure)
     painter.setPen(QColor("black"))
@@ -148,13 +147,13 @@ class _Layout:
 
     @property
     def _pitch(self) -> float:
-        return self.panel[1] + 2 * self.line + self.gap
+        return float(self.panel[1] + 2.1 * self.line + self.gap)
 
     def place(self, number: int) -> QRectF:
         """Rectangle of a panel's picture."""
         row, column = divmod(number, self.columns)
         left = self.gap + column * (self.unit + self.gap)
-        return QRectF(left, self.gap + row * self._pitch + 2 * self.line, *self.panel)
+        return QRectF(left, self.gap + row * self._pitch + 2.1 * self.line, *self.panel)
 
 
 def _draw_bar(painter: QPainter, layout: _Layout, place: QRectF, figure: Figure) -> None:

@@ -13,7 +13,7 @@ from napari_semnet.errors import ImageError
 from napari_semnet.imaging.geometry import Placement, current_slice
 from napari_semnet.imaging.intensity import as_grey
 from napari_semnet.imaging.plane import Grid, Plane
-from napari_semnet.widgets.layers import source_pixels, source_shape
+from napari_semnet.widgets.layers import bare, source_pixels, source_shape
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -159,12 +159,14 @@ def add_picture(
         Colour map, contrast limits and the like, as napari has them.
     """
     leading = (1,) * (placement.ndim - 2)
-    image: Image = viewer.add_image(
-        pixels.reshape(leading + pixels.shape),
-        name=name,
-        rgb=False,
-        multiscale=False,
-        **look,
-        **placement.as_layer_kwargs(),
+    image: Image = bare(
+        viewer.add_image(
+            pixels.reshape(leading + pixels.shape),
+            name=name,
+            rgb=False,
+            multiscale=False,
+            **look,
+            **placement.as_layer_kwargs(),
+        )
     )
     return image

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_semnet.imaging.geometry import Placement
-from napari_semnet.widgets.layers import source_pixels, source_shape
+from napari_semnet.widgets.layers import bare, source_pixels, source_shape
 from napari_semnet.widgets.planes import part_placement
 
 if TYPE_CHECKING:
@@ -93,16 +93,18 @@ class Swipe(QObject):  # type: ignore[misc]  # Qt is not followed by the type ch
 
     def _add_layer(self) -> Image:
         over = self._over
-        layer: Image = self._viewer.add_image(
-            self._pixels(),
-            name=f"{over.name} (swipe)",
-            rgb=over.rgb,
-            multiscale=False,
-            colormap=over.colormap,
-            contrast_limits=tuple(over.contrast_limits),
-            gamma=over.gamma,
-            interpolation2d=over.interpolation2d,
-            **self._placement().as_layer_kwargs(),
+        layer: Image = bare(
+            self._viewer.add_image(
+                self._pixels(),
+                name=f"{over.name} (swipe)",
+                rgb=over.rgb,
+                multiscale=False,
+                colormap=over.colormap,
+                contrast_limits=tuple(over.contrast_limits),
+                gamma=over.gamma,
+                interpolation2d=over.interpolation2d,
+                **self._placement().as_layer_kwargs(),
+            )
         )
         layer.bounding_box.points = False
         layer.bounding_box.line_color = "#ffb000"
