@@ -43,6 +43,11 @@ def read_picture(path: Path) -> Picture:
         ) from error
     except FileFormatError:
         raise
+    except Image.DecompressionBombError as error:
+        raise FileFormatError(
+            f"{path.name} has, or claims, more pixels than are read from a {path.suffix} file. "
+            "Save such a picture as TIFF."
+        ) from error
     except Exception as error:  # decoders raise anything on damaged data
         raise FileFormatError(
             f"{path.name} is damaged or cut off and cannot be read ({error!s:.100})."

@@ -52,7 +52,7 @@ _VENDOR_TAGS = (
 )
 _SIDECAR_READERS = (read_jeol, read_hitachi, read_tescan_sidecar)
 _LARGEST_SIDECAR = 2**20
-_DISAGREEMENT = 0.01
+_DISAGREEMENT = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +196,19 @@ def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
     sized = [findings.pixel_size for findings in found if findings.pixel_size is not None]
     size = sized[0] if sized else None
     warnings = [*picture.warnings, *(text for findings in found for text in findings.warnings)]
+    if size is not None and picture.damaged:
+        # A damaged width would make a wrong pixel size where that follows from a field of view.
+        size = None
     if size is not None:
-        others = [s for s in sized[1:] if abs(s.x_nm / size.x_nm - 1) > _DISAGREEMENT]
+        others = [s for s in sized[1:] if _differ(s, size)]
         if others:
-            size = dataclasses.replace(size, confidence="low")
             warnings.append(
                 f"The file states two pixel sizes: {size.x_nm:.6g} nm ({size.source}) and "
-                f"{others[0].x_nm:.6g} nm ({others[0].source}). The first is used; please check it."
+                f"{others[0].x_nm:.6g} nm ({others[0].source}). Please check which one is right."
             )
+            # A microscope's own statement stays, marked; of programs' statements none is better.
+            vendor_s = size.confidence == "high"
+            size = dataclasses.replace(size, confidence="low") if vendor_s else None
     elif not any("pixel size" in text for text in warnings):
         warnings.append(
             "Nothing in the file states a pixel size that can be trusted. Please enter it, or "
@@ -234,6 +239,11 @@ def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
         next((f.origin_nm for f in found if f.origin_nm is not None), None),
         next((f.provenance for f in found if f.provenance is not None), None),
     )
+
+
+def _differ(one: PixelSize, other: PixelSize) -> bool:
+    ratios = (one.x_nm / other.x_nm, one.y_nm / other.y_nm)
+    return any(abs(ratio - 1) > _DISAGREEMENT for ratio in ratios)
 
 
 def _split(picture: Picture, findings: Findings) -> tuple[Any, str]:

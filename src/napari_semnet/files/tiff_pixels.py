@@ -54,6 +54,8 @@ class Picture:
     kind: str = ""
     """``ome``, ``imagej``, ``shaped`` or another way in which a TIFF says how pages belong."""
     warnings: tuple[str, ...] = ()
+    damaged: bool = False
+    """Some of the pixels could not be read and are 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,16 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
         except Exception as error:
             raise _damaged(path, error) from error
         with tiff:
-            if not _trustworthy_ome(TiffTags(first, tiff.filehandle).text(270), len(tiff.pages)):
-                tiff.is_ome = False
-            yield tiff
+            try:
+                description = TiffTags(first, tiff.filehandle).text(270)
+                if not _trustworthy_ome(description, len(tiff.pages)):
+                    tiff.is_ome = False
+                yield tiff
+            except (FileFormatError, OSError):
+                raise
+            except Exception as error:
+                # Tags of the wrong type or count make tifffile fail in any way, at any place.
+                raise _damaged(path, error) from error
 
 
 def read_pixels(tiff: tifffile.TiffFile, path: Path) -> Picture:
@@ -154,7 +163,7 @@ def read_pixels(tiff: tifffile.TiffFile, path: Path) -> Picture:
     kept = "".join(a for a, n in zip(axes, shape, strict=True) if n > 1 or a in "YXS")
     pixels = pixels.reshape([n for a, n in zip(axes, shape, strict=True) if a in kept])
     picture, axes, more = _grey(pixels, kept, page, photometric)
-    return Picture(picture, axes, series.kind, (*warnings, *more))
+    return Picture(picture, axes, series.kind, (*warnings, *more), bool(warnings))
 
 
 @dataclass(frozen=True, slots=True)

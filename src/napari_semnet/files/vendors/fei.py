@@ -11,8 +11,16 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from napari_semnet.files.calibration import Findings, PixelSize, number, other_width, pixel_size
+from napari_semnet.files.calibration import (
+    Confidence,
+    Findings,
+    PixelSize,
+    number,
+    other_width,
+    pixel_size,
+)
 from napari_semnet.files.vendors.text import decode, in_units, known, sections
 from napari_semnet.files.vendors.thermo_xml import read_thermo_xml
 
@@ -50,7 +58,7 @@ def read_fei(content: bytes, width: int, height: int) -> Findings | None:
         return _legacy(ini)
     image = ini.get("Image", {})
     columns, rows = (number(image.get(key)) for key in ("ResolutionX", "ResolutionY"))
-    size, warnings = _size(ini, columns or width)
+    size, warnings = _size(ini, width)
     if columns is not None and columns != width:
         size, warnings = None, other_width("FEI header", columns, width)
     specimen = None
@@ -69,27 +77,42 @@ def _from_base64(text: str, width: int, height: int) -> Findings | None:
     return read_thermo_xml(content, width, height)
 
 
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """One of the places where the header tells the pixel size; None where it leaves out one."""
+
+    y: float | None
+    x: float | None
+    source: str
+    confidence: Confidence
+
+    def agrees(self, other: _Statement) -> bool:
+        pairs = [(self.y, other.y), (self.x, other.x)]
+        return all(a is None or b is None or abs(a - b) <= _AGREEMENT * b for a, b in pairs)
+
+
 def _size(
-    ini: Mapping[str, Mapping[str, str]], columns: float
+    ini: Mapping[str, Mapping[str, str]], width: int
 ) -> tuple[PixelSize | None, tuple[str, ...]]:
     """Pixel size, where the header's statements about it agree."""
-    beam = ini.get("Beam", {})
+    beam, image = ini.get("Beam", {}), ini.get("Image", {})
+    across, down = number(image.get("ResolutionX")) or width, number(image.get("ResolutionY"))
     stated, derived = [], []
     for name in dict.fromkeys(("Scan", beam.get("Scan") or "EScan", "EScan", "IScan")):
         scan = ini.get(name, {})
         y, x = (_nm(scan.get(key)) for key in ("PixelHeight", "PixelWidth"))
         source = f"FEI header, [{name}] PixelWidth and PixelHeight"
-        stated.append(pixel_size(y, x, source, "high"))
-        derived.append(_from_field(scan.get("HorFieldsize"), columns, f"[{name}] HorFieldsize"))
+        stated.append(_Statement(y, x, source, "high"))
+        derived.append(_from_field(scan, "VerFieldsize", "HorFieldsize", down, across, name))
     for name in dict.fromkeys((beam.get("Beam") or "EBeam", "EBeam", "IBeam", "IRBeam")):
-        derived.append(_from_field(ini.get(name, {}).get("HFW"), columns, f"[{name}] HFW"))
-    sizes = [size for size in (*stated, *derived) if size is not None]
-    if not sizes:
+        derived.append(_from_field(ini.get(name, {}), "VFW", "HFW", down, across, name))
+    usable = [s for s in (*stated, *derived) if pixel_size(s.y, s.x, "", "low") is not None]
+    if not usable:
         return None, ()
-    best, *others = sizes
-    if others and all(abs(size.x_nm / best.x_nm - 1) > _AGREEMENT for size in others):
+    best, *others = usable
+    if others and not any(best.agrees(other) for other in others):
         return None, (_CONTRADICTION,)
-    return best, ()
+    return pixel_size(best.y, best.x, best.source, best.confidence), ()
 
 
 def _nm(text: str | None) -> float | None:
@@ -97,12 +120,22 @@ def _nm(text: str | None) -> float | None:
     return None if value is None else value * 1e9
 
 
-def _from_field(text: str | None, columns: float, where: str) -> PixelSize | None:
-    field = _nm(text)
-    if field is None or columns <= 0:
-        return None
-    source = f"FEI header, {where} divided by the {columns:g} pixels of a row"
-    return pixel_size(None, field / columns, source, "medium")
+def _from_field(
+    section: Mapping[str, str],
+    vertical: str,
+    horizontal: str,
+    down: float | None,
+    across: float,
+    name: str,
+) -> _Statement:
+    """Field of view over the number of pixels."""
+    y, x = _nm(section.get(vertical)), _nm(section.get(horizontal))
+    return _Statement(
+        y / down if y and down else None,
+        x / across if x and across else None,
+        f"FEI header, [{name}] {horizontal} divided by the {across:g} pixels of a row",
+        "medium",
+    )
 
 
 def _legacy(ini: Mapping[str, Mapping[str, str]]) -> Findings:

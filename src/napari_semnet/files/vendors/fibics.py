@@ -15,6 +15,16 @@ from napari_semnet.files.xml import find, local_name, parse_xml
 
 __all__ = ["read_fibics"]
 
+_AGREEMENT = 1e-3
+_CONTRADICTION = (
+    "The Atlas header contradicts itself about the pixel size. Please enter it, or draw over the "
+    "scale bar."
+)
+_OTHER_SIZE = (
+    "The Atlas header is for a picture of another size than this one: it was cropped or resized "
+    "later, so its pixel size is not certain. Please enter it."
+)
+
 
 def read_fibics(content: bytes, width: int, height: int) -> Findings | None:
     """Read an Atlas header.
@@ -35,15 +45,9 @@ def read_fibics(content: bytes, width: int, height: int) -> Findings | None:
     warnings: tuple[str, ...] = ()
     if scan is not None:
         if all(n is None or n == 0 or n == m for n, m in zip(stated, (width, height), strict=True)):
-            size = _size(scan, width, height)
+            size, warnings = _size(scan, width, height)
         else:
-            warnings = (
-                f"The Atlas header is for a picture of {stated[0]:g} x {stated[1]:g} pixels but "
-                f"this one has {width} x {height}: its pixel size is not certain. Please enter it."
-                if None not in stated
-                else "The Atlas header is for a picture of another size. Please enter the pixel "
-                "size.",
-            )
+            warnings = (_OTHER_SIZE,)
     return Findings(
         "Zeiss Atlas/Fibics",
         "",
@@ -61,14 +65,26 @@ def read_fibics(content: bytes, width: int, height: int) -> Findings | None:
     )
 
 
-def _size(scan: Element, width: int, height: int) -> PixelSize | None:
+def _size(scan: Element, width: int, height: int) -> tuple[PixelSize | None, tuple[str, ...]]:
+    """Pixel size from the steps of the scan and from its field of view, where they agree."""
+    steps, fields = _from_steps(scan), _from_fields(scan, width, height)
+    if steps is None or fields is None:
+        return steps or fields, ()
+    if abs(steps.x_nm / fields.x_nm - 1) > _AGREEMENT:
+        return None, (_CONTRADICTION,)
+    return steps, ()
+
+
+def _from_steps(scan: Element) -> PixelSize | None:
     ux, uy, vx, vy = (number(_text(scan, name)) for name in ("Ux", "Uy", "Vx", "Vy"))
-    if ux is not None:
-        across = math.hypot(ux, uy or 0.0) * 1e3
-        down = None if vy is None else math.hypot(vx or 0.0, vy) * 1e3
-        found = pixel_size(down, across, "Atlas header, scan steps U and V", "high")
-        if found is not None:
-            return found
+    if ux is None:
+        return None
+    across = math.hypot(ux, uy or 0.0) * 1e3
+    down = None if vy is None else math.hypot(vx or 0.0, vy) * 1e3
+    return pixel_size(down, across, "Atlas header, scan steps U and V", "high")
+
+
+def _from_fields(scan: Element, width: int, height: int) -> PixelSize | None:
     fields = []
     for name in ("FOV_Y", "FOV_X"):
         element = find(scan, name)

@@ -20,8 +20,8 @@ _THUMBNAIL = 1
 _MOST_FIELDS = 8
 _SQUARE = 1e-3
 _NOT_SQUARE = (
-    "The header states pixels that are not square, and no tilt correction that would explain it. "
-    "Please check the pixel size."
+    "The TESCAN header contradicts itself: it states pixels that are not square, and that their "
+    "tilt was not corrected for. Please enter the pixel size, or draw over the scale bar."
 )
 _UNEVEN = (
     "The header says that several detectors share the frame, but they do not divide it evenly; "
@@ -77,7 +77,9 @@ def _findings(values: Mapping[str, str], width: int, height: int, source: str) -
     strip = _count(values.get("ImageStripSize"))
     specimen = (0, height - strip) if strip is not None and strip < height else None
     fields = tuple(_count(values.get(f"ViewFieldsCount{axis}")) or 1 for axis in "YX")
-    warnings = () if square or number(values.get("TiltCorrection")) != 0 else (_NOT_SQUARE,)
+    warnings: tuple[str, ...] = ()
+    if not square and number(values.get("TiltCorrection")) == 0:
+        size, warnings = None, (_NOT_SQUARE,)
     rows = height if specimen is None else specimen[1]
     if max(fields) > _MOST_FIELDS or rows % fields[0] or width % fields[1]:
         fields = (1, 1)

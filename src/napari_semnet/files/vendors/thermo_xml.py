@@ -10,6 +10,12 @@ from napari_semnet.files.xml import find, local_name, parse_xml
 
 __all__ = ["read_thermo_xml"]
 
+_SQUARE = 1e-3
+_CONTRADICTION = (
+    "The Phenom header contradicts itself about the pixel size. Please enter it, or draw over "
+    "the scale bar."
+)
+
 
 def read_thermo_xml(content: bytes, width: int, height: int) -> Findings | None:
     """Read Thermo Fisher's XML header.
@@ -38,6 +44,10 @@ def _phenom(root: Element, height: int) -> Findings:
         "Phenom header, pixelWidth and pixelHeight",
         "high",
     )
+    warnings: tuple[str, ...] = ()
+    if size is not None and abs(size.x_nm / size.y_nm - 1) > _SQUARE:
+        # These microscopes scan square pixels: one of the two numbers is damaged.
+        size, warnings = None, (_CONTRADICTION,)
     bar = number(_text(root, "databarHeight"))
     specimen = None
     if bar is not None and bar.is_integer() and 0 <= bar < height:
@@ -57,6 +67,7 @@ def _phenom(root: Element, height: int) -> Findings:
                 ("date", _text(root, "time")),
             ]
         ),
+        warnings=warnings,
     )
 
 

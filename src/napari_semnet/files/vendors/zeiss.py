@@ -27,6 +27,8 @@ __all__ = ["VENDOR", "read_zeiss"]
 VENDOR = "Zeiss"
 _DISPLAY_WIDTH = 1024
 _AGREEMENT = 2e-3
+_PROPORTION = 0.02
+"""Least difference between AP_HEIGHT / height and the pixel size that tells of another shape."""
 _CONTRADICTION = (
     "The Zeiss header contradicts itself about the pixel size; the picture may have been cropped "
     "or resized later. Please enter the pixel size, or draw over the scale bar."
@@ -52,6 +54,9 @@ def read_zeiss(content: bytes, width: int, height: int) -> Findings | None:
         return None
     display = head[3] if len(head) == 4 else None
     size, warnings = _size(values, display, width)
+    tall = length_in_nm(values.get("AP_HEIGHT", ""))
+    if size is not None and tall and abs(tall / height / size.y_nm - 1) > _PROPORTION:
+        size, warnings = None, (_CONTRADICTION,)
     noise = values.get("DP_NOISE_REDUCTION", "")
     return Findings(
         VENDOR,
