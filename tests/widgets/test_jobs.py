@@ -10,7 +10,7 @@ import pytest
 from napari_semnet import restore
 from napari_semnet.errors import ImageError
 from napari_semnet.imaging.geometry import Region, whole
-from napari_semnet.restoration.events import Finished, TileDone
+from napari_semnet.restoration.events import Finished, Progress, TileDone
 from napari_semnet.restoration.restorer import Restorer, Settings
 from napari_semnet.widgets.jobs import Failed, Happened, Job, Opened, allocate, run_jobs
 
@@ -72,6 +72,18 @@ def test_stopping_ends_the_run_at_the_next_tile(restorer: Restorer) -> None:
             tiles += 1
             stop.set()
     assert tiles == 1
+
+
+def test_a_run_can_be_stopped_within_a_tile(reduced_model: Path) -> None:
+    whole_image = Restorer(reduced_model, Settings(device="cpu", precision="fp32"))
+    stop = threading.Event()
+    events = []
+    for news in run_jobs([Job("a", noise(64, 64), whole((64, 64)))], lambda: whole_image, stop):
+        events.append(news.event if isinstance(news, Happened) else news)
+        if isinstance(events[-1], Progress):
+            stop.set()
+    assert isinstance(events[-1], Progress)
+    assert not any(isinstance(event, TileDone) for event in events)
 
 
 def test_a_withdrawn_job_makes_room_for_the_next(restorer: Restorer) -> None:

@@ -29,7 +29,7 @@ def picture(*shape: int) -> np.ndarray:
 
 def script(image: Any, model: Path, **settings: Any) -> np.ndarray:
     """Make the same call without a viewer."""
-    return restore(image, model, precision="fp32", tile=settings.pop("tile", 320), **settings)
+    return restore(image, model, precision="fp32", tile=512, **settings)
 
 
 def messages() -> list[str]:
@@ -264,6 +264,8 @@ def test_an_image_that_cannot_be_restored_is_said_in_a_notification(
     assert messages()[0].startswith("colour: The image is in colour")
     assert [layer.name for layer in viewer.layers] == ["colour", "grey", "grey [SEMNet 2x]"]
     assert widget.restore_button.isEnabled()
+    assert widget.status.text() == "Restored 1 layer, not all: see the notification"
+    assert widget.progress.value() == 0
 
 
 def test_choices_that_cannot_be_are_said_and_nothing_begins(viewer: Any, open_widget: Open) -> None:
