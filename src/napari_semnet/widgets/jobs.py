@@ -7,6 +7,7 @@ draws progress and tiles from what it yields, and stops it through a `threading.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from napari_semnet.restoration.restorer import Restorer
 
 __all__ = ["Failed", "Happened", "Job", "JobEvent", "Opened", "allocate", "run_jobs"]
+
+PROGRESS_PAUSE = 0.05
+"""Seconds between two reports of progress within a tile, at least."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +84,7 @@ def run_jobs(
     prepare : callable
         Gives the restorer; called here because loading a model may take a moment.
     stop : threading.Event
-        Once set, the generator ends at the next finished tile.
+        Once set, the generator ends at the engine's next sign of life, which is within a tile.
 
     Yields
     ------
@@ -108,17 +112,23 @@ def run_jobs(
 def _run_job(
     job: Job, restorer: Restorer, stop: threading.Event
 ) -> Generator[JobEvent, None, None]:
-    from napari_semnet.restoration.events import Started
+    from napari_semnet.restoration.events import Progress, Started
 
     image = as_grey(_cut(job))
     out = allocate(restored_shape(job.region.shape), np.dtype(image.dtype))
     if out.ndim == 2 or set(out.shape[:-2]) == {1}:
         _fill_with_source(out, image)
     run = restorer.run(image, out)
+    said = 0.0
     try:
         for event in run:
             if stop.is_set() or job.withdrawn.is_set():
                 return
+            if isinstance(event, Progress):
+                # With small tiles there are more of these than a window should draw.
+                if time.perf_counter() - said < PROGRESS_PAUSE:
+                    continue
+                said = time.perf_counter()
             if isinstance(event, Started):
                 yield Opened(job, out, event.plan)
             yield Happened(job, event)

@@ -32,7 +32,7 @@ from napari_semnet.widgets.layer_list import LayerList
 from napari_semnet.widgets.layers import source_shape
 from napari_semnet.widgets.model_choice import ModelChoice
 from napari_semnet.widgets.preferences import load_choices, save_choices
-from napari_semnet.widgets.run import Progress, Run
+from napari_semnet.widgets.run import Outcome, Progress, Run
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -105,9 +105,9 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self._update()
 
     def cancel(self) -> None:
-        """Stop the run at the next finished tile."""
+        """Stop the run, and remove what it has not finished."""
         self.run.cancel()
-        self.status.setText("Cancelling: the tile at hand is still finished")
+        self.status.setText("Cancelling")
         self.cancel_button.setEnabled(False)
 
     def restore_layer(self, layer: Image) -> None:
@@ -205,11 +205,10 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         if self.cancel_button.isEnabled():
             self.status.setText(progress.text)
 
-    def _on_ended(self, how: str) -> None:
-        done = self.progress.value() == self.progress.maximum()
+    def _on_ended(self, outcome: Outcome) -> None:
         self._update()
-        self.progress.setValue(self.progress.maximum() if done else 0)
-        self.status.setText(how)
+        self.progress.setValue(self.progress.maximum() if outcome.is_complete else 0)
+        self.status.setText(outcome.text)
 
     def _update(self) -> None:
         """Make buttons and bar show what can be done now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -13,7 +14,6 @@ from napari.utils.notifications import notification_manager, show_error, show_wa
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_semnet.errors import SemnetError
-from napari_semnet.imaging.geometry import FACTOR
 from napari_semnet.widgets.jobs import Failed, Job, JobEvent, Opened, run_jobs
 from napari_semnet.widgets.layers import (
     METADATA_KEY,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_semnet.restoration.restorer import Restorer
     from napari_semnet.widgets.choices import Choices
 
-__all__ = ["Progress", "Run"]
+__all__ = ["Outcome", "Progress", "Run"]
 
 REDRAW_SHARE = 0.05
 """Part of the time that drawing finished tiles may take."""
@@ -48,6 +48,15 @@ class Progress:
     """Tiles, layers and time left, in words."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    is_complete: bool
+    """Whether all that was asked for is there."""
+    text: str
+
+
 @dataclass(slots=True, eq=False)
 class _Task:
     """A job, its source and, once it has begun, its result. Lives on the window's side."""
@@ -56,7 +65,16 @@ class _Task:
     source: Image
     result: Image | None = None
     plan: Any = None
+    part: float = 0.0
+    """Done, from 0 to 1."""
+    tiles: str = ""
+    """Finished tiles, in words."""
     finished: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """Of the source, to restore."""
+        return math.prod(self.job.region.shape)
 
 
 class _Worker(GeneratorWorker):  # type: ignore[misc]  # napari is not followed by the type checker
@@ -65,7 +83,7 @@ class _Worker(GeneratorWorker):  # type: ignore[misc]  # napari is not followed 
     stop: threading.Event
 
     def quit(self) -> None:
-        """Ask the generator to end at the next finished tile."""
+        """Ask the generator to end, which it does within a tile."""
         self.stop.set()
 
 
@@ -88,8 +106,8 @@ class Run(QObject):  # type: ignore[misc]
 
     progressed = Signal(object)
     """`Progress`."""
-    ended = Signal(str)
-    """The run is over, with a sentence that says how."""
+    ended = Signal(object)
+    """The run is over: `Outcome`."""
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -99,7 +117,6 @@ class Run(QObject):  # type: ignore[misc]
         self._choices: Choices | None = None
         self._started = 0.0
         self._first_tile = 0.0
-        self._pixels_done = 0
         self._failures = 0
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
@@ -148,7 +165,7 @@ class Run(QObject):  # type: ignore[misc]
             for source in sources
         ]
         self._choices = choices
-        self._pixels_done = self._failures = 0
+        self._failures = 0
         self._started = time.perf_counter()
         stop = threading.Event()
         worker = create_worker(
@@ -167,7 +184,7 @@ class Run(QObject):  # type: ignore[misc]
         worker.start()
 
     def cancel(self) -> None:
-        """Stop at the next finished tile; results that are not finished are removed."""
+        """Stop within a tile; results that are not finished are removed."""
         if self._worker is not None:
             self._worker.quit()
 
@@ -182,11 +199,13 @@ class Run(QObject):  # type: ignore[misc]
         self._clear()
 
     def _on_event(self, event: JobEvent) -> None:
+        task = next((t for t in self._tasks if t.job is event.job), None)
         if isinstance(event, Failed):
             self._failures += 1
+            if task is not None:
+                task.part = 1.0
             self._report(event)
             return
-        task = next((t for t in self._tasks if t.job is event.job), None)
         if task is None or task.job.withdrawn.is_set() or self._is_stopping:
             return
         if isinstance(event, Opened):
@@ -194,10 +213,16 @@ class Run(QObject):  # type: ignore[misc]
             return
         # Imported by now: the worker could not have begun without the engine.
         from napari_semnet.restoration.events import Finished, Notice, TileDone
+        from napari_semnet.restoration.events import Progress as Within
 
         match event.event:
-            case TileDone(where, _, done, total):
-                self._on_tile(task, where, done, total)
+            case Within(fraction):
+                task.part = fraction
+                self.progressed.emit(self._progress(task))
+            case TileDone(_, _, done, total):
+                task.part, task.tiles = done / total, f"{done} of {total} tiles"
+                self.progressed.emit(self._progress(task))
+                self._draw_soon(task)
             case Notice(text):
                 show_warning(f"{task.job.name}: {text}")
             case Finished(restored):
@@ -216,31 +241,22 @@ class Run(QObject):  # type: ignore[misc]
         )
         self._first_tile = self._first_tile or time.perf_counter()
 
-    def _on_tile(self, task: _Task, where: tuple[slice, ...], done: int, total: int) -> None:
-        pixels = 1
-        for part in where:
-            pixels *= part.stop - part.start
-        self._pixels_done += pixels // FACTOR**2
-        self.progressed.emit(self._progress(task, done, total))
+    def _progress(self, task: _Task) -> Progress:
+        wanted = sum(each.pixels for each in self._tasks)
+        part = min(1.0, sum(each.part * each.pixels for each in self._tasks) / wanted)
+        words = [task.tiles] if task.tiles else []
+        left = time_left(part, time.perf_counter() - self._first_tile)
+        if left is not None and part < 1:
+            words.append(f"{describe_duration(left)} left")
+        text = ", ".join(words)
+        if len(self._tasks) > 1:
+            text = f"Layer {self._tasks.index(task) + 1} of {len(self._tasks)}: {text}"
+        return Progress(part, text)
+
+    def _draw_soon(self, task: _Task) -> None:
         self._waiting = task
         if not self._redraw.isActive():
             self._redraw.start(int(1000 * SHORTEST_PAUSE))
-
-    def _progress(self, task: _Task, done: int, total: int) -> Progress:
-        wanted = 0
-        for each in self._tasks:
-            size = 1
-            for length in each.job.region.shape:
-                size *= length
-            wanted += size
-        part = min(1.0, self._pixels_done / wanted)
-        text = f"{done} of {total} tiles"
-        if len(self._tasks) > 1:
-            text = f"Layer {self._tasks.index(task) + 1} of {len(self._tasks)}: {text}"
-        left = time_left(part, time.perf_counter() - self._first_tile)
-        if left is not None and part < 1:
-            text += f", {describe_duration(left)} left"
-        return Progress(part, text)
 
     def _draw(self) -> None:
         """Show the tiles that came since the last time, and rest the longer the longer it took."""
@@ -271,19 +287,23 @@ class Run(QObject):  # type: ignore[misc]
             notification_manager.receive_error(type(error), error, error.__traceback__)
 
     def _on_finished(self) -> None:
-        cancelled = self._is_stopping
-        finished = sum(task.finished for task in self._tasks)
-        took = describe_duration(time.perf_counter() - self._started)
+        outcome = self._outcome()
         self._worker = None
         self._clear()
-        if cancelled:
-            self.ended.emit("Cancelled")
-        elif self._failures:
-            self.ended.emit("Not restored: see the notification")
-        elif finished:
-            self.ended.emit(f"Restored {finished} layer{'s' * (finished > 1)} in {took}")
-        else:
-            self.ended.emit("Stopped: the layer was removed")
+        self.ended.emit(outcome)
+
+    def _outcome(self) -> Outcome:
+        finished = sum(task.finished for task in self._tasks)
+        layers = f"{finished} layer{'s' if finished > 1 else ''}"
+        if self._is_stopping:
+            return Outcome(False, "Cancelled")
+        if self._failures:
+            said = f"Restored {layers}, not all" if finished else "Not restored"
+            return Outcome(False, f"{said}: see the notification")
+        if not finished:
+            return Outcome(False, "Stopped: the layer was removed")
+        took = describe_duration(time.perf_counter() - self._started)
+        return Outcome(finished == len(self._tasks), f"Restored {layers} in {took}")
 
     def _clear(self) -> None:
         """Take away what is not finished, and forget all layers."""
@@ -299,6 +319,7 @@ class Run(QObject):  # type: ignore[misc]
         for task in self._tasks:
             if not task.finished and event.value in (task.source, task.result):
                 task.job.withdrawn.set()
+                task.part = 1.0
                 unfinished, task.result = task.result, None
                 if unfinished is not None and unfinished in self._viewer.layers:
                     self._viewer.layers.remove(unfinished)
