@@ -152,3 +152,9 @@ def test_a_saturated_pixel_still_gets_a_gradient_from_l1() -> None:
     l1_loss(restored, torch.ones(1, 1, 4, 4)).backward()
     assert restored.grad is not None
     assert float(restored.grad.min()) > 0
+
+
+def test_values_that_are_not_numbers_make_the_loss_one_and_nothing_worse() -> None:
+    restored = torch.rand(2, 1, 8, 8)
+    restored[0, 0, 3, 3] = torch.nan
+    assert torch.isnan(histogram_loss(restored, torch.rand(2, 1, 8, 8)))

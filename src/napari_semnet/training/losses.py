@@ -154,7 +154,8 @@ def soft_histogram(images: torch.Tensor, bins: int = BINS) -> torch.Tensor:
     """
     values = _single(images).flatten(1)
     place = values.clamp(0.0, 1.0) * (bins - 1)
-    lower = place.detach().floor().clamp_(max=bins - 2)
+    # A value that is not a number has no level; its share keeps it, and with it the loss.
+    lower = place.detach().floor().nan_to_num_(0.0).clamp_(max=bins - 2)
     upper_share = (place - lower) / values.shape[1]
     index = lower.to(torch.int64)
     empty = values.new_zeros(len(values), bins)

@@ -23,6 +23,8 @@ LARGEST_DRIFT = 1.0
 """Pixels of the poor picture by which the shifts of its quarters may differ."""
 LEAST_CORRELATION = 0.5
 """Correlation of the smoothed pictures below which they do not show the same."""
+STILL = 0.05
+"""Shift in pixels of the poor picture that is not worth resampling the good one for."""
 SMOOTHING = 2.0
 """Standard deviation, in pixels, of the Gaussian that takes most of the noise away first."""
 _SMALLEST_QUARTER = 64
@@ -134,6 +136,8 @@ def _drift(moving: Floats, reference: Floats) -> float:
 def _overlaid(poor: Floats, good: Floats, shift: tuple[float, float]) -> tuple[Floats, Floats]:
     from scipy import ndimage
 
+    if max(map(abs, shift)) < STILL:
+        return poor, good
     moved = ndimage.shift(good, [2 * s for s in shift], order=3, mode="nearest")
     parts = []
     for distance, length in zip(shift, poor.shape, strict=True):

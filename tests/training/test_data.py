@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_semnet.errors import TrainingError
+from napari_semnet.training.config import TrainingConfig
+from napari_semnet.training.data import Data, prepare_data
+from napari_semnet.training.events import Notice
+from tests.training.runs import scene, small_config, write_png, write_scenes
+
+
+def prepared(config: TrainingConfig) -> tuple[Data, list[str]]:
+    """The data, and what was said about them."""
+    said = []
+    steps: Generator[Any, None, Data] = prepare_data(config)
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as end:
+            return end.value, said
+        if isinstance(event, Notice):
+            said.append(event.text)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    """Bright and dark pictures in two sources, of which the small one is drawn three times."""
+    folder = tmp_path_factory.mktemp("data")
+    for number in range(5):
+        write_png(folder / "dark" / f"{number}.png", 0.4 * scene(number))
+    write_png(folder / "bright" / "0.png", 0.6 + 0.4 * scene(9))
+    sources = [
+        {"images": str(folder / "dark"), "weight": 1},
+        {"images": str(folder / "bright"), "weight": 3},
+    ]
+    return prepared(small_config(folder, data=sources, validation={"crops": 0}))[0]
+
+
+@given(
+    seed=st.integers(0, 2**40),
+    step=st.integers(0, 10**6),
+    split=st.integers(1, 7),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_batch_is_a_function_of_seed_step_and_sample(
+    data: Data, seed: int, step: int, split: int
+) -> None:
+    whole = data.patches(seed=seed, step=step, first_sample=0, count=8, side=10)
+    first = data.patches(seed=seed, step=step, first_sample=0, count=split, side=10)
+    rest = data.patches(seed=seed, step=step, first_sample=split, count=8 - split, side=10)
+    assert np.array_equal(whole.targets, np.concatenate([first.targets, rest.targets]))
+    other = data.patches(seed=seed, step=step + 1, first_sample=0, count=8, side=10)
+    assert not np.array_equal(whole.targets, other.targets)
+
+
+def test_sources_are_mixed_by_weight_whatever_the_number_of_files(data: Data) -> None:
+    patches = data.patches(seed=1, step=0, first_sample=0, count=2000, side=4)
+    bright = (patches.targets.mean(axis=(1, 2, 3)) > 0.5).mean()
+    assert bright == pytest.approx(0.75, abs=0.04)
+
+
+def test_patches_come_from_everywhere_and_in_all_symmetries(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[0:80, 0:96]
+    write_png(tmp_path / "pictures" / "ramp.png", (rows * 1.0 + columns / 128) / 128)
+    config = small_config(tmp_path, validation={"crops": 0})
+    data, _ = prepared(config)
+    patches = data.patches(seed=1, step=0, first_sample=0, count=1500, side=8).targets[:, 0]
+    steep_y = np.abs(np.diff(patches, axis=1)).mean(axis=(1, 2))
+    steep_x = np.abs(np.diff(patches, axis=2)).mean(axis=(1, 2))
+    turned = steep_x > steep_y
+    assert turned.mean() == pytest.approx(0.5, abs=0.05)
+    upright = patches[~turned]
+    flipped = upright[:, 0].mean(axis=1) > upright[:, -1].mean(axis=1)
+    assert flipped.mean() == pytest.approx(0.5, abs=0.06)
+    tops = np.minimum(upright[:, 0].min(axis=1), upright[:, -1].min(axis=1)) * 128
+    # Corners lie on even rows of the good picture: 0, 2, ... 80 - 16.
+    assert len(np.unique(np.rint(tops / 2))) == 33
+
+
+def test_pairs_are_turned_alike_and_keep_their_scan_lines_horizontal(tmp_path: Path) -> None:
+    rows = np.repeat(np.random.default_rng(0).uniform(size=(64, 1)), 2, axis=0)
+    for number in range(2):
+        high = 0.5 * scene(number, 128, 128) + 0.5 * rows
+        write_png(tmp_path / "high" / f"{number}.png", high)
+        small = high.reshape(64, 2, 64, 2).mean(axis=(1, 3))
+        write_png(tmp_path / "low" / f"{number}.png", small)
+    source = {"kind": "pairs", "low": str(tmp_path / "low"), "high": str(tmp_path / "high")}
+    data, _ = prepared(small_config(tmp_path, data=[source], validation={"crops": 0}))
+    patches = data.patches(seed=0, step=0, first_sample=0, count=64, side=16)
+    assert patches.has_low.all()
+    small = patches.targets.reshape(64, 16, 2, 16, 2).mean(axis=(2, 4))
+    assert np.abs(small - patches.lows[:, 0]).max() < 0.03
+    down = np.abs(np.diff(patches.lows[:, 0], axis=1)).mean(axis=(1, 2))
+    across = np.abs(np.diff(patches.lows[:, 0], axis=2)).mean(axis=(1, 2))
+    assert (down > across).all()
+
+
+def test_whole_groups_are_held_out_and_never_trained_on(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 8)
+    rows = "".join(f"scene-{n}.png,specimen-{n // 2}\n" for n in range(8))
+    (tmp_path / "table.csv").write_text("file,group\n" + rows)
+    source = {"images": str(folder), "table": str(tmp_path / "table.csv")}
+    validation = {"crops": 2, "crop": 16, "share": 0.25}
+    data, _ = prepared(small_config(tmp_path, data=[source], validation=validation))
+    apart = {field.group for pool in data.validation for field in pool.fields}
+    kept = {field.group for pool in data.training for field in pool.fields}
+    assert len(apart) == 1
+    assert len(kept) == 3
+    assert not apart & kept
+
+
+def test_a_validation_picture_among_the_training_pictures_is_left_out(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "pictures", 3)
+    write_png(tmp_path / "held" / "renamed.png", scene(1))
+    validation = {"crops": 1, "crop": 16, "sources": [{"images": str(tmp_path / "held")}]}
+    data, said = prepared(small_config(tmp_path, validation=validation))
+    assert data.images == 2
+    assert any("scene-1.png: it is a validation picture" in text for text in said)
+
+
+def test_small_and_noisy_pictures_are_left_out_and_named(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "pictures", 2)
+    write_png(tmp_path / "pictures" / "small.png", scene(5, 40, 200))
+    noise = np.random.default_rng(0).normal(0, 0.1, (80, 96))
+    write_png(tmp_path / "pictures" / "noisy.png", 0.5 + 0.1 * scene(6) + noise)
+    source = {"images": str(tmp_path / "pictures"), "largest_noise": 10}
+    config = small_config(tmp_path, data=[source], patch=24, validation={"crops": 0})
+    data, said = prepared(config)
+    assert data.images == 2
+    (text,) = said
+    assert "small.png: too small: 200 x 40 pixels for a patch of 48" in text
+    assert "noisy.png: too noisy" in text
+
+
+def test_a_source_without_a_usable_picture_is_refused(tmp_path: Path) -> None:
+    write_png(tmp_path / "pictures" / "a.png", scene(1, 40, 40))
+    with pytest.raises(TrainingError, match=r"'pictures' has no picture .* a\.png: too small"):
+        prepared(small_config(tmp_path, patch=64))
+
+
+def test_the_poster_without_natural_images_is_said(tmp_path: Path) -> None:
+    poster = {"preset": "poster"}
+    _, said = prepared(small_config(tmp_path, **poster))
+    assert any("half and half" in text for text in said)
+    folder = write_scenes(tmp_path / "more", 1, first_seed=50)
+    both = [
+        {"images": str(tmp_path / "pictures")},
+        {"images": str(folder), "content": "natural"},
+    ]
+    _, said = prepared(small_config(tmp_path, data=both, **poster))
+    assert not any("half and half" in text for text in said)
+
+
+@pytest.mark.parametrize(("by", "share"), [("image", 2 / 3), ("group", 0.5), ("area", 0.2)])
+def test_pictures_are_drawn_by_image_area_or_group(tmp_path: Path, by: str, share: float) -> None:
+    for number in range(2):
+        write_png(tmp_path / "pictures" / f"dark-{number}.png", 0.3 * scene(number, 32, 32))
+    write_png(tmp_path / "pictures" / "bright.png", 0.7 + 0.3 * scene(5, 64, 128))
+    table = "file,group\ndark-0.png,dark\ndark-1.png,dark\nbright.png,bright\n"
+    (tmp_path / "table.csv").write_text(table)
+    source = {
+        "images": str(tmp_path / "pictures"),
+        "table": str(tmp_path / "table.csv"),
+        "draw_by": by,
+    }
+    data, _ = prepared(small_config(tmp_path, data=[source], validation={"crops": 0}))
+    patches = data.patches(seed=3, step=0, first_sample=0, count=1500, side=8).targets
+    assert (patches.mean(axis=(1, 2, 3)) < 0.5).mean() == pytest.approx(share, abs=0.04)
+
+
+def test_tones_are_varied_within_what_was_asked(tmp_path: Path) -> None:
+    def drawn(**augmentation: object) -> np.ndarray:
+        config = small_config(tmp_path, augmentation=augmentation, validation={"crops": 0})
+        data, _ = prepared(config)
+        return data.patches(seed=3, step=0, first_sample=0, count=200, side=12).targets
+
+    plain, gamma = drawn(), drawn(gamma=[0.5, 2.0])
+    inside = (plain > 0.1) & (plain < 0.9)
+    exponents = np.log(gamma[inside]) / np.log(plain[inside])
+    assert exponents.min() + 1e-3 >= 0.5
+    assert exponents.max() - 1e-3 <= 2.0
+    assert np.log(exponents).mean() == pytest.approx(0, abs=0.15)
+    inverted = drawn(invert=0.5)
+    turned = (inverted != plain).any(axis=(1, 2, 3))
+    assert np.allclose(inverted[turned], 1 - plain[turned])
+    assert turned.mean() == pytest.approx(0.5, abs=0.1)
+    flat = drawn(contrast=[0.5, 0.5])
+    assert flat.std() < 0.75 * plain.std()
+    assert np.allclose(flat.mean(axis=(1, 2, 3)), plain.mean(axis=(1, 2, 3)), atol=1e-6)

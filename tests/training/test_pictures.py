@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_semnet.errors import TrainingError
+from napari_semnet.training.pictures import (
+    Facts,
+    Plane,
+    facts_about,
+    find_files,
+    find_pairs,
+    halved,
+    read_planes,
+    read_table,
+    refusal,
+)
+from tests.training.runs import as_8bit, scene, write_png, write_scenes
+
+
+def plane(pixels: np.ndarray) -> Plane:
+    return Plane(Path("x.png"), 0, pixels)
+
+
+def test_files_are_found_in_folders_patterns_and_by_name(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "a", 2)
+    write_png(tmp_path / "a" / "deep" / "c.png", scene(9))
+    write_png(tmp_path / "a" / ".hidden" / "d.png", scene(9))
+    (tmp_path / "a" / "notes.txt").write_text("not a picture")
+    assert [p.name for p in find_files([tmp_path / "a"])] == ["c.png", "scene-0.png", "scene-1.png"]
+    assert [p.name for p in find_files([tmp_path / "a" / "*-1.*"])] == ["scene-1.png"]
+    one = tmp_path / "a" / "scene-0.png"
+    assert find_files([one, one]) == [one]
+
+
+def test_a_place_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="holds no picture"):
+        find_files([tmp_path])
+    with pytest.raises(TrainingError, match="There is no file or folder"):
+        find_files([tmp_path / "nowhere"])
+
+
+def test_pairs_are_joined_by_name_before_order(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        write_png(tmp_path / "low" / f"{name}.png", scene(0))
+    for name in ("A", "b", "c"):
+        write_png(tmp_path / "high" / f"{name}.png", scene(0))
+    pairs = find_pairs([tmp_path / "low"], [tmp_path / "high"])
+    assert [(low.stem, high.stem) for low, high in pairs] == [("a", "A"), ("b", "b")]
+
+
+def test_pairs_without_equal_names_are_joined_in_order_or_refused(tmp_path: Path) -> None:
+    for name in ("x1", "x2"):
+        write_png(tmp_path / "low" / f"{name}.png", scene(0))
+        write_png(tmp_path / "high" / f"{name}_long.png", scene(0))
+    pairs = find_pairs([tmp_path / "low"], [tmp_path / "high"])
+    assert [(low.stem, high.stem) for low, high in pairs] == [("x1", "x1_long"), ("x2", "x2_long")]
+    write_png(tmp_path / "high" / "more.png", scene(0))
+    with pytest.raises(TrainingError, match="2 and 3 pictures cannot be joined"):
+        find_pairs([tmp_path / "low"], [tmp_path / "high"])
+
+
+def test_8_bit_grey_is_read_as_it_is(tmp_path: Path) -> None:
+    pixels = as_8bit(scene(1))
+    Image.fromarray(pixels).save(tmp_path / "grey.png")
+    (read,) = read_planes(tmp_path / "grey.png")
+    assert read.pixels.dtype == np.uint8
+    assert np.array_equal(read.pixels, pixels)
+
+
+def test_colour_becomes_luminance(tmp_path: Path) -> None:
+    colour = np.zeros((40, 40, 3), np.uint8)
+    colour[...] = (10, 200, 90)
+    colour[:20] = (200, 10, 30)
+    Image.fromarray(colour).save(tmp_path / "colour.png")
+    (read,) = read_planes(tmp_path / "colour.png")
+    assert np.unique(read.pixels).tolist() == [
+        round(0.299 * 200 + 0.587 * 10 + 0.114 * 30),
+        round(0.299 * 10 + 0.587 * 200 + 0.114 * 90),
+    ]
+
+
+def test_planes_of_a_stack_share_one_range(tmp_path: Path) -> None:
+    stack = np.stack([scene(0) * 1000, scene(1) * 4000]).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    first, second = read_planes(tmp_path / "stack.tif")
+    assert (first.page, second.page) == (0, 1)
+    assert first.pixels.dtype == np.uint16
+    assert first.unit.max() == pytest.approx(0.25, abs=0.05)
+    assert second.unit.max() == pytest.approx(1.0, abs=0.05)
+
+
+def test_useless_pictures_are_told_from_useful_ones() -> None:
+    good = as_8bit(scene(0))
+    assert refusal(plane(good)) is None
+    assert "too small" in str(refusal(plane(good[:31])))
+    assert "constant" in str(refusal(plane(np.full_like(good, 7))))
+    mostly_white = good.copy()
+    mostly_white[:60] = 255
+    assert "saturated" in str(refusal(plane(mostly_white)))
+
+
+def test_halving_keeps_the_mean_and_drops_odd_edges() -> None:
+    pixels = as_8bit(scene(0, 41, 50))
+    small = halved(pixels)
+    assert small.shape == (20, 25)
+    assert small.dtype == np.uint16
+    assert small.mean() / 257 == pytest.approx(pixels[:40].mean(), abs=0.01)
+
+
+def test_a_table_says_what_it_knows_about_a_picture(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "file,group,licence,noise_sigma\ntrain/a.png,wood,MIT,2.5\na.png,steel,,n/a\n",
+        encoding="utf-8",
+    )
+    names = {"file": "file", "group": "group", "licence": "licence", "noise": "noise_sigma"}
+    read = read_table(table, **names)
+    assert facts_about(Path("/x/train/a.png"), read) == Facts("wood", "MIT", 2.5)
+    assert facts_about(Path("/x/val/a.png"), read) == Facts("steel", "", None)
+    assert facts_about(Path("/x/b.png"), read) == Facts()
+    with pytest.raises(TrainingError, match="has no column 'path'; it has: file, group"):
+        read_table(table, **{**names, "file": "path"})

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_semnet.errors import TrainingError
+from napari_semnet.training.sections import Source
+from napari_semnet.training.store import Store, open_store, prepare_source
+from tests.training.runs import as_8bit, scene, write_png, write_scenes
+
+
+def hq(folder: Path, **more: object) -> Source:
+    return Source.model_validate({"images": folder, **more})
+
+
+def test_pictures_of_both_depths_come_back_pixel_by_pixel(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 2)
+    deep = (scene(5) * 65535).astype(np.uint16)
+    deep[0, 0], deep[0, 1] = 0, 65535
+    tifffile.imwrite(folder / "deep.tif", deep)
+    store = open_store(hq(folder), tmp_path / "store")
+    assert [Path(f.path).name for f in store.fields] == ["deep.tif", "scene-0.png", "scene-1.png"]
+    assert np.array_equal(store.pixels(store.fields[1].target), as_8bit(scene(0)))
+    assert np.array_equal(store.pixels(store.fields[2].target), as_8bit(scene(1)))
+    assert np.allclose(store.pixels(store.fields[0].target), deep, atol=1)
+    assert store.fields[0].target.dtype == "uint16"
+
+
+def test_a_store_is_made_once_and_made_again_when_a_file_changes(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 2)
+    root = tmp_path / "store"
+    assert len(list(prepare_source(hq(folder), root))) == 2
+    assert list(prepare_source(hq(folder), root)) == []
+    write_png(folder / "scene-1.png", scene(50, 90, 90))
+    assert len(list(prepare_source(hq(folder), root))) == 2
+    assert [p for p in root.iterdir() if p.name.startswith(".")] == []
+
+
+def test_an_interrupted_preparation_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 3)
+    steps = prepare_source(hq(folder), tmp_path / "store")
+    next(steps)
+    steps.close()
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_useless_pictures_are_listed_and_the_others_used(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 2)
+    shutil.copy(folder / "scene-0.png", folder / "twin.png")
+    Image.fromarray(np.full((64, 64), 9, np.uint8)).save(folder / "flat.png")
+    Image.fromarray(as_8bit(scene(0, 20, 64))).save(folder / "tiny.png")
+    (folder / "broken.png").write_bytes((folder / "scene-0.png").read_bytes()[:200])
+    (folder / "empty.tif").write_bytes(b"")
+    store = open_store(hq(folder), tmp_path / "store")
+    assert [Path(f.path).name for f in store.fields] == ["scene-0.png", "scene-1.png"]
+    reasons = {entry.path: entry.reason for entry in store.rejected}
+    assert sorted(reasons) == ["broken.png", "empty.tif", "flat.png", "tiny.png", "twin.png"]
+    assert reasons["twin.png"] == "the same pixels as scene-0.png"
+    assert reasons["flat.png"].startswith("constant")
+    assert reasons["tiny.png"].startswith("too small: 64 x 20")
+    assert all(reasons.values())
+
+
+def test_binned_references_have_half_the_pixels_and_half_the_noise(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 8 / 255, (200, 200))
+    write_png(tmp_path / "p" / "a.png", 0.5 + 0.2 * scene(0, 200, 200) + noise)
+    (plain,) = open_store(hq(tmp_path / "p"), tmp_path / "store").fields
+    (binned,) = open_store(hq(tmp_path / "p", reference="binned"), tmp_path / "store").fields
+    assert plain.noise == pytest.approx(8, rel=0.1)
+    assert binned.noise == pytest.approx(plain.noise / 2)
+    assert (binned.target.rows, binned.target.columns) == (100, 100)
+
+
+def test_a_table_gives_groups_licences_and_noise(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 2)
+    table = tmp_path / "table.csv"
+    table.write_text("file,group,licence,noise_sigma\npictures/scene-1.png,wood,MIT,2.5\n")
+    first, second = open_store(hq(folder, table=table, licence="CC0"), tmp_path / "store").fields
+    assert (second.group, second.licence, second.noise) == ("wood", "MIT", 2.5)
+    assert (first.group, first.licence) == (first.path, "CC0")
+
+
+def test_two_noisy_frames_give_a_field_each_way_round(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clean = scene(4, 160, 160)
+    for name in ("one", "two"):
+        write_png(tmp_path / name / "a.png", clean + rng.normal(0, 0.03, clean.shape))
+    source = Source.model_validate(
+        {"kind": "noise2noise", "low": tmp_path / "one", "high": tmp_path / "two"}
+    )
+    store = open_store(source, tmp_path / "store")
+    first, second = store.fields
+    assert (Path(first.path).parent.name, Path(second.path).parent.name) == ("two", "one")
+    for field in store.fields:
+        assert field.low is not None
+        assert field.target.rows == 2 * field.low.rows
+        low, target = (store.pixels(place) / 65535 for place in (field.low, field.target))
+        small = target.reshape(field.low.rows, 2, field.low.columns, 2).mean(axis=(1, 3))
+        # Noise of the two frames is independent: both halves of it are in the difference.
+        assert (low - small)[3:-3, 3:-3].std() == pytest.approx(0.03 / 2 * 2**0.5, rel=0.1)
+
+
+def test_pairs_that_do_not_fit_are_listed(tmp_path: Path) -> None:
+    for name, size in (("good", (128, 128)), ("bad", (100, 128))):
+        write_png(tmp_path / "low" / f"{name}.png", scene(7, 64, 64))
+        write_png(tmp_path / "high" / f"{name}.png", scene(7, *size))
+    small = scene(7, 128, 128).reshape(64, 2, 64, 2).mean(axis=(1, 3))
+    write_png(tmp_path / "low" / "good.png", small)
+    source = Source.model_validate(
+        {"kind": "pairs", "low": tmp_path / "low", "high": tmp_path / "high"}
+    )
+    store = open_store(source, tmp_path / "store")
+    assert [Path(f.path).name for f in store.fields] == ["good.png"]
+    (entry,) = store.rejected
+    assert entry.path == "bad.png + bad.png"
+    assert "the sizes do not fit" in entry.reason
+
+
+def test_a_damaged_store_is_named(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 1)
+    open_store(hq(folder), tmp_path / "store")
+    (made,) = (tmp_path / "store").iterdir()
+    (made / "index.json").write_text(json.dumps({"fields": [{}]}))
+    with pytest.raises(TrainingError, match="is damaged"):
+        Store(made)
+
+
+def test_a_root_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 1)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrainingError, match="cannot be stored in"):
+        open_store(hq(folder), tmp_path / "file" / "store")
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 1)
+    with pytest.raises(TrainingError, match="There is no table"):
+        open_store(hq(folder, table=tmp_path / "no.csv"), tmp_path / "store")
