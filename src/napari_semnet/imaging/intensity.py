@@ -304,7 +304,8 @@ def to_unit(pixels: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float
     values = pixels.astype(np.float64)
     values -= intensity.low
     values /= intensity.high - intensity.low
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what the network then makes of infinity is refused
+        return values.astype(np.float32)
 
 
 def from_unit(

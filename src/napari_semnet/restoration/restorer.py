@@ -82,8 +82,8 @@ class Restorer:
         self._make_backend = make_backend
         self._lock = threading.RLock()
         self._backends: dict[tuple[Device, Precision], Backend] = {}
-        self._costs: dict[Precision, MemoryCost] = {}
-        self._settled: Precision | None = None
+        self._costs: dict[tuple[Device, Precision], MemoryCost] = {}
+        self._settled: dict[Device, Precision] = {}
 
     def run(self, image: Any, out: Any = None) -> Iterator[Event]:
         """Restore an image and say what happens.
@@ -121,12 +121,12 @@ class Restorer:
         reader = TileReader(grey, intensity, self.settings.non_finite)
         output_shape = (*shape[:-2], SCALE * plane[0], SCALE * plane[1])
         target = output_for(out, output_shape, dtype)
-        precision, notices = self._settle_precision(reader, shape)
+        device, precision, notices = self._settle(reader, shape)
         halo = self._halo()
-        core = self._core(plane, halo, precision)
+        core = self._core(plane, halo, device, precision)
         plan = RunPlan(
             intensity,
-            self.device.name,
+            device.name,
             precision,
             core,
             halo,
@@ -136,7 +136,7 @@ class Restorer:
         total = count_tiles(shape, core)
         yield Started(total, output_shape, dtype, plan)
         yield from notices
-        backend = self._backend(self.device, precision)
+        backend = self._backend(device, precision)
         attempts = Attempts(backend, self._backend, self._cpu, plane, halo)
         for number, tile in enumerate(plan_tiles(shape, core, halo), 1):
             values, missing = reader.read(tile)
@@ -167,34 +167,28 @@ class Restorer:
             return min(exact, measured.pixels)
         return int(asked)
 
-    def _core(self, plane: tuple[int, int], halo: int, precision: Precision) -> tuple[int, int]:
+    def _core(
+        self, plane: tuple[int, int], halo: int, device: Device, precision: Precision
+    ) -> tuple[int, int]:
         asked = self.settings.tile
         if asked == "auto":
-            return self._fitting_core(plane, halo, precision)
+            return self._fitting_core(plane, halo, device, precision)
         sides = asked if isinstance(asked, tuple) else (asked, asked)
         return min(plane[0], sides[0]), min(plane[1], sides[1])
 
     def _fitting_core(
-        self, plane: tuple[int, int], halo: int, precision: Precision
+        self, plane: tuple[int, int], halo: int, device: Device, precision: Precision
     ) -> tuple[int, int]:
-        available = budget(self.device)
+        available = budget(device)
         counted = counted_cost(self.model.card.architecture, precision)
         if counted.of(math.prod(plane)) <= available:
             return plane
         with self._lock:
-            if precision not in self._costs:
-                self._costs[precision] = self._measured_cost(precision, counted)
-            cost = self._costs[precision]
+            key = (device, precision)
+            if key not in self._costs:
+                self._costs[key] = _measured_cost(self._backend(device, precision), counted)
+            cost = self._costs[key]
         return choose_tile(plane, halo, cost.pixels_within(available))
-
-    def _measured_cost(self, precision: Precision, counted: MemoryCost) -> MemoryCost:
-        backend = self._backend(self.device, precision)
-        try:
-            return probe_cost(backend, counted)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return counted
 
     def _backend(self, device: Device, precision: Precision) -> Backend:
         with self._lock:
@@ -203,22 +197,47 @@ class Restorer:
                 self._backends[key] = self._make_backend(self.model.network, device, precision)
             return self._backends[key]
 
-    def _settle_precision(
+    def _settle(
         self, reader: TileReader, shape: tuple[int, ...]
+    ) -> tuple[Device, Precision, list[Notice]]:
+        """Choose device and precision; the CPU where the device cannot even hold the network."""
+        try:
+            return self.device, *self._settle_precision(self.device, reader, shape)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or self.device == self._cpu:
+                raise
+        notice = Notice(
+            f"{self.device.name} has too little free memory for the network; "
+            f"{self._cpu.name} restores the image."
+        )
+        precision, notices = self._settle_precision(self._cpu, reader, shape)
+        return self._cpu, precision, [notice, *notices]
+
+    def _settle_precision(
+        self, device: Device, reader: TileReader, shape: tuple[int, ...]
     ) -> tuple[Precision, list[Notice]]:
         """Settle the precision at first use, by a look at the middle of the first slice."""
         asked = self.settings.precision
-        wanted: Precision = self.device.precision if asked == "auto" else asked
+        wanted: Precision = device.precision if asked == "auto" else asked
+        backend = self._backend(device, wanted)
         if wanted == "fp32":
             return wanted, []
         with self._lock:
-            if self._settled is not None:
-                return self._settled, []
+            if device in self._settled:
+                return self._settled[device], []
             sample = reader.read(_middle(shape))[0]
-            fast, exact = self._backend(self.device, wanted), self._backend(self.device, "fp32")
-            agreement = agrees_with_fp32(fast, exact, sample)
-            self._settled = wanted if agreement.is_enough else "fp32"
-        return self._settled, [] if agreement.is_enough else [Notice(agreement.complaint)]
+            agreement = agrees_with_fp32(backend, self._backend(device, "fp32"), sample)
+            self._settled[device] = precision = wanted if agreement.is_enough else "fp32"
+        return precision, [] if agreement.is_enough else [Notice(agreement.complaint)]
+
+
+def _measured_cost(backend: Backend, counted: MemoryCost) -> MemoryCost:
+    try:
+        return probe_cost(backend, counted)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return counted
 
 
 def _middle(shape: tuple[int, ...]) -> Tile:

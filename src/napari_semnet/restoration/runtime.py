@@ -64,9 +64,7 @@ def describe_device(name: str = "auto") -> Device:
         raise DeviceError(f"'{name}' is not a device. Use one of: {_names(devices)}.") from error
     for device in devices:
         here = device.torch_device
-        if here.type == asked.type and (asked.index is None or here.index == asked.index):
-            return device
-        if here.type == asked.type == "mps" and asked.index == 0:
+        if here.type == asked.type and asked.index in (None, here.index or 0):
             return device
     raise DeviceError(f"The device '{name}' is not here. Use one of: {_names(devices)}.")
 
