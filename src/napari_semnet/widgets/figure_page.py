@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,13 +129,15 @@ class _Layout:
         rows, columns = figure.panels[0].pixels.shape[:2]
         self.unit = unit
         self.scale = unit / PANEL_WIDTH
-        self.gap = GAP * self.scale
+        # Whole units throughout, so that pixels of a PNG are those of the panels.
+        self.gap = round(GAP * self.scale)
         self.font, self.small = (
             _font(FONT_POINTS * self.scale),
             _font(0.8 * FONT_POINTS * self.scale),
         )
-        self.line = QFontMetricsF(self.font).height()
-        self.panel = (unit, unit * rows / columns)
+        self.line = math.ceil(QFontMetricsF(self.font).height())
+        self.head = math.ceil(2.1 * self.line)
+        self.panel = (unit, float(round(unit * rows / columns)))
         self.columns = figure.columns
         lines = -(-len(figure.panels) // figure.columns)
         width = figure.columns * (unit + self.gap) + self.gap
@@ -147,13 +150,13 @@ class _Layout:
 
     @property
     def _pitch(self) -> float:
-        return float(self.panel[1] + 2.1 * self.line + self.gap)
+        return float(self.panel[1] + self.head + self.gap)
 
     def place(self, number: int) -> QRectF:
         """Rectangle of a panel's picture."""
         row, column = divmod(number, self.columns)
         left = self.gap + column * (self.unit + self.gap)
-        return QRectF(left, self.gap + row * self._pitch + 2.1 * self.line, *self.panel)
+        return QRectF(left, self.gap + row * self._pitch + self.head, *self.panel)
 
 
 def _draw_bar(painter: QPainter, layout: _Layout, place: QRectF, figure: Figure) -> None:
@@ -161,10 +164,11 @@ def _draw_bar(painter: QPainter, layout: _Layout, place: QRectF, figure: Figure)
     length = figure.bar.length / figure.width * place.width()
     metrics = QFontMetricsF(layout.small)
     text = metrics.horizontalAdvance(figure.bar.text)
-    pad, thick = 5 * layout.scale, 4 * layout.scale
-    height = metrics.height() + thick + 2 * pad
+    pad, thick = max(2, round(5 * layout.scale)), max(2, round(4 * layout.scale))
+    height = math.ceil(metrics.height()) + thick + 2 * pad
     left, bottom = place.left() + 2 * pad, place.bottom() - 2 * pad
-    box = QRectF(left - pad, bottom - height, max(length, text) + 2 * pad, height + pad)
+    width = math.ceil(max(length, text)) + 2 * pad
+    box = QRectF(left - pad, bottom - height, width, height + pad)
     painter.fillRect(box, QColor("black"))
     painter.fillRect(QRectF(left, bottom - thick, length, thick), QColor("white"))
     painter.setPen(QColor("white"))

@@ -25,6 +25,7 @@ __all__ = [
     "add_restored_layer",
     "bare",
     "image_layers",
+    "in_units_of",
     "link_contrast",
     "name_of_result",
     "region_of",
@@ -85,7 +86,7 @@ def region_of(layer: Image, kind: str, viewer: Any) -> Region:
     shape = source_shape(layer)
     if kind == "layer":
         return whole(shape)
-    at = layer.world_to_data(viewer.dims.point)
+    at = layer.world_to_data(in_units_of(layer, viewer.dims.point, viewer))
     if kind == "slice":
         return current_slice(shape, at)
     region = current_view(shape, at, _view_corners(layer, viewer))
@@ -114,12 +115,12 @@ def _view_corners(layer: Image, viewer: Any) -> list[tuple[float, float]]:
     for signs in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
         world = np.asarray(dims.point, float)
         world[list(dims.displayed)] = centre + half * signs
-        index = layer.world_to_data(_in_units_of(layer, world, viewer))
+        index = layer.world_to_data(in_units_of(layer, world, viewer))
         corners.append((float(index[-2]), float(index[-1])))
     return corners
 
 
-def _in_units_of(layer: Image, world: Any, viewer: Any) -> Any:
+def in_units_of(layer: Image, world: Any, viewer: Any) -> Any:
     """Express a point of the viewer's world in the units of one layer."""
     units = viewer.layers.extent.units
     if units is None or tuple(units[-layer.ndim :]) == tuple(layer.units):

@@ -13,7 +13,7 @@ from napari_semnet.errors import ImageError
 from napari_semnet.imaging.geometry import Placement, current_slice
 from napari_semnet.imaging.intensity import as_grey
 from napari_semnet.imaging.plane import Grid, Plane
-from napari_semnet.widgets.layers import bare, source_pixels, source_shape
+from napari_semnet.widgets.layers import bare, in_units_of, source_pixels, source_shape
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -80,7 +80,9 @@ def slice_origin(layer: Image, viewer: Any) -> tuple[int, ...]:
     shape = source_shape(layer)
     if len(shape) == 2:
         return ()
-    return current_slice(shape, layer.world_to_data(viewer.dims.point)).start[:-2]
+    return current_slice(
+        shape, layer.world_to_data(in_units_of(layer, viewer.dims.point, viewer))
+    ).start[:-2]
 
 
 def nanometres_per_unit(layer: Layer) -> tuple[float, float] | None:

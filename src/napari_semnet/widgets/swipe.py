@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_semnet.imaging.geometry import Placement
-from napari_semnet.widgets.layers import bare, source_pixels, source_shape
+from napari_semnet.widgets.layers import bare, in_units_of, source_pixels, source_shape
 from napari_semnet.widgets.planes import part_placement
 
 if TYPE_CHECKING:
@@ -155,17 +156,23 @@ class Swipe(QObject):  # type: ignore[misc]  # Qt is not followed by the type ch
         try:
             yield
             while event.type == "mouse_move":
-                self._move(round(self._column_at(event) + 0.5))
+                self._move(round(self._column_at(event.position) + 0.5))
                 yield
         finally:
             camera.mouse_pan = panned
 
     def _is_near(self, event: Any) -> bool:
-        placement = Placement.of(self._over)
-        step = np.eye(placement.ndim)[-1]
-        column = np.linalg.norm(placement.to_world(step) - placement.to_world(0 * step))
-        pixels = float(column) * self._viewer.scene.camera.zoom
-        return bool(abs(self._column_at(event) + 0.5 - self.column) * pixels <= REACH)
+        here = self._column_at(event.position)
+        along = []
+        for axis in (-2, -1):
+            beside = np.array(event.position, dtype=float)
+            beside[axis] += 1.0
+            along.append(self._column_at(beside) - here)
+        # Columns per unit of the world, in the direction that crosses them.
+        steepness = math.hypot(*along)
+        distance = abs(here + 0.5 - self.column) / steepness
+        return bool(distance * self._viewer.scene.camera.zoom <= REACH)
 
-    def _column_at(self, event: Any) -> float:
-        return float(self._over.world_to_data(event.position)[-1])
+    def _column_at(self, position: Any) -> float:
+        place = in_units_of(self._over, position, self._viewer)
+        return float(self._over.world_to_data(place)[-1])
