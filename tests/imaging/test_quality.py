@@ -18,7 +18,6 @@ from napari_semnet.imaging.quality import (
     edge_width,
     mean_bias,
     noise_sigma,
-    periodic_peak,
     psnr,
     radial_power_spectrum,
     ssim,
@@ -176,37 +175,3 @@ def test_a_wave_shows_at_its_frequency() -> None:
     wave = np.sin(2 * np.pi * np.arange(128) / 8)[None, :] + np.zeros((128, 1))
     frequency, power = radial_power_spectrum(wave)
     assert frequency[power.argmax()] == pytest.approx(1 / 8)
-
-
-@pytest.mark.parametrize("pitch", [2, 8, 32])
-def test_a_grid_too_weak_to_see_stands_out_at_its_own_pitch_only(pitch: int) -> None:
-    plain = 2 * _noise((260, 300))
-    grid = plain.copy()
-    grid[::pitch] += 1.0
-    assert periodic_peak(plain, pitch) < 8
-    assert periodic_peak(grid, pitch) > 2.5 * periodic_peak(plain, pitch)
-    other = 11
-    assert periodic_peak(grid, other) < 8
-
-
-def test_a_checkerboard_stands_out() -> None:
-    board = _noise((128, 128))
-    board[::2, ::2] += 0.5
-    board[1::2, 1::2] += 0.5
-    assert periodic_peak(board, 2) > 100
-
-
-def test_the_contents_of_a_real_picture_are_no_grid(shared: Path) -> None:
-    for path in sorted((shared / "sem-images" / "val").glob("*.png"))[:3]:
-        image = np.asarray(Image.open(path))[:400, :400].astype(np.float64)
-        grid = image.copy()
-        grid[::8] += 1
-        assert periodic_peak(image, 8) < 5
-        assert periodic_peak(grid, 8) > 2 * periodic_peak(image, 8)
-
-
-def test_too_few_periods_are_refused() -> None:
-    with pytest.raises(ImageError, match="256 x 256"):
-        periodic_peak(np.zeros((255, 400)), 32)
-    with pytest.raises(ValueError, match="2 pixels"):
-        periodic_peak(np.zeros((255, 400)), 1)

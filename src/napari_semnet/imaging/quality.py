@@ -23,10 +23,11 @@ __all__ = [
     "edge_width",
     "mean_bias",
     "noise_sigma",
-    "periodic_peak",
     "psnr",
     "radial_power_spectrum",
+    "single_plane",
     "ssim",
+    "windowed_power",
 ]
 
 Floats = NDArray[np.float64]
@@ -69,7 +70,7 @@ def psnr(image: NDArray[Any], reference: NDArray[Any], data_range: float) -> flo
     ImageError
         The pictures differ in shape or are no planes.
     """
-    difference = _plane(image) - _plane(reference, like=image)
+    difference = single_plane(image) - single_plane(reference, like=image)
     error = float(np.mean(np.square(difference)))
     return 10 * math.log10(data_range**2 / error) if error > 0 else math.inf
 
@@ -99,7 +100,7 @@ def ssim(image: NDArray[Any], reference: NDArray[Any], data_range: float) -> flo
     Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from error
     visibility to structural similarity", IEEE Trans. Image Process. 13 (2004) 600-612.
     """
-    one, other = _plane(image), _plane(reference, like=image)
+    one, other = single_plane(image), single_plane(reference, like=image)
     if min(one.shape) < 11:
         raise ImageError("SSIM needs pictures of at least 11 x 11 pixels.")
     return float(
@@ -120,7 +121,7 @@ def mean_bias(image: NDArray[Any], reference: NDArray[Any]) -> float:
     The two may have different numbers of pixels, so that a restoration can be compared with its
     input.
     """
-    return float(_plane(image).mean() - _plane(reference).mean())
+    return float(single_plane(image).mean() - single_plane(reference).mean())
 
 
 def noise_sigma(image: NDArray[Any]) -> float:
@@ -147,7 +148,7 @@ def noise_sigma(image: NDArray[Any]) -> float:
     ImageError
         The picture is too small, or all of it is saturated.
     """
-    plane = _plane(image)
+    plane = single_plane(image)
     if min(plane.shape) < 8:
         raise ImageError("The noise of a picture needs at least 8 x 8 pixels.")
     high = ndimage.convolve(plane, _HIGH_PASS, mode="reflect")[1:-1, 1:-1]
@@ -216,7 +217,7 @@ def edge_width(
     ImageError
         There is no single straight edge.
     """
-    plane = _plane(image)
+    plane = single_plane(image)
     angle, position = _locate_edge(plane, angle_deg)
     distance = _along_normal(plane.shape, angle) - position
     reach = min(float(distance.max()), float(-distance.min()))
@@ -317,10 +318,10 @@ def radial_power_spectrum(image: NDArray[Any]) -> tuple[Floats, Floats]:
     ImageError
         The picture is too small.
     """
-    plane = _plane(image)
+    plane = single_plane(image)
     if min(plane.shape) < 8:
         raise ImageError("A power spectrum needs at least 8 x 8 pixels.")
-    power = _windowed_power(plane)
+    power = windowed_power(plane)
     fy, fx = np.fft.fftfreq(plane.shape[0]), np.fft.fftfreq(plane.shape[1])
     radius = np.hypot(fy[:, None], fx[None, :])
     shortest = min(plane.shape)
@@ -333,81 +334,25 @@ def radial_power_spectrum(image: NDArray[Any]) -> tuple[Floats, Floats]:
     return rings / shortest, total[rings] / count[rings]
 
 
-def periodic_peak(image: NDArray[Any], pitch: int) -> float:
-    """How far a periodic pattern stands out of a picture's spectrum.
+def windowed_power(plane: Floats) -> Floats:
+    """Squared magnitude of the Fourier transform under a Hann window.
 
-    The power at the harmonics of a square grid of the pitch, up to the fourth order along both
-    axes, is divided by the mean power of the frequencies around each. These ratios are averaged
-    for rows, for columns and for patterns along both, and the largest of the three is returned.
-
-    Parameters
-    ----------
-    image : ndarray, shape (Y, X)
-        At least 8 periods each way; it is cut to whole periods.
-    pitch : int
-        Period in pixels, 2 or more.
-
-    Returns
-    -------
-    float
-        Around 2 without any pattern of that pitch, seldom above 8 as chance has it; a grid that can
-        be seen gives tens to thousands. A picture with real structure of that pitch has a peak
-        too, so compare with the input's.
-
-    Raises
-    ------
-    ImageError
-        The picture holds fewer than 8 periods.
+    White noise has its variance at every frequency; the weighted mean is taken off first.
     """
-    if pitch < 2:
-        raise ValueError(f"A pattern repeats after 2 pixels or more, not {pitch}.")
-    plane = _plane(image)
-    periods = [size // pitch for size in plane.shape]
-    if min(periods) < 8:
-        raise ImageError(
-            f"A pitch of {pitch} pixels needs a picture of at least {8 * pitch} x {8 * pitch} "
-            "pixels."
-        )
-    # Whole periods put each harmonic on one frequency of the transform.
-    power = _windowed_power(plane[: periods[0] * pitch, : periods[1] * pitch])
-    orders = range(1, min(4, pitch // 2) + 1)
-    rows = [(k, 0) for k in orders]
-    columns = [(0, j) for j in orders]
-    # The other half plane holds the same numbers.
-    both = [(k, sign * j) for k in orders for j in orders for sign in (1, -1)]
-    return max(
-        float(np.mean([_stand_out(power, (k * periods[0], j * periods[1])) for k, j in group]))
-        for group in (rows, columns, both)
-    )
-
-
-def _stand_out(power: Floats, place: tuple[int, int]) -> float:
-    """Power at one frequency over the mean around it, up to 6 steps away."""
-    steps = np.arange(-6, 7)
-    rows = (place[0] + steps) % power.shape[0]
-    columns = (place[1] + steps) % power.shape[1]
-    around = power[np.ix_(rows, columns)].copy()
-    peak = around[6, 6]
-    # The Hann window spreads a peak over its next neighbours.
-    around[5:8, 5:8] = np.nan
-    # Frequency 0 of either axis carries what the picture has along its borders; where the
-    # harmonic lies on such an axis it must be compared with that axis only.
-    for axis, offset in enumerate(place):
-        if offset == 0:
-            outside = np.take(around, 6, axis=axis)
-            return float(peak / max(float(np.nanmean(outside)), 1e-300))
-    return float(peak / max(float(np.nanmean(around)), 1e-300))
-
-
-def _windowed_power(plane: Floats) -> Floats:
-    """Squared magnitude of the transform under a Hann window, white noise at its variance."""
     window = np.outer(*(np.hanning(size + 1)[:-1] for size in plane.shape))
     values = (plane - np.average(plane, weights=window)) * window
     power: Floats = np.abs(np.fft.fft2(values)) ** 2 / np.sum(window**2)
     return power
 
 
-def _plane(image: NDArray[Any], like: NDArray[Any] | None = None) -> Floats:
+def single_plane(image: NDArray[Any], like: NDArray[Any] | None = None) -> Floats:
+    """Check that a picture is one grey plane, and of another's size if one is given.
+
+    Raises
+    ------
+    ImageError
+        It is not.
+    """
     pixels = np.asarray(image)
     if pixels.ndim != 2 or 0 in pixels.shape or pixels.dtype.kind not in "iuf":
         raise ImageError(
