@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import BinaryIO
 
 import platformdirs
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file as save_tensors
 
+from napari_semnet.card import FORMAT_VERSION, Card, Halo, Metric, Training
 from napari_semnet.errors import ModelFileError
 from napari_semnet.files.atomic import replacing
-from napari_semnet.network import Architecture, SEMNet
+from napari_semnet.network import SEMNet
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -35,12 +38,10 @@ __all__ = [
     "model_paths",
     "read_card",
     "resolve_model",
+    "rewrite_card",
     "save_model",
     "user_models_folder",
 ]
-
-FORMAT_VERSION = 1
-"""Version of the card's format that this package writes, and the newest it reads."""
 
 DEFAULT_MODEL = "semnet-x2-standin"
 """Name of the bundled model that is used when none is named."""
@@ -49,79 +50,6 @@ SUFFIX = ".safetensors"
 _PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
 _LARGEST_HEADER = 4 * 2**20
 _LARGEST_FILE = 2**30
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-class Metric(_Record):
-    """One measured figure, with what it means."""
-
-    name: str
-    """Short name, such as ``PSNR``."""
-    value: float
-    unit: str = ""
-    """Unit of `value`; empty for a pure number."""
-    definition: str = ""
-    """How it was computed (data range, border, window)."""
-    data: str = ""
-    """What it was measured on."""
-
-
-class Training(_Record):
-    """How a model was made."""
-
-    data: tuple[str, ...] = ()
-    """Sources of the training pictures, with their licences."""
-    recipe: str = ""
-    """Profile, losses, schedule."""
-    steps: int | None = Field(default=None, ge=0)
-    hardware: str = ""
-    hours: float | None = Field(default=None, ge=0)
-    started_from: str = ""
-    """Name and sha256 of the model it was fine-tuned from; empty when trained from scratch."""
-
-
-class Halo(_Record):
-    """Smallest halo for which tiles were measured to equal the whole image."""
-
-    pixels: Annotated[int, Field(ge=0, le=4096)]
-    """Input pixels around each tile."""
-    bound: float = Field(gt=0)
-    """Largest difference to the whole-image result that was allowed, in grey levels of 255."""
-    differences: dict[int, float] = {}
-    """Largest difference measured at each halo tried, in grey levels of 255."""
-    measured_on: str = ""
-    """Pictures the measurement was made on."""
-
-
-class Card(_Record):
-    """What a model is, what it was made from, and where it can be trusted.
-
-    The card travels in the header of the model file, as JSON.
-    """
-
-    format_version: int = FORMAT_VERSION
-    name: str
-    description: str = ""
-    status: str = ""
-    """Empty for a finished model; else what it is, such as ``stand-in``."""
-    architecture: Architecture = Architecture()
-    training: Training = Training()
-    metrics: tuple[Metric, ...] = ()
-    noise_range: tuple[float, float] | None = None
-    """Weakest and strongest noise seen in training: standard deviation in grey levels of 255."""
-    pixel_size_range_nm: tuple[float, float] | None = None
-    """Smallest and largest pixel size seen in training, in nanometres, where it was known."""
-    limits: str = ""
-    """What the model must not be used for."""
-    licence: str = ""
-    date: str = ""
-    """Day the weights were written, ISO 8601."""
-    package_version: str = ""
-    halo: Halo | None = None
-    """Measured halo; without it only the exact halo is safe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +141,10 @@ def load_model(name: str | Path = DEFAULT_MODEL) -> Model:
         The file is missing, a pickle, truncated, for another architecture, or of a newer format.
     """
     path = resolve_model(name)
-    content = _read(path)
-    card = _read_card(content, path)
+    with _opened(path) as file:
+        header = _read_header(file, path)
+        content = header + file.read()
+    card = _card_of(header, len(content), path)
     try:
         tensors = load_tensors(content)
     except SafetensorError as error:
@@ -239,7 +169,40 @@ def read_card(name: str | Path) -> Card:
         As `load_model`, except for what only the weights can show.
     """
     path = resolve_model(name)
-    return _read_card(_read(path), path)
+    with _opened(path) as file:
+        return _card_of(_read_header(file, path), path.stat().st_size, path)
+
+
+def rewrite_card(name: str | Path, card: Card, path: Path) -> None:
+    """Write a model again under another card, its weights unchanged to the byte.
+
+    Parameters
+    ----------
+    name : str or Path
+        The model; see `resolve_model`.
+    card : Card
+        Its architecture must be that of the model's own card.
+    path : Path
+        File to write, also the model's own; replaced only when the new one is complete.
+
+    Raises
+    ------
+    ModelFileError
+        As `load_model`; or the suffix or the architecture is another.
+    """
+    model = load_model(name)
+    if path.suffix != SUFFIX:
+        raise ModelFileError(f"A model file must end in {SUFFIX}, not '{path.suffix}'.")
+    if card.architecture != model.card.architecture:
+        raise ModelFileError("The card describes another architecture than the network has.")
+    with _opened(model.path) as file:
+        header = json.loads(_read_header(file, model.path)[8:])
+        weights = file.read()
+    header["__metadata__"]["card"] = card.model_dump_json()
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format wants the weights aligned
+    with replacing(path) as temporary:
+        temporary.write_bytes(len(text).to_bytes(8, "little") + text + weights)
 
 
 def save_model(
@@ -285,30 +248,37 @@ def save_model(
         save_tensors(tensors, temporary, metadata={"card": card.model_dump_json()})
 
 
-def _read(path: Path) -> bytes:
-    """Bytes of a safetensors file, after everything that can be checked without parsing it."""
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
-            start = file.read(8)
-            is_pickle = start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"
-            if path.suffix.lower() in _PICKLE_SUFFIXES or (is_pickle and path.suffix != SUFFIX):
-                raise ModelFileError(
-                    f"{path.name} is a pickle, which can run any code when it is opened. Only "
-                    f"{SUFFIX} files are loaded; ask for the model in that format."
-                )
-            header = int.from_bytes(start, "little")
-            if len(start) < 8 or header > min(size - 8, _LARGEST_HEADER) or size > _LARGEST_FILE:
-                raise ModelFileError(
-                    f"{path.name} is not a {SUFFIX} file, or it is cut off. "
-                    "Copy or download it again."
-                )
-            return start + file.read(size)
+            yield file
     except OSError as error:
         raise ModelFileError(f"{path.name} cannot be read: {error.strerror}.") from error
 
 
-def _read_card(content: bytes, path: Path) -> Card:
+def _read_header(file: BinaryIO, path: Path) -> bytes:
+    """Length and text of the header, after all that can be checked without parsing it."""
+    size = path.stat().st_size
+    start = file.read(9)
+    length = int.from_bytes(start[:8], "little")
+    # A header's length may by chance begin as a pickle does; what follows it may not.
+    is_safetensors = start[8:] == b"{" and length <= min(size - 8, _LARGEST_HEADER)
+    is_pickle = start.startswith((b"PK\x03\x04", b"\x80")) and not is_safetensors
+    if is_pickle or path.suffix.lower() in _PICKLE_SUFFIXES:
+        raise ModelFileError(
+            f"{path.name} is a pickle, which can run any code when it is opened. Only "
+            f"{SUFFIX} files are loaded; ask for the model in that format."
+        )
+    if not is_safetensors or size > _LARGEST_FILE:
+        raise ModelFileError(
+            f"{path.name} is not a {SUFFIX} file, or it is cut off. Copy or download it again."
+        )
+    return start + file.read(length - 1)
+
+
+def _card_of(content: bytes, size: int, path: Path) -> Card:
+    """Card in a header, of a file of `size` bytes."""
     length = int.from_bytes(content[:8], "little")
     try:
         header = json.loads(content[8 : 8 + length])
@@ -334,7 +304,7 @@ def _read_card(content: bytes, path: Path) -> Card:
     # Parameter count from the sizes alone: a card must not make us build what the file lacks.
     a = card.architecture
     claimed = a.blocks * a.rdb_per_block * a.conv_per_rdb * a.features * a.growth
-    if claimed > len(content):
+    if claimed > size:
         raise ModelFileError(
             f"The card of {path.name} describes a larger network than the file can hold."
         )

@@ -1,0 +1,87 @@
+"""What a model says of itself: how it was made, how good it is, and where it can be trusted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_semnet.network import Architecture
+
+__all__ = ["FORMAT_VERSION", "Card", "Halo", "Metric", "Training"]
+
+FORMAT_VERSION = 1
+"""Version of the card's format that this package writes, and the newest it reads."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Metric(_Record):
+    """One measured figure, with what it means."""
+
+    name: str
+    """Short name, such as ``PSNR``."""
+    value: float
+    unit: str = ""
+    """Unit of `value`; empty for a pure number."""
+    definition: str = ""
+    """How it was computed (data range, border, window)."""
+    data: str = ""
+    """What it was measured on."""
+
+
+class Training(_Record):
+    """How a model was made."""
+
+    data: tuple[str, ...] = ()
+    """Sources of the training pictures, with their licences."""
+    recipe: str = ""
+    """Profile, losses, schedule."""
+    steps: int | None = Field(default=None, ge=0)
+    hardware: str = ""
+    hours: float | None = Field(default=None, ge=0)
+    started_from: str = ""
+    """Name and sha256 of the model it was fine-tuned from; empty when trained from scratch."""
+
+
+class Halo(_Record):
+    """Smallest halo for which tiles were measured to equal the whole image."""
+
+    pixels: Annotated[int, Field(ge=0, le=4096)]
+    """Input pixels around each tile."""
+    bound: float = Field(gt=0)
+    """Largest difference to the whole-image result that was allowed, in grey levels of 255."""
+    differences: dict[int, float] = {}
+    """Largest difference measured at each halo tried, in grey levels of 255."""
+    measured_on: str = ""
+    """Pictures the measurement was made on."""
+
+
+class Card(_Record):
+    """What a model is, what it was made from, and where it can be trusted.
+
+    The card travels in the header of the model file, as JSON.
+    """
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    description: str = ""
+    status: str = ""
+    """Empty for a finished model; else what it is, such as ``stand-in``."""
+    architecture: Architecture = Architecture()
+    training: Training = Training()
+    metrics: tuple[Metric, ...] = ()
+    noise_range: tuple[float, float] | None = None
+    """Weakest and strongest noise seen in training: standard deviation in grey levels of 255."""
+    pixel_size_range_nm: tuple[float, float] | None = None
+    """Smallest and largest pixel size seen in training, in nanometres, where it was known."""
+    limits: str = ""
+    """What the model must not be used for."""
+    licence: str = ""
+    date: str = ""
+    """Day the weights were written, ISO 8601."""
+    package_version: str = ""
+    halo: Halo | None = None
+    """Measured halo; without it only the exact halo is safe."""
