@@ -18,7 +18,7 @@ from napari_semnet.errors import SemnetError
 
 __all__ = ["main"]
 
-COMMANDS = ("restore", "models", "demo", "train")
+COMMANDS = ("restore", "inspect", "methods", "models", "demo", "train")
 """Names of the modules in `napari_semnet.commands`, in the order in which help lists them."""
 
 FAILED = 1

@@ -14,7 +14,7 @@ pytest.importorskip("dask.array")
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.ome_zarr import read_levels, write_ome_zarr
-from napari_semnet.files.provenance import Provenance, read_sidecar
+from napari_semnet.files.provenance import Provenance, named, read_sidecar
 from napari_semnet.files.reader import read_image
 
 SIZE = (6.1631125, 5.4321)
@@ -41,8 +41,8 @@ def test_picture_comes_back_exactly_with_its_size(tmp_path: Path, dtype: str) ->
     assert image.origin_nm == pytest.approx((-1.5, -1.4))
     assert image.pixels.dtype == pixels.dtype
     assert np.array_equal(np.asarray(image.pixels), pixels)
-    assert image.provenance == record
-    assert read_sidecar(tmp_path / "a.semnet.json") == record
+    assert image.provenance == named(record, path)
+    assert read_sidecar(tmp_path / "a.semnet.json") == named(record, path)
 
 
 def test_levels_are_means_with_their_centres_in_place(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_semnet.errors import FileFormatError
-from napari_semnet.files.provenance import Provenance, read_sidecar, sidecar_path
+from napari_semnet.files.provenance import Provenance, named, read_sidecar, sidecar_path
 from napari_semnet.files.writer import write_tiff
 
 SIZE = (6.1631125, 5.4321)
@@ -88,7 +88,7 @@ def test_provenance_travels_in_the_file_and_beside_it(tmp_path: Path) -> None:
     record = Provenance(model="µ-model", model_sha256="ab" * 32, source="grains <1>.tif", halo=12)
     path = write_tiff(tmp_path / "a.ome.tif", picture(), pixel_size_nm=SIZE, provenance=record)
     assert sidecar_path(path).name == "a.semnet.json"
-    assert read_sidecar(sidecar_path(path)) == record
+    assert read_sidecar(sidecar_path(path)) == named(record, path)
     with tifffile.TiffFile(path) as tiff:
         assert 'K="model_sha256"' in tiff.ome_metadata
         assert "estimates, not measurements" in tiff.ome_metadata

@@ -163,6 +163,7 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
         pixel_size_nm=finer,
         provenance=record,
         axes=_result_axes(image),
+        origin_nm=_result_origin(image),
         name=_as_text(job.target.name),
     )
     yield FileWritten(job.source, job.target, restored.pixels.shape, finer, restored.seconds)
@@ -206,6 +207,20 @@ def _result_axes(image: SemImage) -> str | None:
     """Letters for the result's axes: without colour; None where the file's mean nothing here."""
     leading = image.axes[: image.axes.index("Y")]
     return f"{leading}YX" if set(leading) <= set("TZC") else None
+
+
+def _result_origin(image: SemImage) -> tuple[float, float] | None:
+    """Place of the result's first pixel, so that it lies over the specimen of its source.
+
+    Half of half a source pixel above and left of the first restored one; see
+    `napari_semnet.imaging.geometry`.
+    """
+    if image.pixel_size is None:
+        return None
+    y, x = image.pixel_size.yx
+    top, left = image.origin_nm or (0.0, 0.0)
+    first = 0 if image.specimen_rows is None else image.specimen_rows[0]
+    return top + (first - 0.25) * y, left - 0.25 * x
 
 
 def _halved(size: PixelSize) -> tuple[float, float]:

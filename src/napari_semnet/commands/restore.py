@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -23,14 +25,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     parser.add_argument(
-        "inputs", metavar="INPUT", nargs="+", help="file, folder of images, or pattern (*.tif)"
+        "inputs", metavar="INPUT", nargs="*", help="file, folder of images, or pattern (*.tif)"
+    )
+    parser.add_argument(
+        "--from",
+        dest="record",
+        metavar="RECORD",
+        type=Path,
+        help="repeat the run of a result's .semnet.json file; all choices come from there",
     )
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT",
-        required=True,
-        help="folder for the results, or for one image the name of its result (.tif)",
+        help="folder for the results, or for one image the name of its result (.tif); with "
+        "--from, by default a new file beside the record",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="restore again what is there already"
@@ -41,7 +50,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--json", action="store_true", help="say everything as JSON, one object a line"
     )
     add_engine_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_checked(parser))
+
+
+def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
+    """Refuse combinations that argparse cannot express, then `run`."""
+
+    def run_checked(arguments: argparse.Namespace) -> int:
+        if arguments.record is None and not (arguments.inputs and arguments.output):
+            parser.error("give INPUT and -o OUT, or --from RECORD")
+        if arguments.record is not None and arguments.inputs:
+            parser.error("--from repeats one run; it takes no INPUT")
+        return run(arguments)
+
+    return run_checked
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -111,9 +133,18 @@ def restorer_from(arguments: argparse.Namespace) -> Restorer:
 
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; 0 when none failed, else 1."""
-    from napari_semnet.commands import batch, jobs, reporting
+    from napari_semnet.commands import batch, jobs, replay, reporting
+    from napari_semnet.restoration.events import Notice
 
-    entries = jobs.find_jobs(arguments.inputs, arguments.output)
+    again = None
+    entries: list[jobs.Entry]
+    if arguments.record is not None:
+        job, again = replay.find_job(arguments.record, arguments.output)
+        entries = [job]
+        prepare = partial(replay.prepare, again, arguments.model)
+    else:
+        entries = jobs.find_jobs(arguments.inputs, arguments.output)
+        prepare = partial(restorer_from, arguments)
     if not arguments.overwrite:
         entries = jobs.skip_existing(entries)
     if arguments.json:
@@ -124,8 +155,10 @@ def run(arguments: argparse.Namespace) -> int:
         reporter = reporting.progress_display()
     failed = 0
     with reporter as report:
-        for event in batch.restore_files(entries, partial(restorer_from, arguments)):
+        for event in batch.restore_files(entries, prepare):
             report(event)
+            if again is not None and isinstance(event, batch.FileWritten):
+                report(Notice(replay.compare(event.target, arguments.record, again)))
             if isinstance(event, batch.BatchEnded):
                 failed = event.failed
     return 1 if failed else 0

@@ -21,7 +21,7 @@ import numpy as np
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.calibration import NM_PER_UNIT, Findings, pixel_size
-from napari_semnet.files.provenance import Provenance, write_sidecar
+from napari_semnet.files.provenance import Provenance, named, write_sidecar
 
 __all__ = ["Levels", "is_ome_zarr", "read_levels", "write_ome_zarr"]
 
@@ -102,6 +102,8 @@ def write_ome_zarr(
     axes = axes or "TCZYX"[-len(shape) :]
     if len(axes) != len(shape) or not axes.endswith("YX") or not _in_order(axes):
         axes = "TCZYX"[-len(shape) :]
+    if provenance is not None:
+        provenance = named(provenance, path)
     try:
         import zarr
     except ImportError as error:

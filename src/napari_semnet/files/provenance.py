@@ -22,7 +22,9 @@ from napari_semnet.files.atomic import replacing
 __all__ = [
     "NAMESPACE",
     "STATEMENT",
+    "SUFFIX",
     "Provenance",
+    "named",
     "read_sidecar",
     "sha256_of",
     "sidecar_path",
@@ -39,6 +41,7 @@ STATEMENT = (
 
 FORMAT_VERSION = 1
 SUFFIX = ".semnet.json"
+"""How the name of a record ends."""
 _PICTURE_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr")
 _LARGEST_SIDECAR = 4 * 2**20
 
@@ -83,6 +86,8 @@ class Provenance(BaseModel):
     """(y, x) of the result, in nanometres; None when unknown."""
     specimen_rows: tuple[Count, Count] | None = None
     """First row and the row after the last that were restored; None means all."""
+    result: str = ""
+    """Name of the file that holds the result; filled in when it is written."""
     intensity_range: tuple[float, float] | None = None
     """Grey levels that the network saw as 0 and 1."""
     intensity_source: str = ""
@@ -154,6 +159,12 @@ class Provenance(BaseModel):
             As `from_json`.
         """
         return cls.from_json(annotation.get("json", ""))
+
+
+def named(provenance: Provenance, picture: Path) -> Provenance:
+    """Give a record that names the file which holds the result."""
+    name = picture.name.encode("utf-8", "backslashreplace").decode()
+    return provenance.model_copy(update={"result": name})
 
 
 def sidecar_path(picture: Path) -> Path:

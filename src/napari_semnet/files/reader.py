@@ -11,12 +11,12 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tifffile
 
 from napari_semnet.errors import FileFormatError
-from napari_semnet.files.calibration import Findings, PixelSize
+from napari_semnet.files.calibration import Confidence, Findings, PixelSize
 from napari_semnet.files.databar import find_databar
 from napari_semnet.files.ome_zarr import Levels, is_ome_zarr, read_levels
 from napari_semnet.files.pictures import embedded_header, read_picture
@@ -130,7 +130,7 @@ def read_image(path: str | Path) -> SemImage:
             found = [*filter(None, (header,)), *_beside(path, picture)]
     except OSError as error:
         raise FileFormatError(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    return _assembled(path, picture, found)
+    return _traced(_assembled(path, picture, found))
 
 
 def sidecars(path: Path) -> list[Path]:
@@ -140,11 +140,27 @@ def sidecars(path: Path) -> list[Path]:
     return [candidate for name in names if (candidate := path.with_name(name)).is_file()]
 
 
+def _traced(image: SemImage) -> SemImage:
+    """Trust the pixel size of a restored picture as far as that of its source."""
+    record, size = image.provenance, image.pixel_size
+    if record is None or size is None or record.pixel_size_nm is None:
+        return image
+    stated = PixelSize(*record.pixel_size_nm, "", "low")
+    origin = record.source_pixel_size_from
+    trust = next((c for c in get_args(Confidence) if origin.endswith(f"({c})")), size.confidence)
+    if _differ(size, stated) or not origin:
+        return image
+    traced = dataclasses.replace(size, source=f"half of the source's: {origin}", confidence=trust)
+    return dataclasses.replace(image, pixel_size=traced)
+
+
 def _from_levels(path: Path, levels: Levels) -> SemImage:
     finest, *coarser = levels.arrays
     image = _assembled(path, Picture(finest, levels.axes, "ome-zarr"), [levels.findings])
-    return dataclasses.replace(
-        image, origin_nm=levels.origin_nm, provenance=levels.provenance, coarser=tuple(coarser)
+    return _traced(
+        dataclasses.replace(
+            image, origin_nm=levels.origin_nm, provenance=levels.provenance, coarser=tuple(coarser)
+        )
     )
 
 

@@ -19,7 +19,7 @@ import tifffile
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.atomic import replacing
-from napari_semnet.files.provenance import NAMESPACE, Provenance, write_sidecar
+from napari_semnet.files.provenance import NAMESPACE, Provenance, named, write_sidecar
 
 __all__ = ["write_tiff"]
 
@@ -89,6 +89,8 @@ def write_tiff(
             "Convert them to 8- or 16-bit integers or to float32 first."
         )
     size = _checked_size(pixel_size_nm)
+    if provenance is not None:
+        provenance = named(provenance, path)
     options: dict[str, Any] = {
         "bigtiff": int(np.prod(shape, dtype=np.int64)) * dtype.itemsize >= _BIGTIFF_BYTES,
         "photometric": "minisblack",

@@ -1,0 +1,165 @@
+"""``napari-semnet methods``: the paragraph and the figure for a paper's methods section."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_semnet.files.provenance import Provenance
+    from napari_semnet.files.reader import SemImage
+
+__all__ = ["MethodsFiles", "add_parser", "run", "write_methods"]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodsFiles:
+    """What `write_methods` wrote."""
+
+    paragraph: str
+    text: Path
+    figures: tuple[Path, ...]
+    """PNG and PDF; empty where the figure could not be drawn."""
+    why_no_figure: str
+    """Reason for that; empty otherwise."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``methods`` to the command line."""
+    parser = commands.add_parser(
+        "methods",
+        help="write the methods paragraph and figure for a paper",
+        description=(
+            "From the record of a restoration, write the paragraph for a paper's methods section "
+            "and a figure (raw, restored, difference, scale bar, statement) as PNG and PDF."
+        ),
+    )
+    parser.add_argument(
+        "record", metavar="RESULT", help="a result's .semnet.json file, or the result itself"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", help="where to write (default: beside the record)"
+    )
+    parser.add_argument("--json", action="store_true", help="say what was written as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write paragraph and figure; 0 also when the figure lacks its pictures."""
+    record = Path(arguments.record)
+    folder = Path(arguments.output) if arguments.output else record.parent
+    files = write_methods(record, folder)
+    if arguments.json:
+        values = {
+            "paragraph": files.paragraph,
+            "files": [str(path) for path in (files.text, *files.figures)],
+            "why_no_figure": files.why_no_figure,
+        }
+        sys.stdout.write(json.dumps(values, ensure_ascii=True) + "\n")
+        return 0
+    written = ", ".join(str(path) for path in (files.text, *files.figures))
+    note = f"No figure: {files.why_no_figure}\n" if files.why_no_figure else ""
+    text = f"{files.paragraph}\n\n{note}Written: {written}\n"
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    return 0
+
+
+def write_methods(record_path: Path, folder: Path) -> MethodsFiles:
+    """Write the paragraph, and the figure where source and result are still there.
+
+    Parameters
+    ----------
+    record_path : Path
+        A ``.semnet.json`` file, or a picture that carries a record.
+    folder : Path
+        Made if missing.
+
+    Raises
+    ------
+    FileFormatError
+        There is no record, or the folder cannot be written to.
+    """
+    from napari_semnet.errors import FileFormatError, SemnetError
+    from napari_semnet.files.atomic import replacing
+    from napari_semnet.files.methods import methods_paragraph
+    from napari_semnet.files.provenance import sidecar_path
+    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.replay import find_source, read_record
+
+    record = read_record(record_path)
+    source, reason = None, ""
+    found = find_source(record, record_path)
+    if found is None:
+        reason = f"the source, {record.source or 'unknown'}, is not there any more."
+    else:
+        try:
+            source = read_image(found)
+        except SemnetError as error:
+            reason = str(error)
+    conditions = {} if source is None else source.metadata
+    instrument = "" if source is None else f"{source.vendor} {source.instrument}".strip()
+    paragraph = methods_paragraph(record, conditions, instrument)
+    name = record_path.name
+    stem = (name if name.endswith(".json") else sidecar_path(record_path).name).split(".semnet")[0]
+    text = folder / f"{stem}_methods.txt"
+    figure = None
+    if source is not None:
+        try:
+            figure = _figure(record, record_path, source)
+        except SemnetError as error:
+            reason = str(error)
+    figures = []
+    try:
+        with replacing(text) as temporary:
+            temporary.write_text(paragraph + "\n", encoding="utf-8")
+        for suffix in (".png", ".pdf"):
+            if figure is None:
+                break
+            path = folder / f"{stem}_methods{suffix}"
+            with replacing(path) as temporary:
+                figure.save(temporary, resolution=300, dpi=(300, 300))
+            figures.append(path)
+    except OSError as error:
+        raise FileFormatError(
+            f"The files cannot be written to {folder}: {error.strerror or error}. Give another "
+            "folder with -o."
+        ) from error
+    return MethodsFiles(paragraph, text, tuple(figures), reason)
+
+
+def _figure(record: Provenance, record_path: Path, source: SemImage) -> Any:
+    """Draw the figure from the pictures on the disk.
+
+    Raises
+    ------
+    SemnetError
+        The result is gone, or does not belong to the source.
+    """
+    import numpy as np
+
+    from napari_semnet.errors import FileFormatError
+    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.replay import find_result
+    from napari_semnet.imaging.intensity import as_grey
+    from napari_semnet.imaging.methods_figure import draw_figure
+
+    place = find_result(record, record_path)
+    if place is None:
+        raise FileFormatError("the result is not beside its record any more.")
+    whole, result = as_grey(source.pixels), as_grey(read_image(place).pixels)
+    rows = record.specimen_rows or (0, whole.shape[-2])
+    first = (0,) * (len(whole.shape) - 2)
+    raw, restored = np.asarray(whole[(*first, slice(*rows))]), np.asarray(result[first])
+    limits = record.intensity_range or (float(raw.min()), float(raw.max()))
+    return draw_figure(
+        raw,
+        restored,
+        pixel_size_nm=record.source_pixel_size_nm,
+        limits=limits,
+        statement=record.statement,
+    )

@@ -1,0 +1,107 @@
+"""Repeat a restoration from its record; what ``napari-semnet restore --from`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_semnet.commands.jobs import Job
+from napari_semnet.errors import FileFormatError, ModelFileError
+
+if TYPE_CHECKING:
+    from napari_semnet.files.replay import Replay
+    from napari_semnet.restoration.restorer import Restorer
+
+__all__ = ["compare", "find_job", "prepare"]
+
+ENDING = "_again.ome.tif"
+"""What a repeated result is called after its record's stem."""
+
+
+def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
+    """Find what a record restored, and name the file for the repeated result.
+
+    Parameters
+    ----------
+    record : Path
+        A ``.semnet.json`` file, or a result that carries its record.
+    output : str or None
+        Folder or file to write; by default ``<stem>_again.ome.tif`` beside the record.
+
+    Raises
+    ------
+    FileFormatError
+        The record does not tell enough, its source is gone or changed, or the result would
+        overwrite the source or the first result.
+    """
+    from napari_semnet.files.provenance import sidecar_path
+    from napari_semnet.files.reader import TIFF_SUFFIXES, read_image
+    from napari_semnet.files.replay import find_result, replay_arguments
+
+    again = replay_arguments(record)
+    name = record.name if record.suffix == ".json" else sidecar_path(record).name
+    target = record.with_name(name.split(".semnet")[0] + ENDING)
+    if output is not None:
+        given = Path(output)
+        named = given.suffix.lower() in TIFF_SUFFIXES and not given.is_dir()
+        target = given if named else given / target.name
+    taken = (again.source, record, find_result(again.record, record))
+    if any(path is not None and path.resolve() == target.resolve() for path in taken):
+        raise FileFormatError(
+            f"{target} would overwrite what is repeated. Give another name with -o."
+        )
+    if read_image(again.source).specimen_rows != again.specimen_rows:
+        raise FileFormatError(
+            f"The record restored the rows {again.specimen_rows} of {again.source.name}, and this "
+            "version of napari-semnet takes others for specimen: the run cannot be repeated. "
+            f"Use version {again.record.version}."
+        )
+    return Job(again.source, target), again
+
+
+def prepare(again: Replay, model: str | None) -> Restorer:
+    """Prepare the engine as it was.
+
+    Parameters
+    ----------
+    again : Replay
+    model : str or None
+        Name or path of the model, where it is not found under its own name.
+
+    Raises
+    ------
+    ModelFileError
+        The model is missing, or another one by now.
+    """
+    from napari_semnet.model import load_model
+    from napari_semnet.restoration.restorer import Restorer, Settings
+
+    loaded = load_model(model or again.model)
+    if again.model_sha256 and loaded.sha256 != again.model_sha256:
+        raise ModelFileError(
+            f"The model '{loaded.name}' in {loaded.path} is not the one of the record (SHA-256 "
+            f"{again.model_sha256[:12]}...). Give the right file with --model."
+        )
+    return Restorer(loaded, Settings(**again.settings))
+
+
+def compare(target: Path, record: Path, again: Replay) -> str:
+    """Say whether a repeated result has the pixels of the first one, where that is still there."""
+    import numpy as np
+
+    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.replay import find_result
+
+    first = find_result(again.record, record)
+    if first is None:
+        return "The first result is not there any more, so the two cannot be compared."
+    one, other = read_image(first).pixels, read_image(target).pixels
+    if one.shape == other.shape and np.array_equal(np.asarray(one), np.asarray(other)):
+        return f"Every pixel is the same as in {first.name}."
+    if one.shape != other.shape:
+        return f"{first.name} has another number of pixels: it was changed later."
+    difference = np.abs(np.asarray(one, np.float64) - np.asarray(other, np.float64)).max()
+    return (
+        f"The pixels differ from those in {first.name} by up to {difference:g} grey levels. Only "
+        "the CPU in fp32 repeats a run bit for bit, on the same kind of machine."
+    )

@@ -1,0 +1,150 @@
+"""The paragraph on image processing for a paper's methods section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from napari_semnet.files.provenance import Provenance
+
+__all__ = ["methods_paragraph", "pixel_size_text"]
+
+_ESTIMATES = (
+    "The restored image is the output of a neural network: its pixels are estimates, not "
+    "measurements."
+)
+_CONDITIONS = {
+    "acceleration voltage": "an acceleration voltage of {}",
+    "working distance": "a working distance of {}",
+    "beam current": "a beam current of {}",
+    "dwell time": "a dwell time of {}",
+    "detector": "the {} detector",
+}
+
+
+def methods_paragraph(
+    record: Provenance, conditions: Mapping[str, str] | None = None, instrument: str = ""
+) -> str:
+    """Describe a restoration as a methods section does.
+
+    Parameters
+    ----------
+    record : Provenance
+        What is unknown is left out of the text.
+    conditions : mapping of str to str, optional
+        What the microscope said, as `SemImage.metadata` holds it.
+    instrument : str
+        Name of the microscope.
+
+    Returns
+    -------
+    str
+        English sentences without line breaks.
+    """
+    sentences = (
+        _acquisition(conditions or {}, instrument),
+        _restoration(record),
+        _part(record),
+        _computation(record),
+        _result(record),
+        _ESTIMATES,
+        _source(record),
+    )
+    return " ".join(filter(None, sentences))
+
+
+def pixel_size_text(size: tuple[float, float]) -> str:
+    """Say a pixel size (y, x), in nanometres or micrometres.
+
+    Examples
+    --------
+    >>> pixel_size_text((2.5, 2.5)), pixel_size_text((3000.0, 2500.0))
+    ('2.5 nm', '2.5 µm x 3 µm (x, y)')
+    """
+    y, x = size
+    if abs(y / x - 1) < 1e-9:
+        return _length(x)
+    return f"{_length(x)} x {_length(y)} (x, y)"
+
+
+def _length(nm: float) -> str:
+    return f"{nm:.6g} nm" if nm < 1000 else f"{nm / 1000:.6g} µm"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    *leading, height, width = shape
+    slices = "".join(f"{n} x " for n in leading)
+    return f"{slices}{width} x {height} pixels"
+
+
+def _acquisition(conditions: Mapping[str, str], instrument: str) -> str:
+    told = [
+        text.format(conditions[name]) for name, text in _CONDITIONS.items() if name in conditions
+    ]
+    if not told:
+        return ""
+    where = f" on a {instrument}" if instrument else ""
+    listed = told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+    return f"The scanning electron micrograph was acquired{where} with {listed}."
+
+
+def _restoration(record: Provenance) -> str:
+    about = []
+    if len(record.source_shape) >= 2:
+        about.append(_shape(record.source_shape))
+    if record.source_dtype:
+        about.append(record.source_dtype)
+    if record.source_pixel_size_nm is not None:
+        about.append(f"pixel size {pixel_size_text(record.source_pixel_size_nm)}")
+    details = f" ({', '.join(about)})" if about else ""
+    hashed = f", SHA-256 of the model file {record.model_sha256}" if record.model_sha256 else ""
+    return (
+        f"The image{details} was denoised and its number of pixels doubled along both axes with "
+        f"{record.software} {record.version} (model {record.model or 'unknown'}{hashed}), a "
+        "convolutional neural network."
+    )
+
+
+def _part(record: Provenance) -> str:
+    rows = record.specimen_rows
+    if rows is None or len(record.source_shape) < 2:
+        return ""
+    if rows == (0, record.source_shape[-2]):
+        return ""
+    return (
+        f"Rows {rows[0]} to {rows[1] - 1}, which show the specimen, were processed; the databar "
+        "was left out."
+    )
+
+
+def _computation(record: Provenance) -> str:
+    parts = []
+    if record.intensity_range is not None:
+        low, high = record.intensity_range
+        parts.append(
+            f"Grey levels from {low:g} to {high:g} were mapped linearly to the network's input "
+            "range, with one range for the whole image"
+        )
+    if record.precision and record.device:
+        tiles = ""
+        if record.tile is not None and record.halo is not None:
+            tiles = (
+                f" in tiles of up to {record.tile[1]} x {record.tile[0]} pixels with a margin of "
+                f"{record.halo} pixels"
+            )
+        parts.append(
+            f"computation was done in {record.precision} precision{tiles} on {record.device}"
+        )
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _result(record: Provenance) -> str:
+    if record.pixel_size_nm is None:
+        return ""
+    return f"The restored image has a pixel size of {pixel_size_text(record.pixel_size_nm)}."
+
+
+def _source(record: Provenance) -> str:
+    if not record.source_sha256:
+        return ""
+    return f"The unprocessed image file has the SHA-256 {record.source_sha256}."

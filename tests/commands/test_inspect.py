@@ -1,0 +1,52 @@
+"""``inspect`` says what is known, with units, and what is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_semnet.cli import main
+from napari_semnet.files.provenance import Provenance
+from napari_semnet.files.writer import write_tiff
+from tests.files.making import databar, fei_header, specimen, write
+
+WITH_BAR = np.vstack([specimen(), databar()])
+
+
+def test_everything_is_said_with_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.tif", WITH_BAR, {34682: fei_header(4e-9, 5e-9)})
+    assert main(["inspect", str(path)]) == 0
+    text = capsys.readouterr().out
+    lines = dict(line.split(":", 1) for line in text.splitlines())
+    said = {name: value.strip() for name, value in lines.items()}
+    assert said["picture"] == "256 x 224 pixels, uint8"
+    assert said["pixel size"] == "4 nm x 5 nm (x, y)"
+    assert said["specimen"] == "rows 0 to 199; databar in rows 200 to 223 (from the header)"
+    assert said["acceleration voltage"] == "2 kV"
+    assert said["confidence"].startswith("high")
+
+
+def test_what_is_not_known_is_said_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(write(tmp_path / "a.tif", specimen()))]) == 0
+    text = capsys.readouterr().out
+    assert "unknown" in text
+    assert "enter it" in text
+
+
+def test_json_is_one_object_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = Provenance(model="m", source="a.tif")
+    paths = [
+        write(tmp_path / "a.tif", WITH_BAR, {34682: fei_header()}),
+        write_tiff(tmp_path / "b.tif", specimen(), pixel_size_nm=(2, 2), provenance=record),
+        tmp_path / "missing.tif",
+    ]
+    assert main(["inspect", "--json", *map(str, paths)]) == 1
+    first, second, third = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first["specimen_rows"] == [0, 200]
+    assert first["pixel_size"]["x_nm"] == pytest.approx(4)
+    assert first["restored"] is None
+    assert second["restored"]["model"] == "m"
+    assert "no file" in third["error"]

@@ -1,0 +1,126 @@
+"""``methods`` writes what a paper needs, from the record and the pictures on the disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_semnet.cli import main
+from napari_semnet.files.reader import read_image
+from tests.files.making import databar, fei_header, specimen, write
+
+
+@pytest.fixture
+def result(tmp_path: Path, tiny_model: Path) -> Path:
+    """A vendor file with a databar, restored on the command line."""
+    pixels = np.vstack([specimen(), databar()])
+    path = write(tmp_path / "grains.tif", pixels, {34682: fei_header()})
+    options = ["--model", str(tiny_model), "--precision", "fp32", "--device", "cpu", "--quiet"]
+    assert main(["restore", str(path), "-o", str(tmp_path), *options]) == 0
+    return tmp_path / "grains_semnet-x2.ome.tif"
+
+
+def test_paragraph_and_figure_are_written(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = result.with_name("grains_semnet-x2.semnet.json")
+    assert main(["methods", str(record), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    text, png, pdf = (Path(name) for name in told["files"])
+    assert text.read_text(encoding="utf-8").strip() == told["paragraph"]
+    assert pdf.read_bytes().startswith(b"%PDF")
+    with Image.open(png) as figure:
+        pixels = np.asarray(figure)
+    # 512 restored columns of 2 nm: the longest round bar in 0.3 of them is 200 nm, 100 pixels.
+    dark = pixels[56 + 400 + 8 + 2, 16:].sum(axis=-1) < 150
+    assert int(np.argmin(dark)) == pytest.approx(100, abs=1)
+    paragraph = told["paragraph"]
+    for fact in ("tiny", "pixel size 4 nm", "pixel size of 2 nm", "Rows 0 to 199", "2 kV", "fp32"):
+        assert fact in paragraph
+    record_values = json.loads(record.read_text())
+    assert record_values["model_sha256"] in paragraph
+    assert record_values["source_sha256"] in paragraph
+
+
+def test_the_picture_itself_is_enough(result: Path, tmp_path: Path) -> None:
+    result.with_name("grains_semnet-x2.semnet.json").unlink()
+    assert main(["methods", str(result), "-o", str(tmp_path / "paper")]) == 0
+    assert sorted(p.suffix for p in (tmp_path / "paper").iterdir()) == [".pdf", ".png", ".txt"]
+
+
+def test_without_the_source_there_is_still_the_paragraph(
+    result: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result.with_name("grains.tif").unlink()
+    assert main(["methods", str(result)]) == 0
+    said = capsys.readouterr().out
+    assert "No figure" in said
+    assert "convolutional neural network" in said
+
+
+def test_a_picture_without_a_record_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["methods", str(write(tmp_path / "a.tif", specimen()))]) == 1
+    assert "no record" in capsys.readouterr().err
+
+
+class TestReplay:
+    def test_repeats_bit_for_bit(
+        self, result: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        record = result.with_name("grains_semnet-x2.semnet.json")
+        assert main(["restore", "--from", str(record), "--json", "--model", str(tiny_model)]) == 0
+        assert "Every pixel is the same" in capsys.readouterr().out
+        again = result.with_name("grains_semnet-x2_again.ome.tif")
+        assert np.array_equal(read_image(again).pixels, read_image(result).pixels)
+
+    def test_a_changed_source_is_refused(
+        self, result: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        source = result.with_name("grains.tif")
+        source.write_bytes(source.read_bytes() + b"\0")
+        assert main(["restore", "--from", str(result)]) == 1
+        assert "changed" in capsys.readouterr().err
+
+    def test_another_model_is_refused(
+        self, result: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        record = result.with_name("grains_semnet-x2.semnet.json")
+        values = json.loads(record.read_text()) | {"model_sha256": "0" * 64}
+        record.write_text(json.dumps(values))
+        assert main(["restore", "--from", str(record), "--model", str(tiny_model)]) == 1
+        assert "not the one of the record" in capsys.readouterr().err
+
+    def test_what_is_repeated_is_not_overwritten(
+        self, result: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = result.read_bytes()
+        assert main(["restore", "--from", str(result), "-o", str(result)]) == 1
+        assert "overwrite" in capsys.readouterr().err
+        assert result.read_bytes() == before
+
+    @pytest.mark.parametrize("arguments", [["restore"], ["restore", "a.tif", "--from", "b.json"]])
+    def test_a_wrong_command_line_is_refused(self, arguments: list[str]) -> None:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+
+
+def test_the_result_lies_over_the_specimen(result: Path) -> None:
+    source = read_image(result.with_name("grains.tif"))
+    restored = read_image(result)
+    assert source.specimen_rows is not None
+    assert source.pixel_size is not None
+    assert restored.pixel_size is not None
+    assert restored.origin_nm is not None
+    assert restored.pixels.shape == (400, 512)
+    # Outer corners of the first and of the last pixel, in nanometres.
+    for axis, count in ((0, 200), (1, 256)):
+        fine, coarse = restored.pixel_size.yx[axis], source.pixel_size.yx[axis]
+        start = restored.origin_nm[axis] - fine / 2
+        assert start == pytest.approx(-coarse / 2, abs=1e-9)
+        assert start + 2 * count * fine == pytest.approx((count - 0.5) * coarse, abs=1e-9)
+    assert restored.pixel_size.confidence == "high"
