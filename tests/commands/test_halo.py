@@ -1,0 +1,93 @@
+"""``napari-semnet halo``: measures, tells, and writes the card where it should."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.io import imsave
+
+from napari_semnet import cli
+from napari_semnet import model as model_module
+from napari_semnet.model import load_model, read_card
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch):
+    if "halo" not in cli.COMMANDS:
+        monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, "halo"))
+    return cli.main
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png"):
+        imsave(folder / name, rng.integers(0, 256, (64, 70), np.uint8), check_contrast=False)
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+@pytest.fixture
+def own(tiny_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(tiny_model, tmp_path / "own.safetensors"))
+
+
+def test_it_tells_and_changes_nothing(main, own, pictures, capsys) -> None:
+    before = own.read_bytes()
+    assert main(["halo", str(own), str(pictures), "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert "grey levels" in said
+    assert "pixels (exact: 9)" in said
+    assert own.read_bytes() == before
+
+
+def test_it_writes_into_the_users_model_in_place(main, own, pictures, capsys) -> None:
+    weights = load_model(own).network.state_dict()
+    assert main(["halo", str(own), str(pictures / "a.png"), "--json", "--write"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    halo = read_card(own).halo
+    assert halo is not None
+    assert said["pixels"] == halo.pixels
+    assert said["written"] == str(own)
+    assert halo.measured_on == "a.png"
+    assert halo.differences[halo.pixels] < 0.05
+    found = load_model(own).network.state_dict()
+    assert all((weights[key] == found[key]).all() for key in weights)
+
+
+def test_it_writes_another_file_where_asked(main, own, pictures, tmp_path) -> None:
+    before, other = own.read_bytes(), tmp_path / "new" / "other.safetensors"
+    assert main(["halo", str(own), str(pictures), "--quiet", "--write", str(other)]) == 0
+    assert read_card(other).halo is not None
+    assert own.read_bytes() == before
+
+
+def test_a_bundled_model_is_copied_to_the_users_models(
+    main, own, pictures, tmp_path, monkeypatch
+) -> None:
+    package, users = tmp_path / "package", tmp_path / "users"
+    bundled = package / "weights" / "tiny.safetensors"
+    bundled.parent.mkdir(parents=True)
+    shutil.move(own, bundled)
+    before = bundled.read_bytes()
+    monkeypatch.setattr(model_module, "__file__", str(package / "model.py"))
+    monkeypatch.setattr(model_module, "user_models_folder", lambda: users)
+    assert main(["halo", "tiny", str(pictures), "--quiet", "--write"]) == 0
+    assert bundled.read_bytes() == before
+    assert read_card(users / "tiny.safetensors").halo is not None
+    assert model_module.resolve_model("tiny") == users / "tiny.safetensors"
+
+
+@pytest.mark.parametrize("wrong", ["missing.png", "pictures/notes.txt", "empty"])
+def test_pictures_that_are_none_are_reported(main, own, pictures, tmp_path, wrong, capsys) -> None:
+    (tmp_path / "empty").mkdir()
+    before = own.read_bytes()
+    assert main(["halo", str(own), str(tmp_path / wrong), "--quiet", "--write"]) == 1
+    assert capsys.readouterr().err.startswith("napari-semnet: ")
+    assert own.read_bytes() == before
