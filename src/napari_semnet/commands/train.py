@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import re
 import signal
 import sys
@@ -124,8 +125,15 @@ def as_json(event: Event) -> dict[str, Any]:
     fields = dataclasses.asdict(event)
     return {
         "event": name,
-        **{key: str(value) if isinstance(value, Path) else value for key, value in fields.items()},
+        **{key: _plain(value) for key, value in fields.items()},
     }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    # JSON has no word for what is not a number.
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _json_line(event: Event) -> None:

@@ -288,13 +288,14 @@ class _Run:
     def _evaluate(self) -> Event:
         quality, progress = measure(self.learner.restore, self.crops), self.progress
         assert self.bicubic is not None
-        progress.latest = Best(
+        latest = Best(
             progress.step, quality.psnr, quality.ssim, self.bicubic.psnr, self.bicubic.ssim
         )
-        is_best = progress.best is None or quality.psnr > progress.best.psnr
+        progress.latest = latest if quality.is_finite else None
+        is_best = quality.is_finite and (progress.best is None or quality.psnr > progress.best.psnr)
         if is_best:
-            progress.best = progress.latest
-            self._write(self.files.best, progress.latest, torch.float32)
+            progress.best = latest
+            self._write(self.files.best, latest, torch.float32)
         event = Evaluated(
             progress.step,
             quality.psnr,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +34,16 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Means over crops."""
+    """Means over crops; NaN when the network gave a value that is not a number."""
 
     psnr: float
     """dB, data range 255."""
     ssim: float
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether there is anything to compare with."""
+        return math.isfinite(self.psnr) and math.isfinite(self.ssim)
 
 
 def fixed_crops(
@@ -77,6 +83,8 @@ def measure(network: nn.Module | None, crops: tuple[Crop, ...]) -> Quality:
     figures = []
     for crop in crops:
         restored, target = _grey(_restored(network, crop)), _grey(crop.target)
+        if np.isnan(restored).any():
+            return Quality(math.nan, math.nan)
         figures.append((psnr(restored, target, 255.0), ssim(restored, target, 255.0)))
     means = np.mean(np.minimum(figures, 100.0), axis=0)
     return Quality(float(means[0]), float(means[1]))
@@ -91,7 +99,7 @@ def triplets(network: nn.Module, crops: tuple[Crop, ...]) -> NDArray[np.uint8]:
             _restored(network, crop),
             crop.target,
         )
-        rows.append(np.concatenate([np.rint(_grey(part)) for part in parts], axis=1))
+        rows.append(np.concatenate([np.rint(np.nan_to_num(_grey(part))) for part in parts], 1))
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows]
     return np.concatenate(padded).astype(np.uint8)

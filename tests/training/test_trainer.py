@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import csv
+import json
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from napari_semnet.errors import TrainingError
+from napari_semnet.model import load_model
+from napari_semnet.restoration.restorer import restore
+from napari_semnet.training import events
+from napari_semnet.training.config import TrainingConfig, load_config
+from napari_semnet.training.events import Event
+from napari_semnet.training.run_folder import RunFolder
+from napari_semnet.training.trainer import train, training_run
+from tests.training.runs import scene, small_config
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(RunFolder(folder).last)
+
+
+def same(one: Path, other: Path) -> bool:
+    first, second = state(one), state(other)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingConfig, Path, list[Event]]:
+    """A whole run: its configuration, its folder and all it said."""
+    folder = tmp_path_factory.mktemp("finished")
+    config = small_config(
+        folder,
+        model={"name": "ours", "licence": "CC0", "description": "For a test."},
+        data=[{"images": str(folder / "pictures"), "licence": "CC0"}],
+    )
+    said: list[Event] = []
+    model = train(config, folder / "run", callback=said.append)
+    assert model == folder / "run" / "ours.safetensors"
+    return config, folder / "run", said
+
+
+Finished = tuple[TrainingConfig, Path, list[Event]]
+
+
+def test_events_come_in_order(finished: Finished) -> None:
+    _, folder, said = finished
+    kinds = [type(event).__name__ for event in said if not isinstance(event, events.Preparing)]
+    assert kinds == [
+        "Started",
+        *["Step", "Checkpointed"],  # 4, 5
+        *["Evaluated", "Step", "Checkpointed"],  # 6, 8, 10
+        *["Step", "Evaluated", "Preview", "Checkpointed"],  # 12, the end
+        "Finished",
+    ]
+    steps = [event.step for event in said if isinstance(event, events.Step)]
+    assert steps == [4, 8, 12]
+    assert said[-1] == events.Finished(12, folder / "ours.safetensors")
+
+
+def test_the_run_folder_holds_everything(finished: Finished) -> None:
+    config, folder, said = finished
+    files = RunFolder(folder)
+    assert load_config(files.config) == config
+    (machine,) = json.loads(files.environment.read_text())
+    assert machine["from_step"] == 0
+    assert machine["packages"]["torch"]
+    logged = rows(files.log)
+    assert [row["step"] for row in logged] == ["4", "8", "12"]
+    told = [event for event in said if isinstance(event, events.Step)]
+    assert [float(row["loss"]) for row in logged] == pytest.approx(
+        [event.loss for event in told], rel=1e-4
+    )
+    assert [row["step"] for row in rows(files.validation)] == ["6", "12"]
+    picture = np.asarray(Image.open(files.preview(12)))
+    assert picture.shape == (2 * 48, 3 * 48)
+    assert rows(files.rejected) == []
+
+
+def test_the_card_says_what_the_run_knows(finished: Finished) -> None:
+    config, folder, said = finished
+    card = load_model(folder / "ours.safetensors").card
+    assert (card.name, card.licence, card.description) == ("ours", "CC0", "For a test.")
+    assert card.status == ""
+    assert card.training.steps == 12
+    assert card.training.hours is not None
+    assert card.training.hardware.startswith("CPU")
+    assert "licence: CC0" in card.training.data[0]
+    assert "profile poster" in card.training.recipe
+    measured = [event for event in said if isinstance(event, events.Evaluated)][-1]
+    figures = {metric.name: metric for metric in card.metrics}
+    assert figures["PSNR"].value == pytest.approx(measured.psnr, abs=1e-3)
+    assert figures["PSNR"].unit == "dB"
+    assert figures["SSIM of bicubic interpolation"].value == pytest.approx(
+        measured.bicubic_ssim, abs=1e-4
+    )
+    assert all(metric.definition and metric.data for metric in card.metrics)
+    assert card.noise_range is not None
+    assert 0 <= card.noise_range[0] < card.noise_range[1]
+    assert card.architecture.features == config.network.features
+
+
+def test_the_model_restores(finished: Finished) -> None:
+    _, folder, _ = finished
+    image = np.rint(scene(77) * 255).astype(np.uint8)
+    restored = restore(image, model=folder / "ours.safetensors", device="cpu", precision="fp32")
+    assert restored.shape == (160, 192)
+    assert restored.dtype == np.uint8
+
+
+def test_the_model_is_the_average_of_the_weights(finished: Finished) -> None:
+    _, folder, _ = finished
+    average = {
+        key.removeprefix("average."): value
+        for key, value in state(folder).items()
+        if key.startswith("average.")
+    }
+    model = load_model(folder / "ours.safetensors").network.state_dict()
+    assert average.keys() == model.keys()
+    assert all(torch.equal(average[key].half().float(), model[key]) for key in model)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    finished: Finished, tmp_path: Path
+) -> None:
+    config, folder, _ = finished
+    train(config, tmp_path / "again")
+    assert same(folder, tmp_path / "again")
+    train(config.model_copy(update={"seed": 1}), tmp_path / "other")
+    assert not same(folder, tmp_path / "other")
+
+
+@pytest.mark.parametrize("at", [1, 5, 7])
+def test_a_stopped_and_resumed_run_ends_as_if_it_had_not_been(
+    finished: Finished, tmp_path: Path, at: int
+) -> None:
+    config, folder, _ = finished
+    asked = iter(range(1, 100))
+    said = list(training_run(config, tmp_path / "run", stop=lambda: next(asked) == at))
+    (stopped,) = [event for event in said if isinstance(event, events.Stopped)]
+    assert (stopped.step, said[-1]) == (at, stopped)
+    assert load_model(stopped.model).card.status == f"unfinished: {at} of 12 steps"
+    train(config, tmp_path / "run", resume=True)
+    assert same(folder, tmp_path / "run")
+    ours, theirs = RunFolder(tmp_path / "run"), RunFolder(folder)
+    assert ours.validation.read_bytes() == theirs.validation.read_bytes()
+    best = [load_model(files.best).network.state_dict() for files in (ours, theirs)]
+    assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
+    assert [row["step"] for row in rows(ours.log)][-1] == "12"
+
+
+def test_a_closed_run_can_be_resumed(finished: Finished, tmp_path: Path) -> None:
+    config, folder, _ = finished
+    with closing(training_run(config, tmp_path / "run")) as said:  # type: ignore[type-var]
+        for event in said:
+            if isinstance(event, events.Step) and event.step == 8:
+                break
+    train(config, tmp_path / "run", resume=True)
+    assert same(folder, tmp_path / "run")
+
+
+def test_rows_of_steps_that_are_done_again_are_dropped(finished: Finished, tmp_path: Path) -> None:
+    config, _, _ = finished
+    run = training_run(config, tmp_path / "run")
+    for event in run:
+        if isinstance(event, events.Checkpointed) and event.step == 5:
+            kept = RunFolder(tmp_path / "run").last.read_bytes()
+        if isinstance(event, events.Step) and event.step == 8:
+            break
+    run.close()  # type: ignore[attr-defined]
+    files = RunFolder(tmp_path / "run")
+    files.last.write_bytes(kept)
+    with files.log.open("a") as log:
+        log.write("9,0.0")
+    train(config, tmp_path / "run", resume=True)
+    assert [row["step"] for row in rows(files.log)] == ["4", "8", "12"]
+
+
+def test_the_time_limit_stops_in_a_state_that_can_be_resumed(
+    finished: Finished, tmp_path: Path
+) -> None:
+    config, _, _ = finished
+    said: list[Event] = []
+    model = train(config, tmp_path / "run", max_minutes=1e-6, callback=said.append)
+    assert isinstance(said[-1], events.Stopped)
+    assert said[-1].reason == "its time was over"
+    assert model.is_file()
+    assert RunFolder(tmp_path / "run").last.is_file()
+
+
+def test_a_folder_with_a_run_is_not_overwritten(finished: Finished) -> None:
+    config, folder, _ = finished
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(TrainingError, match="already holds a run"):
+        train(config, folder)
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_a_run_that_is_not_there_cannot_be_resumed(finished: Finished, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no run to resume"):
+        train(finished[0], tmp_path / "nothing", resume=True)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_changed_settings_are_named_and_count(finished: Finished, tmp_path: Path) -> None:
+    config, _, _ = finished
+    train(config, tmp_path / "run", max_minutes=1e-6)
+    longer = config.model_copy(update={"steps": 3})
+    said = list(training_run(longer, tmp_path / "run", resume=True))
+    (notice,) = [event.text for event in said if isinstance(event, events.Notice)]
+    assert notice.startswith("Settings differ from before in steps;")
+    assert said[-1].step == 3  # type: ignore[union-attr]
+    assert load_config(RunFolder(tmp_path / "run").config) == longer
+
+
+def test_a_run_that_diverges_stops_with_its_state_saved(tmp_path: Path) -> None:
+    config = small_config(tmp_path, optimiser={"learning_rate": 1e30}, steps=60)
+    with pytest.raises(TrainingError, match="not a finite number for 10 steps in a row"):
+        train(config, tmp_path / "run")
+    assert all(torch.isfinite(value).all() for value in state(tmp_path / "run").values())
+
+
+def test_the_best_weights_become_the_model_on_request(tmp_path: Path) -> None:
+    # A rate that ruins the network after a good start.
+    config = small_config(
+        tmp_path,
+        steps=12,
+        ema=0.0,
+        optimiser={"learning_rate": 0.05},
+        schedule={"kind": "constant", "warmup": 12},
+        intervals={"log": 12, "evaluate": 2, "preview": 12, "checkpoint": 12},
+        model={"name": "ours", "keep": "best"},
+    )
+    said: list[Event] = []
+    model = load_model(train(config, tmp_path / "run", callback=said.append))
+    measured = [event for event in said if isinstance(event, events.Evaluated)]
+    best = max(measured, key=lambda event: event.psnr)
+    assert model.card.training.steps == best.step
+    assert model.card.metrics[0].value == pytest.approx(best.psnr, abs=1e-3)
+    kept = load_model(RunFolder(tmp_path / "run").best).network.state_dict()
+    given = model.network.state_dict()
+    assert all(torch.equal(kept[key].half().float(), given[key]) for key in given)
+
+
+def test_a_model_can_be_trained_on(finished: Finished, tmp_path: Path) -> None:
+    config, folder, _ = finished
+    further = config.model_copy(update={"start_from": str(folder / "ours.safetensors"), "steps": 2})
+    card = load_model(train(further, tmp_path / "run")).card
+    assert card.training.started_from.startswith("ours (sha256 ")
+    assert card.architecture.features == config.network.features
+
+
+def test_a_run_without_validation_needs_no_held_out_pictures(tmp_path: Path) -> None:
+    config = small_config(tmp_path, validation={"crops": 0}, steps=2)
+    said: list[Event] = []
+    card = load_model(train(config, tmp_path / "run", callback=said.append)).card
+    assert card.metrics == ()
+    assert not any(isinstance(event, events.Evaluated | events.Preview) for event in said)
