@@ -90,6 +90,8 @@ class _Worker(GeneratorWorker):  # type: ignore[misc]  # napari is not followed 
 class Task(QObject):  # type: ignore[misc]
     """One piece of work at a time beside the window."""
 
+    began = Signal()
+    """Work is under way."""
     progressed = Signal(float)
     """Finished part, 0 to 1."""
     failed = Signal(str)
@@ -124,6 +126,7 @@ class Task(QObject):  # type: ignore[misc]
         worker.yielded.connect(self._on_news)
         self._worker, self._then = worker, then
         worker.start()
+        self.began.emit()
 
     def cancel(self) -> None:
         """Stop at the next step; nothing of the work is heard of any more."""

@@ -83,7 +83,6 @@ class CompareWidget(Docked):
             self.subject.keep_classical(plane)
             then()
 
-        self._start_bar()
         self.task.start(steps, keep)
 
     def let_go(self) -> None:
@@ -116,6 +115,7 @@ class CompareWidget(Docked):
         layout.addWidget(self.status)
 
     def _connect(self) -> None:
+        self.task.began.connect(self._on_began)
         self.task.progressed.connect(self._on_progress)
         self.task.ended.connect(self._on_ended)
         self.task.failed.connect(self._say)
@@ -142,10 +142,9 @@ class CompareWidget(Docked):
             self.prepare(self.numbers.measure_regions)
 
     def _on_progress(self, part: float) -> None:
-        self._start_bar()
         self.progress.setValue(round(1000 * part))
 
-    def _start_bar(self) -> None:
+    def _on_began(self) -> None:
         self.progress.setEnabled(True)
         self.cancel_button.setEnabled(True)
         self.status.setText("")

@@ -30,7 +30,6 @@ GAP = 12.0
 PANEL_WIDTH = 480.0
 """Points (1/72 inch) of the page for each panel."""
 FONT_POINTS = 15
-PNG_MARGIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,8 @@ class Swipe(QObject):  # type: ignore[misc]  # Qt is not followed by the type ch
             while event.type == "mouse_move":
                 self._move(round(self._column_at(event.position) + 0.5))
                 yield
+            # Moves may be left out when they come fast; the place of the release counts.
+            self._move(round(self._column_at(event.position) + 0.5))
         finally:
             camera.mouse_pan = panned
 

@@ -1,0 +1,372 @@
+"""The compare widget in a real viewer: arrange, measure, print, and leave no trace."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_semnet.imaging.comparison import classical
+from napari_semnet.imaging.geometry import whole
+from napari_semnet.imaging.phantom import acquire, particles
+from napari_semnet.imaging.plane import block_mean
+from napari_semnet.widgets.layers import METADATA_KEY, add_restored_layer
+
+pytestmark = pytest.mark.gui
+
+NM = ("nanometer", "nanometer")
+SPECIMEN = particles((48, 64), 2)
+RAW = acquire(SPECIMEN)
+TRUTH = np.rint(255 * SPECIMEN.truth).astype(np.uint8)
+
+
+@pytest.fixture
+def layers(viewer: Any) -> tuple[Any, Any]:
+    """A raw layer and a restored one, as the restore widget leaves them behind."""
+    raw = viewer.add_image(RAW.copy(), name="raw", scale=(2, 2), units=NM, contrast_limits=(9, 240))
+    restored = add_restored_layer(viewer, raw, TRUTH.copy(), whole(RAW.shape), {"source": "raw"})
+    return raw, restored
+
+
+@pytest.fixture
+def widget(viewer: Any, layers: tuple[Any, Any], qtbot: Any) -> Any:
+    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+    return widget
+
+
+@pytest.fixture
+def click() -> Callable[[Any], None]:
+    """Press a button; in a window that is not shown it has no place for the mouse."""
+
+    def press(button: Any) -> None:
+        assert button.isEnabled()
+        button.click()
+
+    return press
+
+
+@pytest.fixture
+def ready(widget: Any, qtbot: Any) -> Callable[[], None]:
+    """Wait until the work at hand, and what follows from it, is done."""
+
+    def wait() -> None:
+        qtbot.waitUntil(lambda: not widget.task.is_running, timeout=20_000)
+
+    return wait
+
+
+@pytest.fixture(autouse=True)
+def no_faults() -> Iterator[None]:
+    """Faults in a worker go to napari's notifications, past pytest."""
+    from napari.utils.notifications import NotificationSeverity, notification_manager
+
+    notification_manager.records.clear()
+    yield
+    found = [
+        r.message for r in notification_manager.records if r.severity > NotificationSeverity.INFO
+    ]
+    notification_manager.records.clear()
+    assert found == []
+
+
+def digest(layer: Any) -> tuple[Any, ...]:
+    return (
+        hashlib.sha256(np.asarray(layer.data).tobytes()).hexdigest(),
+        tuple(layer.scale),
+        tuple(layer.translate),
+        tuple(layer.contrast_limits),
+        layer.name,
+        layer.visible,
+        repr(layer.metadata),
+    )
+
+
+def looks(viewer: Any) -> tuple[Any, ...]:
+    grid, bar = viewer.canvas.grid, viewer.canvas.overlays.scale_bar
+    return (
+        [layer.name for layer in viewer.layers],
+        [layer.name_overlay.visible for layer in viewer.layers],
+        (grid.enabled, grid.stride, grid.shape, grid.spacing),
+        (bar.visible, bar.gridded),
+        {layer.name for layer in viewer.layers.selection},
+    )
+
+
+def test_a_restoration_and_its_source_are_chosen_at_once(widget: Any, layers: Any) -> None:
+    assert (widget.subject.raw(), widget.subject.restored()) == layers
+    assert widget.subject.other() is None
+
+
+def test_the_grid_shows_four_named_pictures_and_leaves_the_viewer_as_it_was(
+    viewer: Any, widget: Any, layers: Any, click: Any, ready: Any
+) -> None:
+    raw, restored = layers
+    before, sources = looks(viewer), [digest(layer) for layer in layers]
+    click(widget.view.grid_button)
+    ready()
+    shown = [layer for layer in viewer.layers if layer.visible]
+    assert [layer.name.split(",")[0] for layer in shown] == [
+        "raw",
+        "classical",
+        restored.name,
+        "restored − raw",
+    ]
+    assert all(layer.name_overlay.visible for layer in shown)
+    assert all(layer.units == raw.units for layer in shown)
+    assert viewer.layers.extent.units is not None
+    grid, bar = viewer.canvas.grid, viewer.canvas.overlays.scale_bar
+    assert grid.enabled
+    assert np.prod(grid.shape) == 4
+    assert bar.visible
+    assert bar.gridded
+
+    _, by_hand, _, difference = shown
+    np.testing.assert_array_equal(by_hand.data, np.rint(classical(RAW, 1.0)).astype(np.uint8))
+    assert by_hand.data_to_world((0, 0)) == pytest.approx(raw.data_to_world((-0.25, -0.25)))
+    np.testing.assert_allclose(difference.data, block_mean(TRUTH) - RAW, atol=1e-3)
+    np.testing.assert_allclose(difference.scale, raw.scale)
+    low, high = difference.contrast_limits
+    assert low == -high
+    restored.contrast_limits = (20, 100)
+    assert list(raw.contrast_limits) == list(by_hand.contrast_limits) == [20, 100]
+    assert tuple(difference.contrast_limits) == (low, high)
+
+    click(widget.view.grid_button)
+    assert looks(viewer) == before
+    assert [digest(layer) for layer in layers] == sources
+
+
+def test_the_difference_on_the_restored_grid_stays_when_it_is_asked_for(
+    viewer: Any, widget: Any, layers: Any, click: Any, ready: Any
+) -> None:
+    widget.view.on.setCurrentIndex(1)
+    click(widget.view.difference_button)
+    ready()
+    added = viewer.layers[-1]
+    expected = TRUTH - classical(RAW, 0.0)
+    np.testing.assert_allclose(added.data, expected, atol=1e-3)
+    assert added.data_to_world((0, 0)) == pytest.approx(layers[1].data_to_world((0, 0)))
+    assert added.units == layers[0].units
+    assert f"{expected.std():.2f} grey levels" in widget.view.figures.text()
+    click(widget.view.swipe_button)
+    click(widget.view.swipe_button)
+    assert added in viewer.layers
+
+
+def test_swipe_and_blink_follow_one_another_and_leave_nothing_behind(
+    viewer: Any, widget: Any, layers: Any, click: Any, qtbot: Any
+) -> None:
+    before, sources = looks(viewer), [digest(layer) for layer in layers]
+    click(widget.view.swipe_button)
+    swipe = widget.view.arrangement.swipe
+    widget.view.divider.setValue(250)
+    assert swipe.part == pytest.approx(0.25, abs=0.01)
+    swipe.move_to(0.75)
+    assert widget.view.divider.value() == 750
+    click(widget.view.blink_button)
+    assert not widget.view.swipe_button.isChecked()
+    assert [layer.visible for layer in layers] == [True, False]
+    widget.view.rate.setValue(3.0)
+    qtbot.waitUntil(lambda: layers[1].visible and not layers[0].visible, timeout=3000)
+    click(widget.view.blink_button)
+    assert looks(viewer) == before
+    assert [digest(layer) for layer in layers] == sources
+
+
+def test_a_line_measures_all_pictures_in_nanometres(
+    viewer: Any, widget: Any, click: Any, ready: Any, qtbot: Any
+) -> None:
+    page = widget.line
+    click(page.draw_button)
+    ready()
+    assert viewer.layers.extent.units is not None
+    assert page.drawing.layer.mode == "add_line"
+    page.drawing.layer.add(np.array([[10, 5], [30, 50]]), shape_type="line")
+    qtbot.waitUntil(lambda: len(page.plot.curves) == 3, timeout=3000)
+    assert [curve.name for curve in page.plot.curves] == ["raw", "classical", "raw [SEMNet 2x]"]
+    length = 2 * np.hypot(20, 45)
+    assert all(curve.x[-1] == pytest.approx(length) for curve in page.plot.curves)
+    assert page.plot.x_label == "Distance (nm)"
+    assert "nm" in page.edges.text() or "no single edge" in page.edges.text()
+    viewer.layers.remove(page.drawing.layer)
+    qtbot.waitUntil(lambda: not page.plot.curves, timeout=3000)
+
+
+def test_spectra_and_rings_are_plotted_and_one_acquisition_is_refused(
+    viewer: Any, widget: Any, click: Any, ready: Any, qtbot: Any
+) -> None:
+    page = widget.frequencies
+    click(page.spectrum_button)
+    qtbot.waitUntil(lambda: len(page.plot.curves) == 3, timeout=10_000)
+    assert "1/nm" in page.plot.x_label
+    assert page.plot.curves[0].x[-1] == pytest.approx(0.25, rel=0.05)
+    assert page.plot.curves[2].x[-1] == pytest.approx(0.5, rel=0.05)
+
+    click(page.rings_button)
+    assert "two separate acquisitions" in widget.status.text()
+    assert not page.plot.curves
+    second = viewer.add_image(acquire(SPECIMEN, seed=5), name="second", scale=(2, 2), units=NM)
+    widget.subject.other_list.choose(second)
+    click(page.rings_button)
+    qtbot.waitUntil(lambda: len(page.plot.curves) == 4, timeout=10_000)
+    assert "raw and second: agree" in page.figures.text()
+
+
+def rows(table: Any) -> list[list[str]]:
+    return [
+        [table.item(row, column).text() for column in range(table.columnCount())]
+        for row in range(table.rowCount())
+    ]
+
+
+def test_regions_and_a_reference_give_numbers_with_units(
+    viewer: Any, widget: Any, click: Any, ready: Any, qtbot: Any
+) -> None:
+    page = widget.numbers
+    click(page.draw_button)
+    ready()
+    boxes = [
+        np.array([(t, s), (t, s + 10), (t + 10, s + 10), (t + 10, s)])
+        for t, s in ((5, 5), (30, 40))
+    ]
+    page.drawing.layer.add(boxes, shape_type="rectangle")
+    qtbot.waitUntil(lambda: page.table.rowCount() == 3 * 3, timeout=3000)
+    inside = RAW[5:16, 5:16]
+    assert rows(page.table)[0][1:3] == ["raw", f"{inside.mean():.2f}"]
+    assert rows(page.table)[-1][2].startswith("CNR")
+    assert page.drawing.layer.features["number"].tolist() == [1, 2]
+
+    click(page.reference_button)
+    assert "reference" in widget.status.text()
+    reference = viewer.add_image(
+        TRUTH, name="slow scan", scale=(1, 1), translate=(-0.5, -0.5), units=NM
+    )
+    widget.subject.other_list.choose(reference)
+    ready()
+    click(page.reference_button)
+    qtbot.waitUntil(
+        lambda: page.table.columnCount() == 5 and page.table.rowCount() == 6, timeout=10_000
+    )
+    table = rows(page.table)
+    assert [row[0] for row in table[::2]] == ["raw", "classical", "raw [SEMNet 2x]"]
+    figures = [float(row[2]) for row in table[::2]]
+    assert figures[2] > max(figures[:2]) + 5
+    assert page.table.horizontalHeaderItem(2).text() == "PSNR (dB)"
+    page.copy()
+    from qtpy.QtGui import QGuiApplication
+
+    assert QGuiApplication.clipboard().text().startswith("Picture\tContrast\tPSNR (dB)")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_a_figure_is_saved(
+    viewer: Any, widget: Any, tmp_path: Path, qtbot: Any, suffix: str
+) -> None:
+    widget.figure.part.setCurrentIndex(1)
+    path = tmp_path / f"figure{suffix}"
+    widget.figure.save(path)
+    qtbot.waitUntil(lambda: "Saved" in widget.status.text(), timeout=10_000)
+    assert path.stat().st_size > 5000
+    widget.figure.save(tmp_path / "figure.txt")
+    qtbot.waitUntil(lambda: ".png or .pdf" in widget.status.text(), timeout=10_000)
+
+
+def test_what_is_not_chosen_is_asked_for(viewer: Any, widget: Any, click: Any) -> None:
+    widget.subject.restored_list.choose(None)
+    for button in (widget.view.grid_button, widget.view.swipe_button, widget.view.blink_button):
+        click(button)
+        assert "No restoration is chosen" in widget.status.text()
+        assert not button.isChecked()
+    assert not widget.view.arrangement.is_active
+
+
+def test_a_layer_that_goes_ends_the_comparison(
+    viewer: Any, widget: Any, layers: Any, click: Any, ready: Any
+) -> None:
+    raw, restored = layers
+    for show in ("grid", "swipe", "blink"):
+        click(getattr(widget.view, f"{show}_button"))
+        ready()
+        assert widget.view.arrangement.is_active
+        viewer.layers.remove(restored)
+        assert not widget.view.arrangement.is_active
+        assert [layer.name for layer in viewer.layers] == ["raw"]
+        assert raw.visible
+        viewer.add_layer(restored)
+        widget.subject.guess(restored)
+
+
+def test_a_comparison_can_be_cancelled_while_it_is_computed(
+    viewer: Any, widget: Any, click: Any, ready: Any
+) -> None:
+    big = np.zeros((1500, 2000), np.uint8)
+    raw = viewer.add_image(big, name="big", units=NM)
+    restored = add_restored_layer(
+        viewer, raw, np.zeros((3000, 4000), np.uint8), whole(big.shape), {"source": "big"}
+    )
+    widget.subject.guess(restored)
+    click(widget.view.grid_button)
+    assert widget.task.is_running
+    click(widget.cancel_button)
+    assert not widget.task.is_running
+    assert not widget.view.grid_button.isChecked()
+    assert len(viewer.layers) == 4
+    assert widget.status.text() == "Cancelled"
+
+
+def test_closing_the_dock_puts_the_viewer_back(
+    viewer: Any, layers: Any, click: Any, qtbot: Any
+) -> None:
+    before = looks(viewer)
+    for show in ("grid", "swipe", "blink"):
+        _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+        task = widget.task
+        click(getattr(widget.view, f"{show}_button"))
+        qtbot.waitUntil(lambda task=task: not task.is_running, timeout=10_000)
+        assert widget.view.arrangement.is_active
+        viewer.window.remove_dock_widget(widget)
+        assert looks(viewer) == before
+    qtbot.wait(10)
+
+
+@pytest.mark.parametrize("show", ["grid", "swipe", "blink"])
+def test_the_viewer_can_be_closed_in_the_midst_of_it(widget: Any, click: Any, show: str) -> None:
+    # The grid is still being computed when the viewer goes.
+    click(getattr(widget.view, f"{show}_button"))
+
+
+def test_one_click_compares_a_restored_layer(viewer: Any, layers: Any, qtbot: Any) -> None:
+    from napari_semnet.widgets.compare import open_comparison
+
+    widget = open_comparison(viewer, layers[1])
+    qtbot.waitUntil(lambda: widget.view.arrangement.is_active, timeout=10_000)
+    assert viewer.canvas.grid.enabled
+    assert layers[1].metadata[METADATA_KEY]["source"] == "raw"
+
+
+def test_a_slice_of_a_stack_is_compared_in_its_place(viewer: Any, qtbot: Any) -> None:
+    raw = viewer.add_image(
+        np.stack([RAW, 255 - RAW, RAW]), name="stack", scale=(5, 2, 2), units=("micrometer", *NM)
+    )
+    fine = np.stack([TRUTH, 255 - TRUTH, TRUTH])
+    restored = add_restored_layer(viewer, raw, fine, whole(raw.data.shape), {"source": "stack"})
+    viewer.dims.current_step = (1, 0, 0)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+    widget.view.show_grid()
+    qtbot.waitUntil(lambda: widget.view.arrangement.is_active, timeout=10_000)
+    difference = next(layer for layer in viewer.layers if layer.name.startswith("restored −"))
+    expected = block_mean(255 - TRUTH) - (255.0 - RAW)
+    np.testing.assert_allclose(difference.data[0], expected, atol=1e-3)
+    assert difference.data_to_world((0, 0, 0))[0] == pytest.approx(5)
+    assert restored in viewer.layers
+
+
+def test_themes_colour_the_plots(viewer: Any, widget: Any) -> None:
+    viewer.theme = "light"
+    light = widget.line.plot._ground.lightness()
+    viewer.theme = "dark"
+    assert widget.line.plot._ground.lightness() < light
