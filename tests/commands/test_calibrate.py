@@ -1,0 +1,111 @@
+"""The command that measures a lab's noise."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_semnet.cli import main
+from napari_semnet.imaging.phantom import acquire, grating, particles, step_edge
+from napari_semnet.training.profile import Profile
+
+SHAPE = (300, 400)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for seed in (1, 2):
+        Image.fromarray(acquire(step_edge(SHAPE, seed), 300, 6, seed)).save(
+            folder / f"edge-{seed}.png"
+        )
+    return folder
+
+
+def test_profile_is_written_and_can_be_read(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "lab.toml"
+    assert main(["calibrate", str(pictures), "-o", str(output)]) == 0
+    profile = Profile.model_validate(tomllib.loads(output.read_text(encoding="utf-8")))
+    assert profile.name == "lab"
+    assert profile.chains[0].shot is not None
+    low, high = profile.chains[0].shot.electrons
+    assert low < 300 < high
+    told = capsys.readouterr().out
+    assert "Noise of 2 pictures" in told
+    assert "grey levels of 255" in told
+    assert "pixels (sigma)" in told
+
+
+def test_figures_are_told_as_json(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", str(pictures / "edge-1.png"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["electrons"]["value"] == pytest.approx(300, rel=0.1)
+    assert told["pictures"] == 1
+
+
+def test_an_existing_profile_is_kept_unless_asked(pictures: Path, tmp_path: Path) -> None:
+    output = tmp_path / "lab.toml"
+    output.write_text("mine")
+    picture = str(pictures / "edge-1.png")
+    assert main(["calibrate", picture, "-o", str(output)]) == 1
+    assert output.read_text() == "mine"
+    assert main(["calibrate", picture, "-o", str(output), "--overwrite"]) == 0
+    assert output.read_text().startswith("# Noise of 1 picture")
+
+
+def test_a_rough_picture_is_left_out_and_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rough = tmp_path / "rough.png"
+    Image.fromarray(acquire(grating(SHAPE, 1), 2000, 2)).save(rough)
+    assert main(["calibrate", str(rough), str(pictures / "edge-1.png")]) == 0
+    told = capsys.readouterr()
+    assert "rough.png is left out" in told.err
+    assert "Noise of 1 picture," in told.out
+    assert main(["calibrate", str(rough)]) == 1
+
+
+def test_repeats_are_laid_over_one_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    specimen = particles(SHAPE, 4)
+    for seed in range(2):
+        Image.fromarray(acquire(specimen, 200, 8, seed)).save(tmp_path / f"frame-{seed}.png")
+    assert main(["calibrate", str(tmp_path), "--repeats", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["electrons"]["value"] == pytest.approx(200, rel=0.15)
+
+
+def test_one_frame_is_no_repeat(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "--repeats", str(pictures / "edge-1.png")]) == 1
+    assert "at least two frames" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"no picture"])
+def test_missing_and_damaged_files_end_with_a_sentence(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.png"
+    if content is not None:
+        path.write_bytes(content)
+    output = tmp_path / "lab.toml"
+    assert main(["calibrate", str(path), "-o", str(output)]) == 1
+    assert not output.exists()
+    assert "a.png" in capsys.readouterr().err
+
+
+def test_pages_of_a_stack_are_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import tifffile
+
+    specimen = particles(SHAPE, 4)
+    frames = np.stack([acquire(specimen, 200, 8, seed) for seed in range(2)])
+    tifffile.imwrite(tmp_path / "frames.tif", frames, photometric="minisblack")
+    assert main(["calibrate", str(tmp_path / "frames.tif"), "--repeats"]) == 0
+    assert "electrons a pixel at white" in capsys.readouterr().out
