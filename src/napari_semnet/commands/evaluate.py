@@ -1,0 +1,266 @@
+"""``napari-semnet evaluate``: measure models beside the classical methods."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_semnet.training.cases import Plan
+    from napari_semnet.training.evaluation import Event
+    from napari_semnet.training.profile import Profile
+
+__all__ = ["add_parser", "plan_from", "run"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``evaluate`` to the command line."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure models beside bicubic, Gaussian, NLM and BM3D",
+        description=(
+            "Degrade good pictures, restore them with each model and with the classical methods, "
+            "and report PSNR, SSIM, grey level bias, edge widths and grid patterns, with 95 % "
+            "intervals and the definitions of all figures. With --lq, real pairs are measured."
+        ),
+    )
+    parser.add_argument(
+        "--hq", required=True, type=Path, metavar="DIR", help="good pictures (folder or file)"
+    )
+    parser.add_argument(
+        "--lq", type=Path, metavar="DIR", help="real poor pictures of the same names"
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="M",
+        help="name or path of a model; repeat it to compare several (default: the bundled one)",
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the report"
+    )
+    parser.add_argument(
+        "--poster",
+        action="store_true",
+        help="as on the SEMNet poster: inputs of 640 x 480, references of 1280 x 960 pixels",
+    )
+    parser.add_argument(
+        "--profile",
+        default="poster",
+        metavar="NAME",
+        help="degradation: poster, sem, or a TOML file (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--draws", default=2, type=int, metavar="N", help="degradations a picture (default: 2)"
+    )
+    parser.add_argument("--seed", default=0, type=int, help="chooses the degradations (default: 0)")
+    parser.add_argument(
+        "--baselines",
+        default="all",
+        metavar="A,B",
+        help="of bicubic, gaussian, nlm, bm3d (default: all)",
+    )
+    parser.add_argument(
+        "--pairing",
+        default="registered",
+        choices=("registered", "as-is"),
+        help="whether real pairs are first laid over one another (default: registered)",
+    )
+    parser.add_argument(
+        "--table", type=Path, metavar="CSV", help="says more of the pictures, by a column 'file'"
+    )
+    parser.add_argument(
+        "--column",
+        default="source",
+        metavar="NAME",
+        help="column by which results are also told apart (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1 or mps"
+    )
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
+    telling = parser.add_mutually_exclusive_group()
+    telling.add_argument("--quiet", action="store_true", help="write the report and say nothing")
+    telling.add_argument(
+        "--json", action="store_true", help="say everything as JSON, one object a line"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, write the report and show its table."""
+    from napari_semnet.errors import FileFormatError
+    from napari_semnet.model import DEFAULT_MODEL
+    from napari_semnet.restoration.restorer import Settings
+    from napari_semnet.training.evaluation import Finished, run_evaluation
+
+    settings = Settings(device=arguments.device, precision=arguments.precision)
+    models = arguments.model or [DEFAULT_MODEL]
+    with _reporter(arguments) as report:
+        for event in run_evaluation(plan_from(arguments), models, settings):
+            if not isinstance(event, Finished):
+                report(event)
+                continue
+            try:
+                written = event.report.write(arguments.output)
+            except OSError as error:
+                raise FileFormatError(
+                    f"The report cannot be written to {arguments.output}: {error.strerror}. "
+                    "Give another folder."
+                ) from error
+            text = event.report.as_text()
+    if arguments.json:
+        _say_json({"event": "finished", "files": [str(path) for path in written]})
+    elif not arguments.quiet:
+        names = ", ".join(path.name for path in written)
+        sys.stdout.write(f"{text}\nWritten to {arguments.output}: {names}\n")
+    return 0
+
+
+def plan_from(arguments: argparse.Namespace) -> Plan:
+    """Gather what is to be measured from the command line.
+
+    Raises
+    ------
+    SemnetError
+        A choice is not possible; the text says why.
+    """
+    from napari_semnet.training.baselines import choose_baselines
+    from napari_semnet.training.cases import POSTER_SHAPE, Plan
+
+    return Plan(
+        hq=arguments.hq,
+        lq=arguments.lq,
+        profile=_profile(arguments.profile),
+        draws=arguments.draws,
+        seed=arguments.seed,
+        reference_shape=POSTER_SHAPE if arguments.poster else None,
+        baselines=choose_baselines(arguments.baselines.split(",")),
+        pairing="as is" if arguments.pairing == "as-is" else "registered",
+        table=arguments.table,
+        column=arguments.column,
+    )
+
+
+def _profile(name: str) -> Profile:
+    """Find a degradation profile by its name or in a TOML file."""
+    import tomllib
+
+    from pydantic import ValidationError
+
+    from napari_semnet.errors import SemnetError
+    from napari_semnet.training.degradation import PROFILES
+    from napari_semnet.training.profile import Profile
+
+    if name in PROFILES:
+        return PROFILES[name]
+    path = Path(name)
+    if not path.is_file():
+        known = ", ".join(PROFILES)
+        raise SemnetError(
+            f"There is no degradation profile '{name}'. Give {known}, or a TOML file."
+        )
+    try:
+        with path.open("rb") as file:
+            return Profile.model_validate(tomllib.load(file))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SemnetError(f"The profile {path} cannot be read: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SemnetError(f"The profile {path} is not valid: {where}: {first['msg']}.") from error
+
+
+@contextmanager
+def _reporter(arguments: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
+    if arguments.json:
+        yield lambda event: _say_json(_as_json(event))
+    elif arguments.quiet:
+        yield lambda event: None
+    else:
+        with _progress() as report:
+            yield report
+
+
+def _as_json(event: Event) -> dict[str, Any]:
+    from napari_semnet.commands.reporting import as_json
+
+    return as_json(event)
+
+
+def _say_json(content: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Event], None]]:
+    """Show one bar on standard error: the present stage, how far it is, the time left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from napari_semnet.training.evaluation import (
+        Checking,
+        Measured,
+        Notice,
+        Restoring,
+        Searching,
+        Skipped,
+        Started,
+    )
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    bars = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[now]}", markup=False),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[str, Any] = {}
+
+    def advance(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total, now="")
+        bars.update(tasks[stage], completed=done, total=total, now="")
+
+    def report(event: Event) -> None:
+        match event:
+            case Searching(done, total):
+                advance("searching the best Gaussians, pictures", done, total)
+            case Started(cases=cases):
+                advance("measuring, cases", 0, cases)
+            case Restoring(method, picture, fraction):
+                task = tasks["measuring, cases"]
+                part = f" {100 * fraction:.0f} %" if fraction else ""
+                bars.update(task, now=f"{picture}: {method}{part}")
+            case Measured(done=done, total=total):
+                advance("measuring, cases", done, total)
+            case Checking(model, done, total):
+                advance(f"checking {model}", done, total)
+            case Skipped(path, reason):
+                console.print(f"{path} skipped: {reason}.", soft_wrap=True)
+            case Notice(text):
+                console.print(text, soft_wrap=True)
+            case _:
+                pass
+
+    with bars:
+        yield report

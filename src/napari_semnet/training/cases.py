@@ -1,0 +1,319 @@
+"""The pairs of pictures that an evaluation measures on: found, read, degraded or registered.
+
+All pictures are turned to 8 bits once, so that every method sees and gives the same grey scale.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_semnet.errors import SemnetError
+from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES, read_image
+from napari_semnet.imaging.intensity import as_grey, check_finite, from_unit, measure_range, to_unit
+from napari_semnet.training.degradation import PROFILES, degrade
+from napari_semnet.training.profile import Profile
+
+__all__ = [
+    "POSTER_SHAPE",
+    "Case",
+    "Plan",
+    "Skipped",
+    "find_cases",
+    "without_noise",
+]
+
+Grey = NDArray[np.uint8]
+
+POSTER_SHAPE = (960, 1280)
+"""Pixels of a reference in the poster's comparison, (Y, X); the input has 480 x 640."""
+
+SMALLEST = 32
+"""Pixels of a reference along its shorter side that every method can work with."""
+
+_NOISE_STAGES = ("shot", "correlation", "row_noise", "gaussian")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured, and on what."""
+
+    hq: Path
+    """Folder (searched through) or file of good pictures, the references."""
+    lq: Path | None = None
+    """Folder of real poor pictures of the same names; without it the references are degraded."""
+    profile: Profile = PROFILES["poster"]
+    """How references are degraded."""
+    draws: int = 2
+    """Degradations of each reference."""
+    seed: int = 0
+    reference_shape: tuple[int, int] | None = None
+    """Cut the references to this shape around their middle, (Y, X); smaller ones are skipped."""
+    baselines: tuple[str, ...] = ("bicubic", "gaussian", "nlm", "bm3d")
+    """See `napari_semnet.training.baselines.choose_baselines`."""
+    pairing: Literal["registered", "as is"] = "registered"
+    """Whether real pairs are laid over one another and matched in grey levels first."""
+    table: Path | None = None
+    """CSV file with a column ``file``; ``sources.csv`` beside the pictures by default."""
+    column: str = "source"
+    """Column of the table by which results are also told apart."""
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise SemnetError(f"At least one draw a picture is needed, not {self.draws}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A picture is not measured on, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One poor picture, its reference, and the same without noise where that is known."""
+
+    picture: str
+    """Name of the reference's file, within the folder that was given."""
+    source: str
+    """What the table says in its column; empty when it says nothing."""
+    draw: int
+    low: Grey
+    """``(Y, X)``."""
+    high: Grey
+    """``(2Y, 2X)``."""
+    quiet: Grey | None
+    """As `low`, from the same degradation without its noise."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A reference that can be measured on; its pixels are read when they are needed."""
+
+    path: Path
+    low_path: Path | None
+    source: str
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        """Path within the folder that was given, with forward slashes."""
+        if self.path == self.plan.hq:
+            return self.path.name
+        return self.path.relative_to(self.plan.hq).as_posix()
+
+    @property
+    def draws(self) -> int:
+        """Cases that it gives."""
+        return 1 if self.low_path is not None else self.plan.draws
+
+    def cases(self) -> Iterator[Case]:
+        """Read it and make its poor pictures, always the same ones.
+
+        Raises
+        ------
+        SemnetError
+            It cannot be read or is of no use.
+        """
+        high, notes = _read(self.path)
+        if self.low_path is not None:
+            yield _pair(self, high, notes)
+            return
+        high = _cut(high, self.plan.reference_shape)
+        for draw in range(self.plan.draws):
+            make = partial(_degraded, high, self.plan.seed, draw, _number(self.path))
+            quiet = make(without_noise(self.plan.profile))
+            low = make(self.plan.profile)
+            yield Case(self.name, self.source, draw, low, high, quiet, notes)
+
+
+def find_cases(plan: Plan) -> list[Found | Skipped]:
+    """Find the references that a plan names, in order of their names.
+
+    Returns
+    -------
+    list
+        Found pictures, and for those that have no partner the reason.
+
+    Raises
+    ------
+    SemnetError
+        A folder or the table does not exist, or there is no picture.
+    """
+    paths = _pictures(plan.hq)
+    table = _table(plan)
+    partners = None if plan.lq is None else {p.stem.lower(): p for p in _pictures(plan.lq)}
+    if partners is not None:
+        # The folder of the poor pictures may lie within that of the good ones.
+        paths = [path for path in paths if path not in partners.values()]
+    found: list[Found | Skipped] = []
+    for path in paths:
+        if partners is None:
+            found.append(Found(path, None, _about(path, table), plan))
+        elif path.stem.lower() in partners:
+            found.append(Found(path, partners[path.stem.lower()], _about(path, table), plan))
+        else:
+            found.append(Skipped(path, f"there is no picture of this name in {plan.lq}"))
+    return found
+
+
+def without_noise(profile: Profile) -> Profile:
+    """Take the noise out of a profile; everything else is drawn as before.
+
+    Parameters
+    ----------
+    profile : Profile
+
+    Returns
+    -------
+    Profile
+        Shot noise, its correlation, row noise and Gaussian noise are gone; blur, scan errors,
+        shading, streaks, contrast and rounding stay.
+    """
+    quiet = dict.fromkeys(_NOISE_STAGES)
+    chains = tuple(chain.model_copy(update=quiet) for chain in profile.chains)
+    return profile.model_copy(update={"chains": chains})
+
+
+def _pictures(place: Path) -> list[Path]:
+    suffixes = {*PICTURE_SUFFIXES, *TIFF_SUFFIXES}
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise SemnetError(f"There is no file or folder {place}. Give the folder of the pictures.")
+    found = sorted(
+        path
+        for path in place.rglob("*")
+        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+    )
+    if not found:
+        raise SemnetError(
+            f"There is no picture in {place}. Give a folder with TIFF, PNG, JPEG or BMP files."
+        )
+    return found
+
+
+def _table(plan: Plan) -> Mapping[str, str]:
+    """Read the table: what it says in its column, by the file's path."""
+    beside = [plan.hq / "sources.csv", plan.hq.parent / "sources.csv"]
+    path = plan.table or next((p for p in beside if p.is_file()), None)
+    if path is None:
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SemnetError(f"The table {path} cannot be read: {error}.") from error
+    columns = list(rows[0]) if rows else []
+    missing = [name for name in ("file", plan.column) if name not in columns]
+    if not missing:
+        return {row["file"].replace("\\", "/"): row[plan.column] or "" for row in rows}
+    if plan.table is None:
+        return {}
+    raise SemnetError(
+        f"The table {path.name} has no column '{missing[0]}'. It has: {', '.join(columns)}."
+    )
+
+
+def _about(path: Path, table: Mapping[str, str]) -> str:
+    """Row whose path is the end of the picture's path; the longest such end wins."""
+    parts = path.parts
+    ends = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((table[end] for end in ends if end in table), "")
+
+
+def _number(path: Path) -> int:
+    """Sample number of a picture: of its name, so that other pictures do not change its draws."""
+    return int.from_bytes(hashlib.blake2b(path.stem.encode(), digest_size=4).digest(), "big")
+
+
+def _read(path: Path) -> tuple[Grey, tuple[str, ...]]:
+    """Grey picture of 8 bits and even sides, without a databar, and what was done to it."""
+    image = read_image(path)
+    if "S" in image.axes:
+        raise SemnetError("it is in colour; convert it to grey first")
+    pixels = np.asarray(as_grey(image.pixels))
+    if pixels.ndim > 2 and max(pixels.shape[:-2]) > 1:
+        raise SemnetError(f"it holds {pixels.size // (pixels.shape[-1] * pixels.shape[-2])} planes")
+    pixels = pixels.reshape(pixels.shape[-2:])
+    notes = []
+    if image.specimen_rows is not None and image.specimen_rows != (0, len(pixels)):
+        pixels = pixels[slice(*image.specimen_rows)]
+        notes.append("its databar was cut off")
+    if pixels.dtype != np.uint8:
+        check_finite(pixels)
+        intensity = measure_range(pixels)
+        notes.append(f"its grey levels {intensity.low:g} to {intensity.high:g} became 0 to 255")
+        eight_bits = measure_range(np.zeros((1, 1), np.uint8))
+        pixels = from_unit(to_unit(pixels, intensity), eight_bits, np.uint8)
+    rows, columns = (n - n % 2 for n in pixels.shape)
+    if (rows, columns) != pixels.shape:
+        notes.append("its odd last row or column was left out")
+        pixels = pixels[:rows, :columns]
+    if min(rows, columns) < SMALLEST:
+        raise SemnetError(
+            f"it is too small: {columns} x {rows} pixels, needed are {SMALLEST} each way"
+        )
+    if pixels.min() == pixels.max():
+        raise SemnetError("all its pixels have the same value")
+    return np.ascontiguousarray(pixels), tuple(notes)
+
+
+def _cut(pixels: Grey, shape: tuple[int, int] | None) -> Grey:
+    if shape is None:
+        return pixels
+    if pixels.shape[0] < shape[0] or pixels.shape[1] < shape[1]:
+        raise SemnetError(
+            f"it has {pixels.shape[1]} x {pixels.shape[0]} pixels, fewer than the "
+            f"{shape[1]} x {shape[0]} of this comparison"
+        )
+    top, left = ((have - want) // 2 for have, want in zip(pixels.shape, shape, strict=True))
+    return np.ascontiguousarray(pixels[top : top + shape[0], left : left + shape[1]])
+
+
+def _degraded(high: Grey, seed: int, draw: int, number: int, profile: Profile) -> Grey:
+    picture = torch.from_numpy(high.astype(np.float32) / 255)[None, None]
+    low = degrade(picture, profile, seed=seed, step=draw, first_sample=number)
+    return _eight_bits(low[0, 0].numpy())
+
+
+def _eight_bits(values: NDArray[np.floating]) -> Grey:
+    levels: Grey = np.clip(np.rint(255 * values), 0, 255).astype(np.uint8)
+    return levels
+
+
+def _pair(found: Found, high: Grey, notes: tuple[str, ...]) -> Case:
+    assert found.low_path is not None
+    low, low_notes = _read(found.low_path)
+    notes = (*notes, *(f"poor picture: {note}" for note in low_notes))
+    if found.plan.pairing == "as is":
+        if high.shape != (2 * low.shape[0], 2 * low.shape[1]):
+            raise SemnetError(
+                f"its partner has {low.shape[1]} x {low.shape[0]} pixels, not half of its "
+                f"{high.shape[1]} x {high.shape[0]}"
+            )
+        return Case(found.name, found.source, 0, low, high, None, notes)
+    from napari_semnet.training.pairs import join_pair
+
+    pair = join_pair(low / np.float32(255), high / np.float32(255))
+    y, x = pair.shift
+    registered = (
+        f"registered: the good picture lay {y:+.2f} px down and {x:+.2f} px right, and its grey "
+        f"levels were multiplied by {pair.gain:.3f} and shifted by {255 * pair.offset:+.1f}"
+    )
+    low, high = _eight_bits(pair.low), _eight_bits(pair.high)
+    if min(high.shape) < SMALLEST:
+        raise SemnetError("too little of it overlaps with its partner")
+    return Case(found.name, found.source, 0, low, high, None, (*notes, registered))

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from napari_semnet.errors import SemnetError
+from napari_semnet.imaging.quality import noise_sigma
+from napari_semnet.training.cases import Case, Found, Plan, Skipped, find_cases, without_noise
+from napari_semnet.training.degradation import PROFILES
+from tests.training.copying import references
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, pixels in references().items():
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def _cases(plan: Plan) -> list[Case]:
+    return [case for found in _found(plan) for case in found.cases()]
+
+
+def _found(plan: Plan) -> list[Found]:
+    return [entry for entry in find_cases(plan) if isinstance(entry, Found)]
+
+
+def _reason(plan: Plan, name: str) -> str:
+    (found,) = (entry for entry in _found(plan) if entry.path.stem == name)
+    with pytest.raises(SemnetError) as refused:
+        list(found.cases())
+    return str(refused.value)
+
+
+def _save(path: Path, pixels: NDArray[np.generic]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def test_each_picture_gives_fixed_draws_of_half_its_size(folder: Path) -> None:
+    first, again = _cases(Plan(folder)), _cases(Plan(folder))
+    assert [(c.picture, c.draw) for c in first] == [
+        (name, draw) for name in ("film.png", "gold.png", "mat.png") for draw in (0, 1)
+    ]
+    for one, other in zip(first, again, strict=True):
+        assert one.low.tobytes() == other.low.tobytes()
+        assert one.high.shape == (2 * one.low.shape[0], 2 * one.low.shape[1])
+    assert not np.array_equal(first[0].low, first[1].low)
+
+
+def test_other_pictures_do_not_change_a_draw_but_the_seed_does(folder: Path) -> None:
+    alone = _cases(Plan(folder / "mat.png"))
+    among = [case for case in _cases(Plan(folder)) if case.picture == "mat.png"]
+    assert [c.low.tobytes() for c in alone] == [c.low.tobytes() for c in among]
+    reseeded = _cases(Plan(folder / "mat.png", seed=1))
+    assert reseeded[0].low.tobytes() != alone[0].low.tobytes()
+
+
+def test_the_quiet_input_is_the_same_degradation_without_noise(folder: Path) -> None:
+    for case in _cases(Plan(folder, draws=3)):
+        assert case.quiet is not None
+        noise = case.low.astype(float) - case.quiet
+        assert noise_sigma(case.quiet) < 1.2
+        assert noise.std() > noise_sigma(case.low) / 2
+        # Only noise differs: what is left after smoothing is next to nothing.
+        smooth = ndimage.gaussian_filter(noise, 4)
+        assert np.abs(smooth).mean() < 0.15 * noise.std()
+
+
+def test_a_profile_without_noise_keeps_its_other_stages() -> None:
+    for profile in PROFILES.values():
+        for chain, quiet in zip(profile.chains, without_noise(profile).chains, strict=True):
+            assert (quiet.shot, quiet.gaussian, quiet.row_noise) == (None, None, None)
+            assert quiet.blur == chain.blur
+            assert quiet.row_jitter == chain.row_jitter
+            assert quiet.levels == chain.levels
+
+
+def test_odd_sides_are_cut_and_wide_grey_levels_are_mapped_with_a_note(tmp_path: Path) -> None:
+    ramp = np.linspace(1000, 9000, 65 * 80).reshape(65, 80).astype(np.uint16)
+    _save(tmp_path / "ramp.png", ramp)
+    case = _cases(Plan(tmp_path, draws=1))[0]
+    assert case.high.shape == (64, 80)
+    assert case.high.dtype == np.uint8
+    assert (int(case.high.min()), int(case.high[-1, -1])) == (0, 251)
+    assert any("odd" in note for note in case.notes)
+    assert any("1000 to 9000 became 0 to 255" in note for note in case.notes)
+
+
+def test_useless_pictures_are_refused_with_the_reason(folder: Path) -> None:
+    grey = references()["gold"]
+    _save(folder / "tiny.png", grey[:20])
+    _save(folder / "flat.png", np.full((64, 64), 9, np.uint8))
+    _save(folder / "colour.png", np.stack([grey, grey // 2, grey // 3], axis=-1))
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
+    plan = Plan(folder)
+    assert "too small: 96 x 20 pixels" in _reason(plan, "tiny")
+    assert "same value" in _reason(plan, "flat")
+    assert "colour" in _reason(plan, "colour")
+    assert "broken.png" in _reason(plan, "broken")
+
+
+def test_references_are_cut_around_the_middle_and_smaller_ones_refused(folder: Path) -> None:
+    plan = Plan(folder, reference_shape=(80, 90))
+    assert "80 x 80 pixels, fewer than the 90 x 80" in _reason(plan, "film")
+    (gold,) = (f for f in _found(plan) if f.path.stem == "gold")
+    assert np.array_equal(next(gold.cases()).high, references()["gold"][:, 3:93])
+
+
+def test_the_table_beside_the_pictures_tells_their_source(folder: Path) -> None:
+    table = folder.parent / "table.csv"
+    table.write_text(f"file,source,licence\n{folder.name}/gold.png,au,MIT\nmat.png,silk,MIT\n")
+    assert {f.name: f.source for f in _found(Plan(folder, table=table))} == {
+        "gold.png": "au",
+        "mat.png": "silk",
+        "film.png": "",
+    }
+    (folder / "sources.csv").write_text(table.read_text())
+    by_licence = Plan(folder, column="licence")
+    assert {f.source for f in _found(by_licence)} == {"MIT", ""}
+    with pytest.raises(SemnetError, match=r"no column 'microscope'.*file, source, licence"):
+        find_cases(Plan(folder, table=table, column="microscope"))
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SemnetError, match="no file or folder"):
+        find_cases(Plan(tmp_path / "nowhere"))
+    with pytest.raises(SemnetError, match="no picture in"):
+        find_cases(Plan(tmp_path))
+    with pytest.raises(SemnetError, match="At least one draw"):
+        Plan(tmp_path, draws=0)
+
+
+def test_real_pairs_are_joined_by_name_and_taken_as_they_are(folder: Path, tmp_path: Path) -> None:
+    poor = tmp_path / "poor"
+    low = references()["gold"][::2, ::2]
+    _save(poor / "GOLD.png", low)
+    plan = Plan(folder, lq=poor, pairing="as is")
+    found = find_cases(plan)
+    skipped = [entry for entry in found if isinstance(entry, Skipped)]
+    assert {s.path.stem for s in skipped} >= {"film", "mat"}
+    (case,) = _cases(plan)
+    assert np.array_equal(case.low, low)
+    assert np.array_equal(case.high, references()["gold"])
+    assert case.quiet is None
+    _save(poor / "GOLD.png", low[:-2])
+    assert "96 x 80" in _reason(plan, "gold")
+
+
+def test_real_pairs_are_registered_and_matched_in_grey_levels(tmp_path: Path) -> None:
+    scene = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(300, 300)), 3)
+    scene = (scene - scene.min()) / np.ptp(scene) * 180 + 20
+    high = scene[20:276, 20:276]
+    low = scene[24:280, 16:272].reshape(128, 2, 128, 2).mean(axis=(1, 3))
+    _save(tmp_path / "good" / "a.png", np.rint(0.8 * high + 10).astype(np.uint8))
+    _save(tmp_path / "poor" / "a.png", np.rint(low).astype(np.uint8))
+    (case,) = _cases(Plan(tmp_path / "good", lq=tmp_path / "poor"))
+    halved = case.high.reshape(len(case.low), 2, -1, 2).mean(axis=(1, 3))
+    assert np.abs(halved - case.low)[8:-8, 8:-8].mean() < 1.5
+    assert any("registered" in note and "-2.0" in note for note in case.notes)
