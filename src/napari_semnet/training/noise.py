@@ -51,7 +51,13 @@ def poisson(mean: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
     Tensor of float32, same shape
         Whole numbers.
     """
-    return torch.where(mean < SEARCH_BELOW, _search(mean, bits), _expand(mean, bits))
+    small = mean < SEARCH_BELOW
+    counts = _expand(mean, bits)
+    if mean.device.type == "cpu":
+        counts[small] = _search(mean[small], bits[small])
+        return counts
+    # Picking pixels out would make a GPU wait for the CPU.
+    return torch.where(small, _search(mean, bits), counts)
 
 
 def _search(mean: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
