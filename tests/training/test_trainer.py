@@ -19,7 +19,7 @@ from napari_semnet.training.config import TrainingConfig, load_config
 from napari_semnet.training.events import Event
 from napari_semnet.training.run_folder import RunFolder
 from napari_semnet.training.trainer import train, training_run
-from tests.training.runs import scene, small_config
+from tests.training.runs import scene, small_config, write_scenes
 
 
 def state(folder: Path) -> dict[str, torch.Tensor]:
@@ -64,6 +64,7 @@ def test_events_come_in_order(finished: Finished) -> None:
         *["Step", "Checkpointed"],  # 4, 5
         *["Evaluated", "Step", "Checkpointed"],  # 6, 8, 10
         *["Step", "Evaluated", "Preview", "Checkpointed"],  # 12, the end
+        "Notice",  # pictures too small for a halo
         "Finished",
     ]
     steps = [event.step for event in said if isinstance(event, events.Step)]
@@ -220,8 +221,8 @@ def test_changed_settings_are_named_and_count(finished: Finished, tmp_path: Path
     train(config, tmp_path / "run", max_minutes=1e-6)
     longer = config.model_copy(update={"steps": 3})
     said = list(training_run(longer, tmp_path / "run", resume=True))
-    (notice,) = [event.text for event in said if isinstance(event, events.Notice)]
-    assert notice.startswith("Settings differ from before in steps;")
+    notices = [event.text for event in said if isinstance(event, events.Notice)]
+    assert notices[0].startswith("Settings differ from before in steps;")
     assert said[-1].step == 3  # type: ignore[union-attr]
     assert load_config(RunFolder(tmp_path / "run").config) == longer
 
@@ -261,6 +262,19 @@ def test_a_model_can_be_trained_on(finished: Finished, tmp_path: Path) -> None:
     card = load_model(train(further, tmp_path / "run")).card
     assert card.training.started_from.startswith("ours (sha256 ")
     assert card.architecture.features == config.network.features
+
+
+def test_the_halo_is_measured_where_pictures_are_large_enough(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "pictures", 2, rows=160, columns=176)
+    config = small_config(tmp_path, steps=1, validation={"crops": 0})
+    said: list[Event] = []
+    card = load_model(train(config, tmp_path / "run", callback=said.append)).card
+    assert card.halo is not None
+    assert 0 < card.halo.pixels <= card.architecture.exact_halo
+    assert "scene-0.png (poster)" in card.halo.measured_on
+    shares = [event.done for event in said if isinstance(event, events.MeasuringHalo)]
+    assert shares[0] == 0
+    assert shares == sorted(shares)
 
 
 def test_a_run_without_validation_needs_no_held_out_pictures(tmp_path: Path) -> None:

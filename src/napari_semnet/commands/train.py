@@ -180,6 +180,8 @@ def describe(event: Event) -> str:
             )
         case kinds.Notice(text):
             return f"note: {text}"
+        case kinds.MeasuringHalo(done):
+            return "measuring how far the model looks" if done == 0 else ""
         case kinds.Stopped():
             return (
                 f"stopped at step {event.step:,} of {event.total:,}, because {event.reason}. "

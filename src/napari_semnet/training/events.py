@@ -11,6 +11,7 @@ __all__ = [
     "Evaluated",
     "Event",
     "Finished",
+    "MeasuringHalo",
     "Notice",
     "Preparing",
     "Preview",
@@ -103,6 +104,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuringHalo:
+    """Training is over, and it is measured how far the model looks, for its card."""
+
+    done: float
+    """Share of the work, 0 ... 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The last event of a run that was asked to stop; it can be resumed."""
 
@@ -122,5 +131,14 @@ class Finished:
 
 
 Event: TypeAlias = (
-    Preparing | Started | Step | Evaluated | Preview | Checkpointed | Notice | Stopped | Finished
+    Preparing
+    | Started
+    | Step
+    | Evaluated
+    | Preview
+    | Checkpointed
+    | Notice
+    | MeasuringHalo
+    | Stopped
+    | Finished
 )

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from napari_semnet import __version__
-from napari_semnet.model import Card, Halo, Metric, Training, save_model
+from napari_semnet.model import (
+    Card,
+    Metric,
+    Training,
+    load_model,
+    rewrite_card,
+    save_model,
+)
 from napari_semnet.network import SEMNet
-from napari_semnet.training.checkpoint import Best, Progress
+from napari_semnet.restoration.events import Progress
+from napari_semnet.restoration.halo import HaloMeasured, Picture, measure_halo
+from napari_semnet.training import checkpoint
+from napari_semnet.training.checkpoint import Best
 from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data, Pool
 from napari_semnet.training.degradation import Profile, degrade
+from napari_semnet.training.events import MeasuringHalo, Notice
+from napari_semnet.training.validation import cut_crops
 
-__all__ = ["card_for", "noise_range", "write_model"]
+__all__ = ["add_halo", "card_for", "noise_range", "write_model"]
+
+HALO_SIDE = 256
+"""Pixels along each side of the pictures that a halo is measured on."""
+_SMALLEST_FOR_HALO = 64
+_TOLD_SHARE = 0.1
+"""Share of the work between two events."""
 
 _LIMITS = (
     "Not for measurements that the reference images were not checked for: restored detail is "
@@ -29,11 +49,10 @@ def card_for(
     config: TrainingConfig,
     data: Data,
     profile: Profile,
-    progress: Progress,
+    progress: checkpoint.Progress,
     *,
     origin: str,
     measured: Best | None,
-    halo: Halo | None = None,
 ) -> Card:
     """Fill in the card of a model from what the run knows.
 
@@ -47,8 +66,6 @@ def card_for(
         Model that it started from; empty for none.
     measured : Best or None
         Validation of these very weights, if there was one.
-    halo : Halo or None
-        If it was measured.
     """
     step = measured.step if measured is not None else progress.step
     unfinished = progress.step < config.steps
@@ -73,7 +90,6 @@ def card_for(
         licence=wording.licence,
         date=datetime.now(UTC).date().isoformat(),
         package_version=__version__,
-        halo=halo,
     )
 
 
@@ -84,6 +100,52 @@ def write_model(path: Path, network: SEMNet, card: Card, dtype: torch.dtype) -> 
     save_model(path, plain, card, dtype)
 
 
+def add_halo(
+    path: Path,
+    data: Data,
+    config: TrainingConfig,
+    profile: Profile,
+    device: torch.device,
+) -> Iterator[MeasuringHalo | Notice]:
+    """Measure how far a finished model looks, and write that into its card.
+
+    Parameters
+    ----------
+    path : Path
+        The model's file; replaced at the end.
+    data, config, profile
+        Of the run. Validation pictures are used where there are any.
+    device : torch.device
+        Where to measure.
+
+    Yields
+    ------
+    MeasuringHalo or Notice
+    """
+    pools = data.validation or data.training
+    cpu = torch.device("cpu")
+    crops = cut_crops(pools, config.model.halo_pictures, HALO_SIDE, profile, cpu)
+    large = [crop for crop in crops if min(crop.low.shape[-2:]) >= _SMALLEST_FOR_HALO]
+    if not large:
+        if config.model.halo_pictures > 0:
+            yield Notice(
+                "The pictures are too small to measure the model's halo on, so tiles use the "
+                "exact one, which takes longer."
+            )
+        return
+    pictures = [Picture(crop.name, crop.low[0, 0].numpy()) for crop in large]
+    model = load_model(path)
+    told = 0.0
+    yield MeasuringHalo(told)
+    for said in measure_halo(model, pictures, device=str(device)):
+        if isinstance(said, Progress) and said.fraction >= told + _TOLD_SHARE:
+            told = said.fraction
+            yield MeasuringHalo(round(told, 3))
+        elif isinstance(said, HaloMeasured):
+            rewrite_card(path, model.card.model_copy(update={"halo": said.halo}), path)
+
+
+@lru_cache(maxsize=4)
 def noise_range(profile: Profile) -> tuple[float, float]:
     """Measure the noise that a profile makes of a uniform middle grey.
 

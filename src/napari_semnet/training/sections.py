@@ -240,5 +240,7 @@ class ModelCard(Section):
     pixel_size_range_nm: Annotated[tuple[Positive, Positive], AfterValidator(in_order)] | None = (
         None
     )
+    halo_pictures: Annotated[int, Field(ge=0, le=100)] = 3
+    """Pictures on which the halo is measured at the end; without it tiles use the exact one."""
     keep: Literal["last", "best"] = "last"
     """Whether the weights of the last step or of the best validation become the model."""

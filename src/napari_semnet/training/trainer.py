@@ -27,7 +27,7 @@ from napari_semnet.training.events import (
     Started,
     Stopped,
 )
-from napari_semnet.training.finish import card_for, write_model
+from napari_semnet.training.finish import add_halo, card_for, write_model
 from napari_semnet.training.learner import Learner, first_network, make_batch, profile_of
 from napari_semnet.training.meter import Meter
 from napari_semnet.training.prefetch import prefetched
@@ -135,6 +135,7 @@ def training_run(
         if reason:
             yield Stopped(run.progress.step, config.steps, reason, model)
         else:
+            yield from run.finish(model)
             yield Finished(run.progress.step, model)
 
 
@@ -344,6 +345,12 @@ class _Run:
                 self._write(path, latest if current else None, torch.float16)
         self.engine.wait()
         return path
+
+    def finish(self, path: Path) -> Iterator[Event]:
+        """Measure what takes time and is not needed before the model is complete."""
+        if self.is_first:
+            yield from add_halo(path, self.data, self.config, self.profile, self.engine.device)
+        self.engine.wait()
 
 
 def _changes(files: RunFolder, config: TrainingConfig) -> Iterator[Notice]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_semnet.training.config import TrainingConfig
-from napari_semnet.training.data import Data
+from napari_semnet.training.data import Data, Pool
 from napari_semnet.training.degradation import Profile, degrade
 from napari_semnet.training.randomness import Draws, sample_keys
 
-__all__ = ["Crop", "Quality", "fixed_crops", "measure", "triplets"]
+__all__ = ["Crop", "Quality", "cut_crops", "fixed_crops", "measure", "triplets"]
 
 _SEED = 20_240_229
 """Crops and their degradation are the same for every run, whatever its own seed."""
@@ -28,6 +30,8 @@ _PREVIEWED = 4
 class Crop:
     """A poor crop and its reference, (1, 1, Y, X) and (1, 1, 2Y, 2X) on the training device."""
 
+    name: str
+    """Of the picture, and of the profile that degraded it."""
     low: Tensor
     target: Tensor
 
@@ -49,24 +53,45 @@ class Quality:
 def fixed_crops(
     data: Data, config: TrainingConfig, profile: Profile, device: torch.device
 ) -> tuple[Crop, ...]:
-    """Cut and degrade the validation crops; evenly over the pictures, at fixed random places."""
-    entries = [(pool, field) for pool in data.validation for field in pool.fields]
+    """Cut and degrade the validation crops; see `cut_crops`."""
+    wanted = config.validation
+    return cut_crops(data.validation, wanted.crops, wanted.crop, profile, device)
+
+
+def cut_crops(
+    pools: Sequence[Pool], count: int, side: int, profile: Profile, device: torch.device
+) -> tuple[Crop, ...]:
+    """Cut and degrade crops, the same for every run that has the same pictures.
+
+    Parameters
+    ----------
+    pools : sequence of Pool
+        Where to cut from; evenly over their pictures, at fixed random places.
+    count : int
+        Number of crops; none where there is no picture.
+    side : int
+        Of the poor crop in pixels; less where a picture is smaller.
+    profile : Profile
+        How to degrade what was not measured twice.
+    device : torch.device
+        Where the crops are wanted.
+    """
+    entries = [(pool, field) for pool in pools for field in pool.fields]
     crops = []
-    for number in range(config.validation.crops if entries else 0):
-        # A stride that shares no factor visits pictures of all sources before it repeats one.
-        pool, field = entries[_spread(number, len(entries), config.validation.crops)]
+    for number in range(count if entries else 0):
+        pool, field = entries[_spread(number, len(entries), count)]
         rows, columns = field.target.rows // 2, field.target.columns // 2
-        side = min(config.validation.crop, rows, columns)
+        here = min(side, rows, columns)
         draws = Draws(sample_keys(_SEED, number, 0, 1))
-        row = int(draws.uniform("crop row")[0] * (rows - side + 1))
-        column = int(draws.uniform("crop column")[0] * (columns - side + 1))
-        good, measured = pool.patch(field, row, column, side)
+        row = int(draws.uniform("crop row")[0] * (rows - here + 1))
+        column = int(draws.uniform("crop column")[0] * (columns - here + 1))
+        good, measured = pool.patch(field, row, column, here)
         target = torch.from_numpy(np.ascontiguousarray(good))[None, None].to(device)
         if measured is None:
             low = degrade(target, profile, seed=_SEED, step=number)
         else:
             low = torch.from_numpy(np.ascontiguousarray(measured))[None, None].to(device)
-        crops.append(Crop(low, target))
+        crops.append(Crop(f"{Path(field.path).name} ({profile.name})", low, target))
     return tuple(crops)
 
 
