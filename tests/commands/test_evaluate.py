@@ -39,6 +39,7 @@ def test_a_report_is_written_and_shown(
     assert {path.name for path in out.iterdir()} == names
     assert (out / "report.txt").read_text(encoding="utf-8") in said.out
     assert "3.png skipped" in said.err
+    assert "2/2 2.png, draw 0: bicubic" in said.err
     assert "PSNR, dB" in said.out
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_semnet.training.cases import Plan
     from napari_semnet.training.evaluation import Event
     from napari_semnet.training.profile import Profile
+    from napari_semnet.training.scores import Score
 
 __all__ = ["add_parser", "plan_from", "run"]
 
@@ -198,6 +199,13 @@ def _say_json(content: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def _line(scores: tuple[Score, ...], models: set[str]) -> str:
+    """Say in a line how the models did in a case, beside bicubic interpolation."""
+    shown = [score for score in scores if score.method in {"bicubic", *models}]
+    figures = ", ".join(f"{s.method} {s.psnr:.2f} dB / {s.ssim:.3f}" for s in shown)
+    return f"{scores[0].picture}, draw {scores[0].draw}: {figures}"
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[[Event], None]]:
     """Show one bar on standard error: the present stage, how far it is, the time left."""
@@ -235,6 +243,7 @@ def _progress() -> Iterator[Callable[[Event], None]]:
         disable=not console.is_terminal,
     )
     tasks: dict[str, Any] = {}
+    models: set[str] = set()
 
     def advance(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
@@ -245,14 +254,16 @@ def _progress() -> Iterator[Callable[[Event], None]]:
         match event:
             case Searching(done, total):
                 advance("searching the best Gaussians, pictures", done, total)
-            case Started(cases=cases):
+            case Started(cases=cases, models=names):
+                models.update(names)
                 advance("measuring, cases", 0, cases)
             case Restoring(method, picture, fraction):
                 task = tasks["measuring, cases"]
                 part = f" {100 * fraction:.0f} %" if fraction else ""
                 bars.update(task, now=f"{picture}: {method}{part}")
-            case Measured(done=done, total=total):
+            case Measured(scores, done, total):
                 advance("measuring, cases", done, total)
+                console.print(f"{done}/{total} {_line(scores, models)}", soft_wrap=True)
             case Checking(model, done, total):
                 advance(f"checking {model}", done, total)
             case Skipped(path, reason):

@@ -60,6 +60,8 @@ class Started:
     cases: int
     """Pictures times draws."""
     methods: tuple[str, ...]
+    """All that is measured, the models among them."""
+    models: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def run_evaluation(
         *(contender.method for contender in classical),
         *(Method(name, "model", "SEMNet, one pass") for name in restorers),
     )
-    yield Started(len(readable), total, tuple(method.name for method in methods))
+    yield Started(len(readable), total, tuple(m.name for m in methods), tuple(restorers))
     scores: list[Score] = []
     examples: list[Example] = []
     noted: dict[str, tuple[str, ...]] = {}
