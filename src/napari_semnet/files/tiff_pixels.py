@@ -107,7 +107,7 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
         The file cannot be read.
     """
     check_structure(path)
-    plain = {f"is_{kind}": False for kind in _FOREIGN if kind in tifffile.TIFF.FILE_FLAGS}
+    plain = {f"is_{kind}": False for kind in _FOREIGN if _can_be_set(kind)}
     with _quiet():
         try:
             tiff = tifffile.TiffFile(path, _multifile=False, **plain)
@@ -127,6 +127,13 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
             except Exception as error:
                 # Tags of the wrong type or count make tifffile fail in any way, at any place.
                 raise _damaged(path, error) from error
+
+
+def _can_be_set(kind: str) -> bool:
+    """Tell whether this version of tifffile knows a kind of file and lets it be switched off."""
+    known = getattr(tifffile.TiffFile, f"is_{kind}", None)
+    fixed = isinstance(known, property) and known.fset is None
+    return kind in tifffile.TIFF.FILE_FLAGS and not fixed
 
 
 def read_pixels(tiff: tifffile.TiffFile, path: Path) -> Picture:

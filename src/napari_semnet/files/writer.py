@@ -9,6 +9,7 @@ not copied: its pixel size and row count would be wrong for a picture of twice t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ def write_tiff(
         "extratags": _digital_micrograph_tags(size),
     }
     if size is not None and 1e7 / min(size) < _LARGEST_RATIONAL:
-        options |= {"resolution": (1e7 / size[1], 1e7 / size[0]), "resolutionunit": "CENTIMETER"}
+        resolution = (_rational(1e7 / size[1]), _rational(1e7 / size[0]))
+        options |= {"resolution": resolution, "resolutionunit": "CENTIMETER"}
     try:
         with replacing(path) as temporary:
             if isinstance(pixels, np.ndarray):
@@ -188,6 +190,13 @@ def _position(shape: tuple[int, ...], origin_nm: tuple[float, float] | None) -> 
         plane[f"Position{axis}"] = [float(value)] * planes
         plane[f"Position{axis}Unit"] = ["nm"] * planes
     return {"Plane": plane}
+
+
+def _rational(value: float) -> tuple[int, int]:
+    """Closest quotient of two 32-bit numbers; some versions of tifffile find a coarser one."""
+    most = max(1, min(2**32 - 1, int((2**32 - 1) / max(value, 1.0))))
+    quotient = Fraction(value).limit_denominator(most)
+    return quotient.numerator, quotient.denominator
 
 
 def _digital_micrograph_tags(size: tuple[float, float] | None) -> list[tuple[Any, ...]]:
