@@ -41,10 +41,10 @@ _MICROSCOPE_CHAIN = Chain(
     streaks=Streaks(
         probability=0.15, density=(2e-5, 1e-3), amplitude=(0.05, 0.4), length=(3.0, 40.0)
     ),
-    shot=Shot(electrons=(20.0, 2e3), excess=(1.0, 2.0), black_level=(-0.3, 0.05)),
-    correlation=Correlation(probability=0.5, lag_one=(0.0, 0.6)),
-    row_noise=RowNoise(probability=0.4, sigma=(0.0, 6.0)),
-    gaussian=Gaussian(probability=0.8, sigma=(0.0, 20.0)),
+    shot=Shot(electrons=(30.0, 3e3), excess=(1.0, 1.5), black_level=(-0.3, 0.05)),
+    correlation=Correlation(probability=0.5, lag_one=(0.0, 0.5)),
+    row_noise=RowNoise(probability=0.3, sigma=(0.0, 4.0)),
+    gaussian=Gaussian(probability=0.8, sigma=(0.0, 25.0)),
     levels=Levels(probability=0.3, gain=(0.98, 1.02), offset=(-0.01, 0.01)),
 )
 
@@ -55,4 +55,6 @@ SEM = Profile(
         _MICROSCOPE_CHAIN.model_copy(update={"weight": 0.5}),
     ),
 )
-"""Half of the samples as the poster has them, half as a microscope makes them."""
+"""Half of the samples as the poster has them, half as a microscope makes them: what it learns must
+hold for the poster's noise and for real pictures. docs/degradation.md says why the ranges are as
+they are."""
