@@ -18,6 +18,7 @@ _HOME = {
     "Restorer": "restoration.restorer",
     "SEMNet": "network",
     "SemnetError": "errors",
+    "evaluate": "training.evaluation",
     "load_model": "model",
     "restore": "restoration.restorer",
     "save_model": "model",
@@ -32,6 +33,7 @@ __all__ = [
     "SEMNet",
     "SemnetError",
     "__version__",
+    "evaluate",
     "load_model",
     "restore",
     "save_model",
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from napari_semnet.model import Card, Model, load_model, save_model
     from napari_semnet.network import Architecture, SEMNet
     from napari_semnet.restoration.restorer import Restorer, restore
+    from napari_semnet.training.evaluation import evaluate
     from napari_semnet.training.trainer import train
 
 

@@ -33,6 +33,7 @@ from napari_semnet.training.report import (
     Score,
     choose_examples,
 )
+from napari_semnet.training.scores import SHOWN
 from napari_semnet.training.soundness import Checking, Soundness, check_soundness
 
 __all__ = [
@@ -189,7 +190,9 @@ def run_evaluation(
                 outputs[name] = yield from _restored(name, restorer, case)
             here = [_score(case, method, *outputs[method.name]) for method in methods]
             scores += here
-            examples.append(_example(case, {name: out[0] for name, out in outputs.items()}))
+            if case.draw == 0:
+                shown = {name: outputs[name][0] for name in (*SHOWN, *restorers) if name in outputs}
+                examples.append(Example.cut(case.picture, 0, case.low, case.high, shown))
             yield Measured(tuple(here), len(scores) // len(methods), total)
 
     checks: list[Soundness] = []
@@ -308,10 +311,6 @@ def _score(
         tuple(periodic_pattern(restored, pitch) for pitch in pitches),
         seconds,
     )
-
-
-def _example(case: Case, outputs: dict[str, Grey]) -> Example:
-    return Example.cut(case.picture, case.draw, case.low, case.high, outputs)
 
 
 def _precision(restorer: Restorer) -> str:

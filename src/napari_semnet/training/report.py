@@ -235,7 +235,7 @@ def choose_examples(report: Report, examples: Sequence[Example]) -> list[Example
     ----------
     report : Report
     examples : sequence of Example
-        One for each case.
+        One for each picture.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_semnet.training.scores import CROP, Kind
+from napari_semnet.training.scores import CROP, SHOWN, Kind
 
 if TYPE_CHECKING:
     from napari_semnet.training.report import Report
@@ -26,13 +26,6 @@ _COLOURS: dict[Kind, str] = {
 }
 _ROW = 30
 _NAMES, _PLOT, _GAP, _TOP, _BOTTOM = 360, 420, 60, 70, 90
-_SHOWN = (
-    "input",
-    "bicubic",
-    "Gaussian best PSNR + bicubic",
-    "NLM + bicubic",
-    "BM3D + bicubic",
-)
 
 
 def draw_figure(report: Report) -> Image.Image:
@@ -147,7 +140,7 @@ def draw_examples(report: Report) -> Image.Image:
     models = [model.name for model in report.models]
     names = [
         name
-        for name in (*_SHOWN, *models, "reference")
+        for name in ("input", *SHOWN, *models, "reference")
         if all(name in example.panels for example in report.examples)
     ]
     gap, strip = 8, 46

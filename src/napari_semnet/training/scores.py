@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.imaging.patterns import Pattern
 
-__all__ = ["CROP", "Example", "Kind", "Method", "ModelFacts", "Score", "pictures_of"]
+__all__ = ["CROP", "SHOWN", "Example", "Kind", "Method", "ModelFacts", "Score", "pictures_of"]
 
 Grey = NDArray[np.uint8]
 
@@ -22,6 +22,9 @@ a level to see the others against. ``model``: a SEMNet."""
 
 CROP = 240
 """Side of the crops that are kept to be looked at, in restored pixels."""
+
+SHOWN = ("bicubic", "Gaussian best PSNR + bicubic", "NLM + bicubic", "BM3D + bicubic")
+"""Classical methods whose crops are kept, beside those of the models."""
 
 
 @dataclass(frozen=True, slots=True)
