@@ -20,6 +20,7 @@ from napari_semnet.restoration.memory import (
     budget,
     counted_cost,
     fit_cost,
+    most_pixels,
     probe_cost,
 )
 from napari_semnet.restoration.runtime import Device, describe_device
@@ -115,3 +116,7 @@ def test_metal_is_asked_for_its_own_limit(monkeypatch) -> None:
     device = Device("Apple GPU", torch.device("mps"), "fp32")
     assert budget(device) == 400
     assert memory.probe_cost(SimpleNamespace(device=device), COUNTED) is COUNTED
+
+
+def test_no_array_has_more_values_than_a_32_bit_index_counts() -> None:
+    assert most_pixels(Architecture()) * 192 < 2**31

@@ -6,7 +6,9 @@ PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -21,7 +23,12 @@ __all__ = ["Backend", "TorchBackend", "is_out_of_memory", "run_through"]
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-_MEMORY_COMPLAINTS = ("can't allocate memory", "defaultcpuallocator", "out of memory")
+_MEMORY_COMPLAINTS = (
+    "can't allocate memory",
+    "defaultcpuallocator",
+    "out of memory",
+    "cudnn_status_alloc_failed",
+)
 
 
 class Backend(Protocol):
@@ -73,15 +80,11 @@ class TorchBackend:
         """See `Backend.restore_tile`."""
         tile = torch.from_numpy(np.ascontiguousarray(image))[None, None]
         steps = self._network.steps(tile.to(self.device.torch_device))
+        surroundings = _exact_convolutions if self.device.kind == "cuda" else nullcontext
         while True:
-            # Both belong to the thread: left on between steps, they would reach into whatever
-            # the caller does there. TF32 keeps 10 bits of the significand, so tiles would differ
-            # from the whole by more than float32 rounding; benchmark mode may choose another
-            # kernel each time.
-            exactly = torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-            )
-            with torch.inference_mode(), exactly:
+            # Both belong to the thread or to the process: left on between steps, they would
+            # reach into whatever the caller does there.
+            with torch.inference_mode(), surroundings():
                 try:
                     done = next(steps)
                 except StopIteration as stop:
@@ -95,6 +98,37 @@ class TorchBackend:
             torch.cuda.empty_cache()
         elif self.device.kind == "mps":
             torch.mps.empty_cache()
+
+
+_CUDNN_SETTINGS = threading.Lock()
+
+
+@contextmanager
+def _exact_convolutions() -> Iterator[None]:
+    """Let cuDNN compute float32 as float32, and the same way each time.
+
+    TF32 keeps 10 bits of the significand, so that tiles would differ from the whole by more than
+    rounding; benchmark mode may choose another kernel each time. The settings are the process's,
+    hence the lock. Since PyTorch 2.9 convolutions have one of their own, and reading the older
+    one can fail when another part of the program has used the newer.
+    """
+    cudnn = torch.backends.cudnn
+    newer = getattr(cudnn, "conv", None)
+    where, name = (cudnn, "allow_tf32") if newer is None else (newer, "fp32_precision")
+    wanted = (
+        (where, name, False if newer is None else "ieee"),
+        (cudnn, "benchmark", False),
+        (cudnn, "deterministic", True),
+    )
+    with _CUDNN_SETTINGS:
+        before = [(owner, name, getattr(owner, name)) for owner, name, _ in wanted]
+        try:
+            for owner, name, value in wanted:
+                setattr(owner, name, value)
+            yield
+        finally:
+            for owner, name, value in before:
+                setattr(owner, name, value)
 
 
 _Result = TypeVar("_Result")

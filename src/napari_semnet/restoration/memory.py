@@ -25,6 +25,7 @@ __all__ = [
     "budget",
     "counted_cost",
     "fit_cost",
+    "most_pixels",
     "probe_cost",
 ]
 
@@ -73,6 +74,15 @@ def counted_cost(architecture: Architecture, precision: Precision) -> MemoryCost
     output = 4 * 4
     tail = 2**15 * 4 * (3 * 4 * a.features)
     return MemoryCost(fixed=float(tail), per_pixel=4.0 * a.features + size * maps + 2 * output)
+
+
+def most_pixels(architecture: Architecture) -> int:
+    """How many pixels a tile may have, whatever the memory.
+
+    Beyond 2**31 values in one array, GPU libraries count them otherwise and become slow or fail.
+    """
+    widest = architecture.features + architecture.growth * (architecture.conv_per_rdb - 1)
+    return (2**31 - 1) // widest
 
 
 def fit_cost(small: tuple[int, float], large: tuple[int, float], counted: MemoryCost) -> MemoryCost:

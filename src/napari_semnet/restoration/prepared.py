@@ -102,8 +102,9 @@ class PreparedNetwork:
         self._widest = architecture.features + architecture.growth * (architecture.conv_per_rdb - 1)
 
         def placed(weight: Tensor, bias: Tensor, dtype: torch.dtype, padding: int) -> _Convolution:
-            moved = weight.detach().to(device, dtype).contiguous(memory_format=self._layout)
-            return _Convolution(moved, bias.detach().to(device, dtype), padding)
+            moved = weight.detach().to(device, dtype, copy=True)
+            weight = moved.contiguous(memory_format=self._layout)
+            return _Convolution(weight, bias.detach().to(device, dtype, copy=True), padding)
 
         def plain(module: nn.Module, dtype: torch.dtype) -> _Convolution:
             assert isinstance(module, nn.Conv2d)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +39,13 @@ from napari_semnet.restoration.events import (
 )
 from napari_semnet.restoration.host import TileReader, output_for
 from napari_semnet.restoration.masking import mark_missing
-from napari_semnet.restoration.memory import MemoryCost, budget, counted_cost, probe_cost
+from napari_semnet.restoration.memory import (
+    MemoryCost,
+    budget,
+    counted_cost,
+    most_pixels,
+    probe_cost,
+)
 from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
 from napari_semnet.restoration.runtime import Device, Precision, describe_device
 from napari_semnet.restoration.settings import Settings
@@ -85,7 +91,7 @@ class Restorer:
         self._costs: dict[tuple[Device, Precision], MemoryCost] = {}
         self._settled: dict[Device, Precision] = {}
 
-    def run(self, image: Any, out: Any = None) -> Iterator[Event]:
+    def run(self, image: Any, out: Any = None) -> Generator[Event, None, None]:
         """Restore an image and say what happens.
 
         Parameters
@@ -181,14 +187,15 @@ class Restorer:
     ) -> tuple[int, int]:
         available = budget(device)
         counted = counted_cost(self.model.card.architecture, precision)
-        if counted.of(math.prod(plane)) <= available:
+        most = most_pixels(self.model.card.architecture)
+        if counted.of(math.prod(plane)) <= available and math.prod(plane) <= most:
             return plane
         with self._lock:
             key = (device, precision)
             if key not in self._costs:
                 self._costs[key] = _measured_cost(self._backend(device, precision), counted)
             cost = self._costs[key]
-        return choose_tile(plane, halo, cost.pixels_within(available))
+        return choose_tile(plane, halo, min(most, cost.pixels_within(available)))
 
     def _backend(self, device: Device, precision: Precision) -> Backend:
         with self._lock:
