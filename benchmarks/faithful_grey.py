@@ -1,0 +1,126 @@
+"""Measure what a model does to grey levels that it ought to leave alone.
+
+Three questions, each to the model rather than to the engine: does a flat picture stay flat, do
+saturated areas stay saturated, and is the mean of a real picture kept?
+
+    python benchmarks/faithful_grey.py PICTURE... [--model NAME] [--out benchmarks/results]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from napari_semnet.files.reader import read_image
+from napari_semnet.model import DEFAULT_MODEL, load_model
+from napari_semnet.restoration.restorer import Restorer, Settings
+
+LEVELS = (0, 1, 16, 32, 64, 96, 128, 160, 192, 224, 240, 254, 255)
+SIDE = 64
+RIM = 12
+"""Input pixels along the border that are told apart: there the network sees its zero padding."""
+
+
+def flat(restorer: Restorer) -> list[dict[str, float]]:
+    """Restore flat pictures, in floats, so that fractions of a level are seen."""
+    rows = []
+    for level in LEVELS:
+        out = restorer.restore(np.full((SIDE, SIDE), level, np.float32)).pixels
+        inside = out[2 * RIM : -2 * RIM, 2 * RIM : -2 * RIM]
+        off = np.abs(out - level)
+        edge, corner = _rim(off.shape)
+        rows.append(
+            {
+                "level": level,
+                "inside_offset": float(inside.mean() - level),
+                "inside_peak_to_peak": float(np.ptp(inside)),
+                "largest_offset_along_edges": float(off[edge].max()),
+                "largest_offset_in_corners": float(off[corner].max()),
+            }
+        )
+    return rows
+
+
+def _rim(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Tell the rim of an output: along its edges, and in its corners."""
+    near = [np.minimum(np.arange(n), np.arange(n)[::-1]) < 2 * RIM for n in shape]
+    rows, columns = near[0][:, None], near[1][None, :]
+    return rows ^ columns, rows & columns
+
+
+def saturated(restorer: Restorer) -> dict[str, float]:
+    """Restore a checkerboard of black and white squares, and look well inside them."""
+    squares = 255.0 * ((np.indices((160, 160)) // 40).sum(0) % 2)
+    out = restorer.restore(squares.astype(np.float32)).pixels
+    middle = np.zeros(squares.shape, bool)
+    for y in range(0, 160, 40):
+        for x in range(0, 160, 40):
+            middle[y + RIM : y + 40 - RIM, x + RIM : x + 40 - RIM] = True
+    middle = np.kron(middle, np.ones((2, 2), bool))
+    white = np.kron(squares, np.ones((2, 2))) > 0
+    return {
+        "largest_offset_in_black": float(np.abs(out[middle & ~white]).max()),
+        "largest_offset_in_white": float(np.abs(out[middle & white] - 255).max()),
+    }
+
+
+def mean_shift(restorer: Restorer, path: Path) -> dict[str, object]:
+    """Restore a real picture and compare the means, and its saturated pixels where it has any."""
+    picture = np.asarray(read_image(path).specimen)
+    restoration = restorer.restore(picture)
+    out = restoration.pixels
+    row: dict[str, object] = {
+        "picture": f"{path.parent.name}/{path.name}",
+        "shape": picture.shape,
+        "precision": restoration.plan.precision,
+        "mean": float(picture.mean()),
+        "mean_shift": float(out.mean() - picture.mean()),
+    }
+    for value in (0, 255):
+        area = _inside(picture == value)
+        row[f"pixels_inside_areas_of_{value}"] = int(area.sum())
+        if area.any():
+            off = np.abs(out[np.kron(area, np.ones((2, 2), bool))].astype(int) - value)
+            row[f"largest_offset_in_areas_of_{value}"] = int(off.max())
+    return row
+
+
+def _inside(area: np.ndarray, margin: int = 3) -> np.ndarray:
+    """Pixels whose surroundings of `margin` pixels belong to the area as well."""
+    padded = np.pad(area, margin)
+    height, width = area.shape
+    inside = np.ones_like(area)
+    for y in range(2 * margin + 1):
+        for x in range(2 * margin + 1):
+            inside &= padded[y : y + height, x : x + width]
+    return inside
+
+
+def main() -> None:
+    """Measure, print, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pictures", nargs="*", type=Path)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    model = load_model(arguments.model)
+    fine = Restorer(model, Settings(precision="fp32", intensity=(0.0, 255.0)))
+    found: dict[str, object] = {"model": model.name, "sha256": model.sha256}
+    found["flat"] = flat(fine)
+    found["saturated_squares"] = saturated(fine)
+    print(json.dumps(found, indent=1), flush=True)
+    found["pictures"] = rows = []
+    restorer = Restorer(model)
+    for path in arguments.pictures:
+        rows.append(mean_shift(restorer, path))
+        print(json.dumps(rows[-1]), flush=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    name = f"faithful_grey_{model.name}.json"
+    (arguments.out / name).write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
