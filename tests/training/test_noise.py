@@ -31,9 +31,9 @@ def correlation(values: np.ndarray, dy: int, dx: int) -> float:
 
 @pytest.mark.parametrize("mean", [0.0, 0.03, 0.5, 2.0, 7.9, 8.1, 30.0, 1e3, 1e4])
 def test_counts_have_the_mean_and_variance_of_poisson(mean: float) -> None:
-    shape = (1, 400, 400)
+    shape = (1, 300, 300)
     bits = words(sample_keys(5, 0, 0, 1), "counts", shape, CPU)
-    counts = noise.poisson(flat(mean, 400, 400), bits).double().numpy()
+    counts = noise.poisson(flat(mean, 300, 300), bits).double().numpy()
     assert np.array_equal(counts, np.rint(counts))
     size = counts.size
     assert counts.mean() == pytest.approx(mean, abs=4 * np.sqrt(mean / size))
@@ -45,7 +45,7 @@ def test_counts_have_the_mean_and_variance_of_poisson(mean: float) -> None:
 @pytest.mark.parametrize("mean", [0.2, 3.0, 7.999, 8.0, 12.0, 40.0])
 def test_distribution_of_counts_is_poissons(mean: float) -> None:
     # Evenly spaced words instead of random ones: what is left is the error of the method.
-    step = 2**12
+    step = 2**13
     bits = torch.arange(-(2**31) + step // 2, 2**31, step, dtype=torch.int64).to(torch.int32)
     counts = noise.poisson(torch.full(bits.shape, mean), bits).to(torch.int64)
     found = np.cumsum(np.bincount(counts.numpy(), minlength=200)) / len(bits)

@@ -60,14 +60,14 @@ def test_words_of_a_sample_do_not_depend_on_its_companions(
 
 
 def test_uniform_numbers_fill_the_open_interval_evenly() -> None:
-    values = to_uniform(some_words(400_000)).flatten().numpy()
+    values = to_uniform(some_words(200_000)).flatten().numpy()
     assert values.min() > 0
     assert values.max() < 1
     assert stats.kstest(values, "uniform").pvalue > 1e-3
 
 
 def test_normal_numbers_are_normal() -> None:
-    values = to_normal(some_words(400_000)).flatten().numpy().astype(np.float64)
+    values = to_normal(some_words(200_000)).flatten().numpy().astype(np.float64)
     assert stats.kstest(values, "norm").pvalue > 1e-3
     assert abs(values.mean()) < 4 / np.sqrt(values.size)
     assert values.var() == pytest.approx(1, abs=4 * np.sqrt(2 / values.size))
@@ -76,7 +76,7 @@ def test_normal_numbers_are_normal() -> None:
 
 def test_table_of_the_normal_distribution_errs_below_a_hundred_thousandth() -> None:
     extremes = torch.tensor([0, 1, 2, 2**31 - 1, 2**31 - 2, -1, -(2**31)], dtype=torch.int32)
-    bits = torch.cat([some_words(400_000).flatten(), extremes])
+    bits = torch.cat([some_words(200_000).flatten(), extremes])
     values = to_normal(bits).numpy()
     magnitude = ((bits.numpy().astype(np.int64) & 0x7FFFFFFF) | 1) * 2.0**-32
     exact = -special.ndtri(magnitude) * np.where(bits.numpy() < 0, -1, 1)
@@ -97,7 +97,7 @@ def test_neighbours_streams_samples_and_steps_are_uncorrelated() -> None:
 
 
 def test_bits_of_words_are_fair_and_independent() -> None:
-    bits = some_words(80_000).flatten().numpy().view(np.uint32)
+    bits = some_words(40_000).flatten().numpy().view(np.uint32)
     table = np.unpackbits(bits.view(np.uint8).reshape(-1, 4), axis=1).astype(np.float64) - 0.5
     correlation = 4 * table.T @ table / len(table)
     assert np.abs(correlation - np.eye(32)).max() < 5 / np.sqrt(len(table))
