@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from napari_semnet.imaging.panels import (
     DIVERGING,
     colour_table,
+    error_text,
     length_text,
     nearest,
     panel_grid,
@@ -39,6 +40,22 @@ def test_a_scale_bar_is_the_longest_round_length_that_fits(width: float, share: 
 )
 def test_lengths_are_written_with_their_unit(length: float, unit: str, text: str) -> None:
     assert length_text(length, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (12.3456, 0.8123, "12.35 ± 0.81 nm"),
+        (1.0, 0.12, "1.00 ± 0.12 nm"),
+        (123.4, 12.3, "123 ± 12 nm"),
+        (5.0, 0.0, "5 nm"),
+        (5.0, float("inf"), "5 nm"),
+    ],
+)
+def test_a_value_is_written_to_the_second_digit_of_its_error(
+    value: float, error: float, text: str
+) -> None:
+    assert error_text(value, error, "nm") == text
 
 
 def test_all_panels_share_the_pixels_of_the_finest_picture() -> None:

@@ -118,7 +118,9 @@ def test_lines_that_measure_nothing_are_refused(
         line_profile(blurred_edge(5, 2.0), start, stop)
 
 
-@pytest.mark.parametrize("kind", ["flat", "noise", "spike", "two edges", "edge at the end"])
+@pytest.mark.parametrize(
+    "kind", ["flat", "noise", "spike", "two edges", "three edges", "edge at the end"]
+)
 def test_no_edge_width_is_stated_where_no_single_edge_stands_out(kind: str) -> None:
     plane = blurred_edge(5, 1.0)
     pixels = np.full(plane.grid.shape, 80.0)
@@ -126,8 +128,10 @@ def test_no_edge_width_is_stated_where_no_single_edge_stands_out(kind: str) -> N
         pixels += np.random.default_rng(1).normal(size=pixels.shape)
     if kind == "spike":
         pixels[:, 118:122] += 100
-    if kind == "two edges":
+    if kind in ("two edges", "three edges"):
         pixels[:, 100:185] += 100
+    if kind == "three edges":
+        pixels[:, 192:] += 100
     stop = 200.0
     if kind == "edge at the end":
         pixels, stop = plane.pixels, 121.0

@@ -14,6 +14,7 @@ __all__ = [
     "DIVERGING",
     "ScaleBar",
     "colour_table",
+    "error_text",
     "length_text",
     "nearest",
     "panel_grid",
@@ -77,6 +78,14 @@ def length_text(length: float, unit: str = "nm", digits: int = 4) -> str:
     if unit == "nm" and abs(length) >= _MICROMETRE:
         return f"{length / _MICROMETRE:.{digits}g} µm"
     return f"{length:.{digits}g} {unit}"
+
+
+def error_text(value: float, error: float, unit: str) -> str:
+    """Write a value with its standard error, both to the error's second digit."""
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.3g} {unit}"
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f} {unit}"
 
 
 def panel_grid(place: Grid, planes: list[Plane], largest: int = LARGEST) -> Grid:

@@ -135,8 +135,8 @@ def fit_edge(profile: Profile) -> Edge:
     ------
     ImageError
         No single edge stands out: too few samples, or a step explains less than half of the
-        variance, or it lies at an end of the line, or a second step explains more than half of
-        what the first one leaves.
+        variance, or it lies at an end of the line, or something else on the line is more than half
+        as strong.
     """
     known = np.isfinite(profile.values)
     place, value = profile.distance[known], profile.values[known]
@@ -164,7 +164,8 @@ def fit_edge(profile: Profile) -> Edge:
     explained = 1.0 - float(residual.var() / value.var())
     position, sigma, before, after = (float(number) for number in found)
     margin = min(position - place[0], place[-1] - position)
-    if explained < 0.5 or margin < sigma or _best_step(residual)[1] > 0.5:
+    left = _largest_run(residual) / max(abs(after - before), 1e-12)
+    if explained < 0.5 or margin < sigma or left > 0.5:
         raise _no_edge(profile)
     # Two samples share each pixel, so there are half as many independent ones as the fit counts.
     deviation = math.sqrt(max(2 * float(covariance[1, 1]), 0.0))
@@ -205,25 +206,20 @@ def _blurred_step(
 def _first_guess(
     place: NDArray[np.float64], value: NDArray[np.float64], spacing: float
 ) -> list[float]:
-    """Position, blur and levels of the best sharp step."""
-    best, _ = _best_step(value)
-    position = (place[best] + place[best + 1]) / 2
-    before, after = value[: best + 1].mean(), value[best + 1 :].mean()
-    return [float(position), spacing, float(before), float(after)]
-
-
-def _best_step(value: NDArray[np.float64]) -> tuple[int, float]:
-    """Last sample before the best sharp step, and the part of the variance that it explains.
-
-    In mere noise the best step explains a few per cent.
-    """
+    """Position, blur and levels of the sharp step that explains most of the variance."""
     total, before = np.cumsum(value), np.arange(1, len(value))
     after = len(value) - before
     gap = total[:-1] / before - (total[-1] - total[:-1]) / after
-    between = before * after * gap**2 / len(value) ** 2
-    best = int(between.argmax())
-    variance = float(value.var())
-    return best, float(between[best]) / variance if variance > 0 else 0.0
+    best = int((before * after * gap**2).argmax())
+    position = (place[best] + place[best + 1]) / 2
+    levels = value[: best + 1].mean(), value[best + 1 :].mean()
+    return [float(position), spacing, float(levels[0]), float(levels[1])]
+
+
+def _largest_run(residual: NDArray[np.float64]) -> float:
+    """Largest mean of what a fit leaves over a run of samples: noise averages out, edges do not."""
+    run = max(5, len(residual) // 20)
+    return float(np.abs(ndimage.uniform_filter1d(residual, run, mode="nearest")).max())
 
 
 def _no_edge(profile: Profile) -> ImageError:

@@ -99,7 +99,7 @@ def add_difference(viewer: Any, raw: Image, restored: Image, changes: Changes) -
     return add_picture(
         viewer,
         changes.plane.pixels,
-        f"restored − raw, ±{changes.limit:.3g} grey levels",
+        f"restored − raw ±{changes.limit:.3g} grey",
         part_placement(Placement.of(whole), origin),
         colormap=Colormap(DIVERGING, name="difference"),
         contrast_limits=(-changes.limit, changes.limit),

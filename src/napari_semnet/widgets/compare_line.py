@@ -8,6 +8,7 @@ from typing import Any
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_semnet.errors import ImageError, SemnetError
+from napari_semnet.imaging.panels import error_text, length_text
 from napari_semnet.imaging.profiles import Edge, Profile, fit_edge, line_profile
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.drawn import Drawing
@@ -36,11 +37,11 @@ def describe_edges(profiles: Sequence[Profile]) -> tuple[dict[str, Edge], str]:
             lines.append(f"{profile.name}: no single edge")
             continue
         edges[profile.name] = edge
-        width = f"{edge.width:.3g} ± {edge.width_error:.2g} {profile.unit}"
+        width = error_text(edge.width, edge.width_error, profile.unit)
         if edge.width < profile.spacing:
-            width = f"below one pixel ({profile.spacing:.3g} {profile.unit})"
-        lines.append(f"{profile.name}: edge width (20–80 %) {width}")
-    return edges, "\n".join(lines)
+            width = f"below one pixel ({length_text(profile.spacing, profile.unit, 3)})"
+        lines.append(f"{profile.name}: {width}")
+    return edges, "\n".join(["Edge width from 20 % to 80 %", *lines])
 
 
 class LinePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker

@@ -31,7 +31,14 @@ from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.drawn import Drawing
 from napari_semnet.widgets.planes import plane_of
 
-__all__ = ["NumbersPage", "Table", "agreement_steps", "agreement_table", "region_table"]
+__all__ = [
+    "NumbersPage",
+    "Table",
+    "agreement_steps",
+    "agreement_table",
+    "describe_drift",
+    "region_table",
+]
 
 Row = tuple[str, ...]
 Table = tuple[Row, list[Row]]
@@ -97,11 +104,17 @@ def agreement_table(found: Sequence[Agreement]) -> Table:
     """Lay figures against a reference out in rows."""
     rows: list[Row] = []
     for one in found:
-        drift = length_text(float(np.hypot(*one.shift)), one.unit, 2)
-        rows.append((one.name, "as it is", f"{one.psnr_db:.2f}", f"{one.ssim:.4f}", drift))
-        fitted = (f"{one.fitted_psnr_db:.2f}", f"{one.fitted_ssim:.4f}")
-        rows.append((one.name, "fitted", *fitted, drift))
-    return ("Picture", "Contrast", "PSNR (dB)", "SSIM", "Drift"), rows
+        rows.append((one.name, "as it is", f"{one.psnr_db:.2f}", f"{one.ssim:.4f}"))
+        rows.append((one.name, "fitted", f"{one.fitted_psnr_db:.2f}", f"{one.fitted_ssim:.4f}"))
+    return ("Picture", "Contrast", "PSNR (dB)", "SSIM"), rows
+
+
+def describe_drift(found: Sequence[Agreement]) -> str:
+    """Say by how much each picture lay beside the reference."""
+    drifts = (
+        f"{one.name} {length_text(float(np.hypot(*one.shift)), one.unit, 2)}" for one in found
+    )
+    return "Drift taken out: " + ", ".join(drifts) + "."
 
 
 class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
@@ -206,8 +219,8 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
             self.show_table(agreement_table(found))
             self.note.setText(
                 f"Against “{reference.name}”, on its pixels, over a range of "
-                f"{data_range(reference):.4g} grey levels; registered first, the drift taken out. "
-                "“Fitted”: with brightness and contrast fitted to the reference."
+                f"{data_range(reference):.4g} grey levels. “Fitted”: with brightness and contrast "
+                f"fitted to the reference. {describe_drift(found)}"
             )
 
         self._task.start(partial(agreement_steps, planes, reference), show)
