@@ -57,7 +57,11 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         self.tile.setToolTip("Side of a tile, in pixels of the source")
         self.halo = combo_of(HALOS, self)
         self.halo.setEditable(True)
-        self.halo.setToolTip("Pixels of the source read around each tile: choose, or give a number")
+        self.halo.setToolTip(
+            "Pixels of the source that are read around each tile, or\n"
+            "Automatic: as many as the model was measured to need\n"
+            "Exact: as far as the network can reach, which is slow"
+        )
         self.intensity = combo_of({"auto": "Automatic", "given": "From ... to ..."}, self)
         self.intensity.setToolTip("Grey levels that the network sees as black and white")
         self.low, self.high = _number(self, "0"), _number(self, "255")

@@ -48,8 +48,8 @@ PRECISIONS = {
 }
 
 HALOS = {
-    AUTO: "Automatic (measured for the model)",
-    "exact": "Exact (slowest)",
+    AUTO: "Automatic",
+    "exact": "Exact",
 }
 """Named halos; any number of pixels may be given instead."""
 

@@ -43,7 +43,7 @@ class LayerList(QListWidget):  # type: ignore[misc]  # Qt is not followed by the
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.connect(self._fill)
-        self.itemSelectionChanged.connect(self.chosen_changed)
+        self.itemSelectionChanged.connect(self._on_choice)
         self._fill()
         self.choose(self._first_choice())
 
@@ -59,7 +59,7 @@ class LayerList(QListWidget):  # type: ignore[misc]  # Qt is not followed by the
         for row, known in enumerate(self._layers):
             self.item(row).setSelected(known() in layers)
         self.blockSignals(False)
-        self.chosen_changed.emit()
+        self._on_choice()
 
     def let_go(self) -> None:
         """Follow the viewer no longer."""
@@ -75,6 +75,15 @@ class LayerList(QListWidget):  # type: ignore[misc]  # Qt is not followed by the
         selected = [layer for layer in layers if layer in self._viewer.layers.selection]
         sources = [layer for layer in layers if METADATA_KEY not in layer.metadata]
         return selected or sources[:1] or layers[:1]
+
+    def _on_choice(self) -> None:
+        """Show the choice in bold: themes tell it apart by little but a shade."""
+        for row in range(self.count()):
+            item = self.item(row)
+            font = item.font()
+            font.setBold(item.isSelected())
+            item.setFont(font)
+        self.chosen_changed.emit()
 
     def _on_units(self, event: Any = None) -> None:
         self.chosen_changed.emit()

@@ -214,6 +214,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         """Make buttons and bar show what can be done now."""
         running = self.run.is_running
         chosen = self.layers.chosen()
+        many = f" {len(chosen)} layers" if len(chosen) > 1 else ""
+        self.restore_button.setText(f"Restore{many} (2x)")
         self.restore_button.setEnabled(self.is_ready and bool(chosen) and not running)
         self.cancel_button.setEnabled(running)
         if running:

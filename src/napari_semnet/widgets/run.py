@@ -117,10 +117,15 @@ class Run(QObject):  # type: ignore[misc]
         self._choices: Choices | None = None
         self._started = 0.0
         self._first_tile = 0.0
+        self._drawing_since = 0.0
         self._failures = 0
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
         self._redraw.timeout.connect(self._draw)
+        # Due when all events are dealt with: then the canvas is painted as well.
+        self._painted = QTimer(self)
+        self._painted.setSingleShot(True)
+        self._painted.timeout.connect(self._rest)
         self._waiting: _Task | None = None
         viewer.layers.events.removed.connect(self._on_layer_removed)
 
@@ -259,13 +264,17 @@ class Run(QObject):  # type: ignore[misc]
             self._redraw.start(int(1000 * SHORTEST_PAUSE))
 
     def _draw(self) -> None:
-        """Show the tiles that came since the last time, and rest the longer the longer it took."""
+        """Show the tiles that came since the last time."""
         task, self._waiting = self._waiting, None
         if task is None or task.result is None:
             return
-        start = time.perf_counter()
+        self._drawing_since = time.perf_counter()
         task.result.refresh(thumbnail=False, highlight=False, extent=False)
-        pause = max(SHORTEST_PAUSE, (time.perf_counter() - start) / REDRAW_SHARE)
+        self._painted.start(0)
+
+    def _rest(self) -> None:
+        """Wait before the next redraw, the longer the longer this one took."""
+        pause = max(SHORTEST_PAUSE, (time.perf_counter() - self._drawing_since) / REDRAW_SHARE)
         self._redraw.start(int(1000 * pause))
 
     def _finish(self, task: _Task, seconds: float) -> None:
@@ -308,6 +317,7 @@ class Run(QObject):  # type: ignore[misc]
     def _clear(self) -> None:
         """Take away what is not finished, and forget all layers."""
         self._redraw.stop()
+        self._painted.stop()
         self._waiting = None
         self._first_tile = 0.0
         tasks, self._tasks = self._tasks, []
