@@ -102,11 +102,12 @@ class TestInNapari:
     """napari's own machinery, without a window."""
 
     @pytest.fixture
-    def viewer(self, npe2pm: object) -> object:
+    def viewer(self, request: pytest.FixtureRequest) -> object:
         npe2 = pytest.importorskip("npe2")
         components = pytest.importorskip("napari.components")
+        npe2pm = request.getfixturevalue("npe2pm")
         for name in ("napari", "napari-semnet"):
-            npe2pm.register(npe2.PluginManifest.from_distribution(name))  # type: ignore[attr-defined]
+            npe2pm.register(npe2.PluginManifest.from_distribution(name))
         return components.ViewerModel()
 
     @pytest.mark.parametrize(

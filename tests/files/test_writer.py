@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +145,24 @@ def test_hyperspy_s_reader_sees_size_and_unit(tmp_path: Path) -> None:
     for axis, expected in zip(read["axes"], SIZE, strict=True):
         assert axis["units"] == "nm"
         assert axis["scale"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL.")
+def test_a_kill_half_way_leaves_the_old_file(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", picture(), pixel_size_nm=SIZE)
+    before = path.read_bytes()
+    program = f"""
+import os, signal
+import numpy as np
+from napari_semnet.files.writer import write_tiff
+class Deadly:
+    shape, dtype = (2, 300, 300), np.dtype("uint8")
+    def __getitem__(self, index):
+        if index[0] == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.zeros((300, 300), np.uint8)[index[1:]]
+write_tiff({str(path)!r}, Deadly(), pixel_size_nm=(1, 1))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], check=False)
+    assert ended.returncode == -9
+    assert path.read_bytes() == before

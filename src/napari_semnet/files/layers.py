@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.calibration import NM_PER_UNIT
+from napari_semnet.files.em_formats import DM_SUFFIXES, MRC_SUFFIXES
 from napari_semnet.files.ome_zarr import is_ome_zarr, write_ome_zarr
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.reader import (
@@ -49,7 +50,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
         return None
     file = Path(path)
     suffix = file.suffix.lower()
-    if suffix in TIFF_SUFFIXES or is_ome_zarr(file):
+    if suffix in (*TIFF_SUFFIXES, *MRC_SUFFIXES, *DM_SUFFIXES) or is_ome_zarr(file):
         return _read
     return _read if suffix in PICTURE_SUFFIXES and sidecars(file) else None
 

@@ -18,6 +18,7 @@ import tifffile
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.calibration import Confidence, Findings, PixelSize
 from napari_semnet.files.databar import find_databar
+from napari_semnet.files.em_formats import DM_SUFFIXES, MRC_SUFFIXES, read_dm, read_mrc
 from napari_semnet.files.ome_zarr import Levels, is_ome_zarr, read_levels
 from napari_semnet.files.pictures import embedded_header, read_picture
 from napari_semnet.files.provenance import Provenance
@@ -103,7 +104,8 @@ def read_image(path: str | Path) -> SemImage:
     Parameters
     ----------
     path : str or Path
-        TIFF, PNG, JPEG, BMP, or the folder of an OME-Zarr; the content decides, not the name.
+        TIFF, PNG, JPEG, BMP (told apart by content, not name), MRC, DM3, DM4, or the folder of
+        an OME-Zarr.
         A JEOL or Hitachi ``.txt`` or TESCAN ``.hdr`` file beside it is read too.
 
     Raises
@@ -117,6 +119,10 @@ def read_image(path: str | Path) -> SemImage:
             return _from_levels(path, read_levels(path))
         if not path.is_file():
             raise FileFormatError(f"There is no file {path}.")
+        suffix = path.suffix.lower()
+        if suffix in (*MRC_SUFFIXES, *DM_SUFFIXES):
+            picture, findings = read_mrc(path) if suffix in MRC_SUFFIXES else read_dm(path)
+            return _assembled(path, picture, [findings])
         with path.open("rb") as file:
             start = file.read(4)
         if start[:2] in (b"II", b"MM"):
