@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import platformdirs
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -71,6 +70,9 @@ class Model:
 
 def user_models_folder() -> Path:
     """Folder in which the user's own models live; it may not exist yet."""
+    # Loading a model by its path, and training, work where this package is not installed.
+    import platformdirs
+
     return platformdirs.user_data_path("napari-semnet", appauthor=False) / "models"
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_semnet.errors import TrainingError
+from napari_semnet.training import sections
 from napari_semnet.training.config import (
     PRESETS,
     TrainingConfig,
@@ -157,6 +158,19 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     wrong.write_text("data = 1")
     with pytest.raises(TrainingError, match=r"^wrong\.toml: 'data'"):
         load_config(wrong)
+
+
+def test_every_setting_stands_in_the_reference() -> None:
+    page = Path(__file__).parents[2] / "docs" / "train.md"
+    if not page.is_file():
+        pytest.skip("The documentation is not beside the tests.")
+    text = page.read_text(encoding="utf-8")
+    tables = [model for model in vars(sections).values() if isinstance(model, type)]
+    models = [m for m in tables if issubclass(m, sections.Section)]
+    assert len(models) > 10
+    for model in (TrainingConfig, *models):
+        for name in model.model_fields:
+            assert any(f"{a}{name}{z}" in text for a, z in ("``", "[]")), name
 
 
 def test_a_configuration_cannot_be_changed() -> None:

@@ -122,6 +122,18 @@ def test_pairs_that_do_not_fit_are_listed(tmp_path: Path) -> None:
     assert "the sizes do not fit" in entry.reason
 
 
+def test_a_store_can_be_taken_to_another_machine(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 2)
+    made = open_store(hq(folder), tmp_path / "store")
+    (inside,) = (tmp_path / "store").iterdir()
+    moved = inside.rename(tmp_path / "moved")
+    shutil.rmtree(folder)
+    taken = open_store(hq(moved), tmp_path / "other")
+    assert taken.fields == made.fields
+    assert np.array_equal(taken.pixels(taken.fields[1].target), as_8bit(scene(1)))
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_damaged_store_is_named(tmp_path: Path) -> None:
     folder = write_scenes(tmp_path / "pictures", 1)
     open_store(hq(folder), tmp_path / "store")

@@ -113,7 +113,8 @@ def prepare_source(source: Source, root: Path) -> Generator[Preparing, None, Sto
     Parameters
     ----------
     source : Source
-        What to decode.
+        What to decode. Where `images` is itself such a folder, made on another machine, it is
+        taken as it is.
     root : Path
         Folder in which the source gets a folder of its own.
 
@@ -132,6 +133,8 @@ def prepare_source(source: Source, root: Path) -> Generator[Preparing, None, Sto
         Nothing is found, a table cannot be read, or the disk is full. A file that cannot be used
         is listed in `Store.rejected` instead.
     """
+    if len(source.images) == 1 and (source.images[0] / "index.json").is_file():
+        return Store(source.images[0])
     jobs = _jobs(source)
     folder = root / _key(source, jobs)
     if (folder / "index.json").is_file():

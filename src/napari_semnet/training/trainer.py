@@ -203,7 +203,11 @@ class _Run:
             self.files.begin(config, self.engine.name, resumed_at=self.resumed_at)
             self.files.list_rejected(self.data.rejected)
             self.reports = Reports(self.files, self.progress.step)
-            self.bicubic = measure(None, self.crops) if self.crops else None
+            try:
+                self.bicubic = measure(None, self.crops) if self.crops else None
+            except ImportError as error:
+                self.crops = ()
+                yield Notice(f"Progress is not measured, as a package is missing: {error}.")
         yield Started(
             step=self.progress.step,
             total=config.steps,
