@@ -170,8 +170,9 @@ def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
             rows = list(csv.DictReader(stream))
     except OSError:
         return []
-    # A row that was cut off when the process died has no number in front, or too few columns.
-    return [row for row in rows if (row.get("step") or "").isdigit() and int(row["step"]) <= step]
+    # A row that was cut off when the process died lacks columns.
+    whole = [row for row in rows if None not in row.values() and row["step"].isdigit()]
+    return [row for row in whole if int(row["step"]) <= step]
 
 
 class Reports:

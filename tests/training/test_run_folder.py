@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from napari_semnet.errors import TrainingError
+from napari_semnet.training.events import Evaluated, Step
+from napari_semnet.training.pictures import Rejected
+from napari_semnet.training.run_folder import RunFolder, Table
+from tests.training.runs import small_config
+
+
+def step(number: int) -> Step:
+    return Step(number, 100, 1e-4, 0.123456789, 0.1, 0.2, 0.3, 1.5, 2.0, 0.5, 0)
+
+
+def test_a_table_grows_by_a_row_an_event(tmp_path: Path) -> None:
+    table = Table(tmp_path / "log.csv", Step, 0)
+    for number in (5, 10):
+        table.add(step(number))
+    header, first, second = (tmp_path / "log.csv").read_text().splitlines()
+    assert header.startswith("step,learning_rate,loss,l1,histogram,total_variation,gradient_norm,")
+    assert first == "5,0.0001,0.123457,0.1,0.2,0.3,1.5,2,0.5,0"
+    assert second.startswith("10,")
+
+
+def test_rows_after_the_resumed_step_and_rows_cut_off_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    table = Table(path, Step, 0)
+    for number in (5, 10, 15):
+        table.add(step(number))
+    with path.open("a") as stream:
+        stream.write("2")  # of a row that began with 20
+    Table(path, Step, 10).add(step(15))
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == [
+        *("step", "5", "10", "15")
+    ]
+
+
+def test_a_new_run_begins_with_an_empty_table(tmp_path: Path) -> None:
+    Table(tmp_path / "v.csv", Evaluated, 0).add(Evaluated(5, 20.0, 0.5, 19.0, 0.4, True))
+    Table(tmp_path / "v.csv", Evaluated, 0)
+    assert (tmp_path / "v.csv").read_text().splitlines() == [
+        "step,psnr,ssim,bicubic_psnr,bicubic_ssim,is_best"
+    ]
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    table = Table(folder / "log.csv", Step, 0)
+    (folder / "log.csv").unlink()
+    (folder / "log.csv").mkdir()
+    table.add(step(5))
+    assert (folder / "log.csv").is_dir()
+
+
+def test_every_start_is_added_to_the_environment(tmp_path: Path) -> None:
+    config, files = small_config(tmp_path), RunFolder(tmp_path / "run")
+    files.begin(config, "CPU", resumed_at=None)
+    files.begin(config, "GPU", resumed_at=7)
+    entries = json.loads(files.environment.read_text())
+    assert [(entry["device"], entry["from_step"]) for entry in entries] == [("CPU", 0), ("GPU", 7)]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrainingError, match="cannot be written to"):
+        RunFolder(tmp_path / "file" / "run").begin(small_config(tmp_path), "CPU", resumed_at=None)
+
+
+def test_rejected_pictures_are_listed(tmp_path: Path) -> None:
+    files = RunFolder(tmp_path)
+    files.list_rejected([Rejected("a.png", "too small, with a comma")])
+    assert files.rejected.read_text().splitlines() == [
+        "path,reason",
+        'a.png,"too small, with a comma"',
+    ]
