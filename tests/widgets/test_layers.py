@@ -22,6 +22,7 @@ from napari_semnet.widgets.layers import (
     region_of,
     source_pixels,
     source_shape,
+    specimen_rows,
 )
 
 NM = ("nanometer", "nanometer")
@@ -214,3 +215,34 @@ def test_a_view_in_3d_or_across_the_stack_cannot_be_cut_out() -> None:
     viewer.dims.ndisplay = 3
     with pytest.raises(ImageError, match="Y and X in 2D"):
         region_of(source, "view", viewer)
+
+
+def with_databar(*shape: int) -> Image:
+    """Layer whose file says that its last five rows are the databar."""
+    told = {"semnet_file": {"specimen_rows": [0, shape[-2] - 5]}}
+    return Image(picture(*shape), metadata=told, scale=(2,) * len(shape), name="vendor")
+
+
+def test_the_databar_is_left_out_of_whatever_is_chosen() -> None:
+    viewer = ViewerModel()
+    source = viewer.add_layer(with_databar(3, 20, 30))
+    viewer.dims.set_current_step(0, 1)
+    assert specimen_rows(source) == (0, 15)
+    assert region_of(source, "layer", viewer) == Region((0, 0, 0), (3, 15, 30))
+    assert region_of(source, "slice", viewer) == Region((1, 0, 0), (2, 15, 30))
+
+
+def test_a_view_of_the_databar_alone_is_refused() -> None:
+    viewer = ViewerModel()
+    source = viewer.add_layer(with_databar(400, 600))
+    viewer.canvas.size = (2, 100)
+    viewer.scene.camera.center = (2 * 398, 600)
+    viewer.scene.camera.zoom = 1
+    with pytest.raises(ImageError, match="Only the databar of 'vendor'"):
+        region_of(source, "view", viewer)
+
+
+def test_a_layer_that_is_all_specimen_has_no_databar() -> None:
+    told = {"semnet_file": {"specimen_rows": [0, 20]}}
+    assert specimen_rows(Image(picture(20, 30), metadata=told)) is None
+    assert specimen_rows(Image(picture(20, 30))) is None

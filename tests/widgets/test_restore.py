@@ -445,3 +445,25 @@ def test_the_menu_command_restores_the_active_layer(
     widget = viewer.window.dock_widgets["Restore (napari-semnet)"]
     finish(widget)
     assert "below [SEMNet 2x]" not in viewer.layers
+
+
+def test_a_genuine_file_is_restored_without_its_databar(
+    viewer: Any, open_widget: Open, finish: Finish, reduced_model: Path, shared: Path
+) -> None:
+    path = shared / "vendor-samples" / "test_tiff_Zeiss_SEM_512pix.tif"
+    (source,) = viewer.open(path, plugin="napari-semnet")
+    widget = open_widget()
+    assert "rows 0 to 349 show the specimen" in widget.hint.text()
+    widget.start()
+    finish(widget)
+    result = viewer.layers[-1]
+    assert result.data.shape == (700, 1024)
+    np.testing.assert_array_equal(result.data, script(source.data[:350], reduced_model))
+    for corner in [(0, 0), (0, 512), (350, 0), (350, 512)]:
+        ours = np.asarray(corner) * 2 - 0.5
+        np.testing.assert_allclose(
+            result.data_to_world(ours), source.data_to_world(np.asarray(corner) - 0.5), atol=1e-9
+        )
+    assert result.units == source.units
+    np.testing.assert_allclose(result.scale, source.scale / 2)
+    assert result.metadata["semnet"]["specimen_rows"] == [0, 350]

@@ -211,6 +211,14 @@ class Region:
         """First index along each axis, as `restored_placement` takes it."""
         return tuple(float(first) for first in self.start)
 
+    def between_rows(self, first: int, stop: int) -> Region | None:
+        """Keep the part in rows `first` to before `stop`; None when there is none."""
+        top, bottom = max(self.start[-2], first), min(self.stop[-2], stop)
+        if bottom <= top:
+            return None
+        start = (*self.start[:-2], top, self.start[-1])
+        return Region(start, (*self.stop[:-2], bottom, self.stop[-1]))
+
 
 def restored_placement(source: Placement, origin: Sequence[float] = (0.0, 0.0)) -> Placement:
     """Place the restoration of an image exactly over the image.

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Failed", "Happened", "Job", "JobEvent", "Opened", "allocate", "run_jobs"]
 
-PROGRESS_PAUSE = 0.05
-"""Seconds between two reports of progress within a tile, at least."""
+PROGRESS_PAUSE = 0.25
+"""Seconds between two reports of progress within a tile, at least. Whatever changes in a window
+with an OpenGL canvas makes Qt compose all of it anew; without a GPU that costs real time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +134,7 @@ def _run_job(
                 yield Opened(job, out, event.plan)
             yield Happened(job, event)
     finally:
-        run.close()  # type: ignore[attr-defined]  # a generator, typed as what it yields
+        run.close()
 
 
 def _cut(job: Job) -> Any:

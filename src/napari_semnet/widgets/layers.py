@@ -11,6 +11,7 @@ from napari.experimental import link_layers, unlink_layers
 from napari.layers import Image
 
 from napari_semnet.errors import ImageError
+from napari_semnet.files.layers import FILE_KEY
 from napari_semnet.imaging.geometry import (
     Placement,
     Region,
@@ -31,6 +32,7 @@ __all__ = [
     "region_of",
     "source_pixels",
     "source_shape",
+    "specimen_rows",
 ]
 
 METADATA_KEY = "semnet"
@@ -66,8 +68,21 @@ def source_shape(layer: Image) -> tuple[int, ...]:
     return shape[:-1] if layer.rgb else shape
 
 
+def specimen_rows(layer: Image) -> tuple[int, int] | None:
+    """First row of the specimen and the one after its last, where the layer's file tells.
+
+    The other rows are the databar: drawn by the microscope's software, not by its beam.
+    """
+    told = layer.metadata.get(FILE_KEY)
+    rows = told.get("specimen_rows") if isinstance(told, dict) else None
+    if rows is None or tuple(rows) == (0, source_shape(layer)[-2]):
+        return None
+    first, stop = (int(row) for row in rows)
+    return first, stop
+
+
 def region_of(layer: Image, kind: str, viewer: Any) -> Region:
-    """Find the part of a layer that a user means.
+    """Find the part of a layer that a user means, without the databar.
 
     Parameters
     ----------
@@ -81,8 +96,20 @@ def region_of(layer: Image, kind: str, viewer: Any) -> Region:
     Raises
     ------
     ImageError
-        Nothing of the layer is in view, or the view is not one of pictures (Y, X).
+        Nothing of the specimen is in view, or the view is not one of pictures (Y, X).
     """
+    region = _asked_region(layer, kind, viewer)
+    rows = specimen_rows(layer)
+    specimen = region if rows is None else region.between_rows(*rows)
+    if specimen is None:
+        raise ImageError(
+            f"Only the databar of '{layer.name}' is in view, which is not restored. "
+            "Move the specimen into view, or choose the whole layer."
+        )
+    return specimen
+
+
+def _asked_region(layer: Image, kind: str, viewer: Any) -> Region:
     shape = source_shape(layer)
     if kind == "layer":
         return whole(shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.imaging.geometry import FACTOR, Placement, Region
-from napari_semnet.widgets.layers import source_pixels, source_shape
+from napari_semnet.widgets.layers import source_pixels, source_shape, specimen_rows
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -58,6 +58,7 @@ def provenance_of(
         source_path=str(source.source.path or ""),
         source_shape=source_shape(source),
         source_dtype=str(source_pixels(source).dtype),
+        specimen_rows=specimen_rows(source),
         source_pixel_size_nm=size,
         source_pixel_size_from="the layer's scale and units" if size is not None else "",
         pixel_size_nm=(size[0] / FACTOR, size[1] / FACTOR) if size is not None else None,

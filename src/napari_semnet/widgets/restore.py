@@ -29,7 +29,7 @@ from napari_semnet.widgets.advanced import AdvancedOptions, combo_of, select
 from napari_semnet.widgets.catalogue import Catalogue, load_catalogue
 from napari_semnet.widgets.choices import REGIONS, Choices, KeptRestorer
 from napari_semnet.widgets.layer_list import LayerList
-from napari_semnet.widgets.layers import source_shape
+from napari_semnet.widgets.layers import source_shape, specimen_rows
 from napari_semnet.widgets.model_choice import ModelChoice
 from napari_semnet.widgets.preferences import load_choices, save_choices
 from napari_semnet.widgets.run import Outcome, Progress, Run
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["RestoreWidget"]
 
 NO_UNITS = "{} has no physical units: the scale bar will count pixels."
+DATABAR = "{}: rows {} to {} show the specimen; the databar is left out."
 
 
 class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
@@ -131,6 +132,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.restore_button = QPushButton("Restore (2x)", self)
         self.cancel_button = QPushButton("Cancel", self)
         self.progress = QProgressBar(self)
+        self.progress.setRange(0, 1000)
+        self.progress.setValue(0)
         self.status = QLabel(self)
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(2 * self.fontMetrics().height() + 2)
@@ -187,8 +190,13 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
     def _on_layers(self) -> None:
         chosen = self.layers.chosen()
         without = [layer.name for layer in chosen if not Placement.of(layer).has_physical_units]
-        self.hint.setText(NO_UNITS.format(_names(without)) if without else "")
-        self.hint.setVisible(bool(without))
+        hints = [NO_UNITS.format(_names(without))] if without else []
+        for layer in chosen:
+            rows = specimen_rows(layer)
+            if rows is not None:
+                hints.append(DATABAR.format(_names([layer.name]), rows[0], rows[1] - 1))
+        self.hint.setText("\n".join(hints))
+        self.hint.setVisible(bool(hints))
         has_stack = any(len(source_shape(layer)) > 2 for layer in chosen)
         item = self.region.model().item(self.region.findData("slice"))
         item.setEnabled(has_stack or not chosen)
@@ -199,8 +207,6 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self._update()
 
     def _on_progress(self, progress: Progress) -> None:
-        # Without any tile there is nothing to count yet: the bar just moves.
-        self.progress.setRange(0, 1000 if progress.part > 0 else 0)
         self.progress.setValue(round(1000 * progress.part))
         if self.cancel_button.isEnabled():
             self.status.setText(progress.text)
@@ -220,7 +226,6 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.cancel_button.setEnabled(running)
         if running:
             return
-        self.progress.setRange(0, 1000)
         if not self.is_ready:
             self.status.setText("Looking for models and devices")
         elif not chosen:
