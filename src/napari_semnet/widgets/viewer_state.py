@@ -61,15 +61,14 @@ class ViewerState:
 
     def restore(self, viewer: Any) -> None:
         """Put everything back; layers that came later stay above the others, as they are."""
-        # The bar goes first: napari lays it out anew in cells that are about to vanish.
-        _put_back(viewer.canvas.overlays.scale_bar, self.bar)
-        _put_back(viewer.canvas.grid, self.grid)
+        self.restore_canvas(viewer)
         place = 0
         for state in self.layers:
             layer = state.layer()
             if layer is None or layer not in viewer.layers:
                 continue
-            viewer.layers.move(viewer.layers.index(layer), place)
+            if viewer.layers.index(layer) != place:
+                viewer.layers.move(viewer.layers.index(layer), place)
             layer.visible = state.visible
             _put_back(layer.name_overlay, state.name)
             if state.contrast is not None and tuple(layer.contrast_limits) != state.contrast:
@@ -79,6 +78,12 @@ class ViewerState:
         viewer.layers.selection = selected.intersection(viewer.layers)
         viewer.scene.camera.center = self.centre
         viewer.scene.camera.zoom = self.zoom
+
+    def restore_canvas(self, viewer: Any) -> None:
+        """Put the grid and the scale bar back."""
+        # The bar goes first: napari lays it out anew in cells that are about to vanish.
+        _put_back(viewer.canvas.overlays.scale_bar, self.bar)
+        _put_back(viewer.canvas.grid, self.grid)
 
 
 class SharedContrast:
