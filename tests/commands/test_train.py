@@ -45,6 +45,7 @@ def test_json_is_one_object_a_line(config: Path, capsys: pytest.CaptureFixture[s
         "evaluated",
         "preview",
         "checkpointed",
+        "notice",
         "finished",
     }
     assert told[-1]["model"] == str(config.parent / "other" / "my-semnet.safetensors")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from napari_semnet.errors import TrainingError
+from napari_semnet.errors import DeviceError, TrainingError
 from napari_semnet.model import load_model
 from napari_semnet.restoration.restorer import restore
 from napari_semnet.training import events
@@ -227,6 +228,41 @@ def test_changed_settings_are_named_and_count(finished: Finished, tmp_path: Path
     assert load_config(RunFolder(tmp_path / "run").config) == longer
 
 
+def test_a_file_that_cannot_be_written_ends_the_run_in_a_sentence_and_loses_nothing(
+    finished: Finished, tmp_path: Path
+) -> None:
+    config, folder, _ = finished
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "previews").write_text("in the way")
+    with pytest.raises(TrainingError, match="What was saved before is intact"):
+        train(config, run)
+    (run / "previews").unlink()
+    train(config, run, resume=True)
+    assert same(folder, run)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_is_told_with_what_to_lower(
+    finished: Finished, tmp_path: Path, failure: Exception
+) -> None:
+    def running_out() -> bool:
+        raise failure
+
+    config, folder, _ = finished
+    shutil.copytree(folder, tmp_path / "run")
+    longer = config.model_copy(update={"steps": 20})
+    with pytest.raises(DeviceError, match=r"batch of 2 patches of 12 x 12 pixels\. Lower"):
+        list(training_run(longer, tmp_path / "run", resume=True, stop=running_out))
+
+
 def test_a_run_that_diverges_stops_with_its_state_saved(tmp_path: Path) -> None:
     config = small_config(tmp_path, optimiser={"learning_rate": 1e30}, steps=60)
     with pytest.raises(TrainingError, match="not a finite number for 10 steps in a row"):
@@ -259,7 +295,13 @@ def test_the_best_weights_become_the_model_on_request(tmp_path: Path) -> None:
 def test_a_model_can_be_trained_on(finished: Finished, tmp_path: Path) -> None:
     config, folder, _ = finished
     further = config.model_copy(update={"start_from": str(folder / "ours.safetensors"), "steps": 2})
-    card = load_model(train(further, tmp_path / "run")).card
+    said: list[Event] = []
+    card = load_model(train(further, tmp_path / "run", callback=said.append)).card
+    measured = [event for event in said if isinstance(event, events.Evaluated)]
+    assert [event.step for event in measured] == [0, 2]
+    # Where it starts is where the other run ended, but for the rounding of the model's file.
+    last = float(rows(RunFolder(folder).validation)[-1]["psnr"])
+    assert measured[0].psnr == pytest.approx(last, abs=0.01)
     assert card.training.started_from.startswith("ours (sha256 ")
     assert card.architecture.features == config.network.features
 

@@ -1,45 +1,25 @@
-"""Train a SEMNet: the loop, and what happens around it."""
+"""Train a SEMNet, from a configuration to a model file."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from napari_semnet.errors import TrainingError
-from napari_semnet.model import load_model
-from napari_semnet.training.checkpoint import Best, Progress, load_checkpoint, save_checkpoint
-from napari_semnet.training.config import TrainingConfig, load_config
+from napari_semnet.errors import DeviceError, SemnetError, TrainingError
+from napari_semnet.restoration.backends import is_out_of_memory
+from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data, prepare_data
 from napari_semnet.training.engine import Engine, engine_for
-from napari_semnet.training.events import (
-    Checkpointed,
-    Evaluated,
-    Event,
-    Finished,
-    Notice,
-    Preparing,
-    Preview,
-    Started,
-    Stopped,
-)
-from napari_semnet.training.finish import add_halo, card_for, write_model
-from napari_semnet.training.learner import Learner, first_network, make_batch, profile_of
-from napari_semnet.training.meter import Meter
-from napari_semnet.training.prefetch import prefetched
-from napari_semnet.training.run_folder import Reports, RunFolder
-from napari_semnet.training.validation import fixed_crops, measure, triplets
+from napari_semnet.training.events import Event, Finished, Notice, Preparing, Stopped
+from napari_semnet.training.run import Run
+from napari_semnet.training.run_folder import RunFolder
 
 __all__ = ["train", "training_run"]
-
-CHECK_EVERY = 10
-"""Steps between looks at the device and at the other processes."""
-MOST_SKIPPED = 10
-"""Steps in a row without a finite gradient after which a run stops."""
 
 
 def train(
@@ -122,10 +102,9 @@ def training_run(
         )
     engine = engine_for(config.hardware)
     data = yield from _prepared(config, engine)
-    with _backend(config):
-        run = _Run(config, files, engine, data, resume)
+    with _backend(config), _explained(config, files):
+        run = Run(config, files, engine, data, resume)
         yield from run.beginning()
-        reason = ""
         try:
             reason = yield from run.steps(lambda: _why_stop(stop, deadline))
         except GeneratorExit:
@@ -158,6 +137,27 @@ def _why_stop(stop: Callable[[], bool], deadline: float | None) -> str:
 
 
 @contextmanager
+def _explained(config: TrainingConfig, files: RunFolder) -> Iterator[None]:
+    """Turn what a machine runs out of into sentences; what was saved before stays as it is."""
+    try:
+        yield
+    except SemnetError:
+        raise
+    except OSError as error:
+        raise TrainingError(
+            f"A file of the run in {files.path} could not be written or read: {error}. What was "
+            "saved before is intact: free some space and resume."
+        ) from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"The device has too little memory for a batch of {config.batch} patches of "
+            f"{config.patch} x {config.patch} pixels. Lower batch or patch, and start again."
+        ) from error
+
+
+@contextmanager
 def _backend(config: TrainingConfig) -> Iterator[None]:
     """Set cuDNN up for fixed shapes, or for repeatable results; put it back at the end."""
     cudnn: Any = torch.backends.cudnn
@@ -168,206 +168,3 @@ def _backend(config: TrainingConfig) -> Iterator[None]:
         yield
     finally:
         cudnn.benchmark, cudnn.deterministic = before
-
-
-class _Run:
-    """What a run holds between its steps."""
-
-    def __init__(
-        self, config: TrainingConfig, files: RunFolder, engine: Engine, data: Data, resume: bool
-    ) -> None:
-        self.config, self.files, self.engine, self.data = config, files, engine, data
-        self.is_first = engine.rank == 0
-        self.profile = profile_of(config)
-        network, self.origin = first_network(config)
-        self.learner = Learner(network, config, engine)
-        self.progress = Progress()
-        if resume:
-            self.progress = load_checkpoint(
-                files.last, self.learner.network, self.learner.average, self.learner.optimiser
-            )
-        self.resumed_at = self.progress.step if resume else None
-        if engine.name not in self.progress.hardware:
-            self.progress.hardware.append(engine.name)
-        self.crops = fixed_crops(data, config, self.profile, engine.device) if self.is_first else ()
-        self.meter = Meter(engine.device)
-        self._seconds_before = self.progress.seconds
-        self._began = time.monotonic()
-
-    def beginning(self) -> Iterator[Event]:
-        """Open the folder, and say what is about to happen."""
-        config = self.config
-        if self.resumed_at is not None:
-            yield from _changes(self.files, config)
-        if self.is_first:
-            self.files.begin(config, self.engine.name, resumed_at=self.resumed_at)
-            self.files.list_rejected(self.data.rejected)
-            self.reports = Reports(self.files, self.progress.step)
-            try:
-                self.bicubic = measure(None, self.crops) if self.crops else None
-            except ImportError as error:
-                self.crops = ()
-                yield Notice(f"Progress is not measured, as a package is missing: {error}.")
-        yield Started(
-            step=self.progress.step,
-            total=config.steps,
-            images=self.data.images,
-            megapixels=round(self.data.megapixels, 3),
-            device=self.engine.name,
-            precision=self.engine.precision,
-            parameters=sum(p.numel() for p in self.learner.network.parameters()),
-        )
-
-    def steps(self, why_stop: Callable[[], str]) -> Generator[Event, None, str]:
-        """Take all steps that are left; return why it stopped early, or nothing."""
-        config, learner, progress = self.config, self.learner, self.progress
-        left = range(progress.step, config.steps)
-        batches = prefetched(
-            lambda step: make_batch(self.data, config, self.profile, self.engine, step), left
-        )
-        with closing(batches):
-            for step in left:
-                batch, waited = next(batches)
-                with self.meter.timing(waited):
-                    terms, norm = learner.learn(batch, step)
-                    self.meter.add(terms, norm)
-                progress.step = step + 1
-                reason = self._reason(why_stop)
-                yield from self._due(bool(reason))
-                if reason:
-                    return reason
-        return ""
-
-    def _reason(self, why_stop: Callable[[], str]) -> str:
-        """Ask, not more often than needed, whether the run must end here."""
-        is_check = self.progress.step % CHECK_EVERY == 0
-        if is_check and self.learner.streak.item() >= MOST_SKIPPED:
-            self.save()
-            raise TrainingError(
-                f"The gradient was not a finite number for {MOST_SKIPPED} steps in a row, so "
-                f"training was stopped at step {self.progress.step:,} and its state saved. Lower "
-                "the learning rate, or set precision to fp32, and resume; or start anew from "
-                f"{self.files.best}."
-            )
-        if self.engine.world == 1:
-            return why_stop()
-        if is_check:
-            mine = why_stop()
-            if self.engine.any(bool(mine)):
-                return mine or "another process was asked to stop"
-        return ""
-
-    def _due(self, is_stopped: bool) -> Iterator[Event]:
-        """Do and tell what is due after a step; at the end of the run, everything.
-
-        A run that is stopped only saves its state, so that it stops soon, and so that what is
-        measured, and when, is what an uninterrupted run measures.
-        """
-        step, intervals = self.progress.step, self.config.intervals
-        is_end = step == self.config.steps
-        if is_end or is_stopped or step % intervals.log == 0:
-            yield from self._tell()
-        if self.crops and (is_end or step % intervals.evaluate == 0):
-            yield self._evaluate()
-        if self.crops and (is_end or step % intervals.preview == 0):
-            yield Preview(
-                step, self.files.write_preview(step, triplets(self.learner.restore, self.crops))
-            )
-        if is_end or is_stopped or step % intervals.checkpoint == 0:
-            self.save()
-            yield Checkpointed(step, self.files.last)
-
-    def _tell(self) -> Iterator[Event]:
-        step = self.progress.step
-        skipped = int(self.learner.skipped.item())
-        if skipped > self.meter.skipped:
-            yield Notice(
-                f"{skipped - self.meter.skipped} steps before step {step:,} were skipped, because "
-                "their gradient was not a finite number."
-            )
-        event = self.meter.read(step, self.config.steps, self.learner.rate(step - 1), skipped)
-        if self.is_first:
-            self.reports.add(event)
-        yield event
-
-    def _evaluate(self) -> Event:
-        quality, progress = measure(self.learner.restore, self.crops), self.progress
-        assert self.bicubic is not None
-        latest = Best(
-            progress.step, quality.psnr, quality.ssim, self.bicubic.psnr, self.bicubic.ssim
-        )
-        progress.latest = latest if quality.is_finite else None
-        is_best = quality.is_finite and (progress.best is None or quality.psnr > progress.best.psnr)
-        if is_best:
-            progress.best = latest
-            self._write(self.files.best, latest, torch.float32)
-        event = Evaluated(
-            progress.step,
-            quality.psnr,
-            quality.ssim,
-            self.bicubic.psnr,
-            self.bicubic.ssim,
-            is_best,
-        )
-        self.reports.add(event)
-        return event
-
-    def save(self) -> None:
-        """Write the state that a run is resumed from."""
-        if self.is_first:
-            self.progress.seconds = self._seconds_before + time.monotonic() - self._began
-            self.progress.updates = self.learner.updates()
-            learner = self.learner
-            save_checkpoint(
-                self.files.last, learner.network, learner.average, learner.optimiser, self.progress
-            )
-
-    def _write(self, path: Path, measured: Best | None, dtype: torch.dtype) -> None:
-        network = self.learner.average
-        card = card_for(
-            network,
-            self.config,
-            self.data,
-            self.profile,
-            self.progress,
-            origin=self.origin,
-            measured=measured,
-        )
-        write_model(path, network, card, dtype)
-
-    def write_model(self) -> Path:
-        """Write the model that the run has come to."""
-        path = self.files.model(self.config.model.name)
-        if self.is_first:
-            best, latest = self.progress.best, self.progress.latest
-            if self.config.model.keep == "best" and best is not None:
-                network = load_model(self.files.best).network
-                self.learner.average.load_state_dict(network.state_dict())
-                self._write(path, best, torch.float16)
-            else:
-                current = latest is not None and latest.step == self.progress.step
-                self._write(path, latest if current else None, torch.float16)
-        self.engine.wait()
-        return path
-
-    def finish(self, path: Path) -> Iterator[Event]:
-        """Measure what takes time and is not needed before the model is complete."""
-        if self.is_first:
-            yield from add_halo(path, self.data, self.config, self.profile, self.engine.device)
-        self.engine.wait()
-
-
-def _changes(files: RunFolder, config: TrainingConfig) -> Iterator[Notice]:
-    """Say which settings differ from those that the run was started with; the new ones count."""
-    try:
-        before = load_config(files.config).model_dump(mode="json")
-    except TrainingError as error:
-        yield Notice(f"The run's configuration before this resumption cannot be read: {error}")
-        return
-    after = config.model_dump(mode="json")
-    changed = sorted(key for key in after if after[key] != before.get(key))
-    if changed:
-        yield Notice(
-            f"Settings differ from before in {', '.join(changed)}; the new ones count, and the "
-            "run does not end as it would have without the change."
-        )
