@@ -3,7 +3,7 @@
 Three questions, each to the model rather than to the engine: does a flat picture stay flat, do
 saturated areas stay saturated, and is the mean of a real picture kept?
 
-    python benchmarks/faithful_grey.py PICTURE... [--model NAME] [--out benchmarks/results]
+    python benchmarks/faithful_grey.py PICTURE... [--model NAME] [--side N] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -67,9 +67,12 @@ def saturated(restorer: Restorer) -> dict[str, float]:
     }
 
 
-def mean_shift(restorer: Restorer, path: Path) -> dict[str, object]:
+def mean_shift(restorer: Restorer, path: Path, side: int | None) -> dict[str, object]:
     """Restore a real picture and compare the means, and its saturated pixels where it has any."""
     picture = np.asarray(read_image(path).specimen)
+    if side is not None:
+        top, left = (max(0, (n - side) // 2) for n in picture.shape)
+        picture = picture[top : top + side, left : left + side]
     restoration = restorer.restore(picture)
     out = restoration.pixels
     row: dict[str, object] = {
@@ -105,6 +108,7 @@ def main() -> None:
     parser.add_argument("pictures", nargs="*", type=Path)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--side", type=int, help="use so many pixels from the middle")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     fine = Restorer(model, Settings(precision="fp32", intensity=(0.0, 255.0)))
@@ -115,7 +119,7 @@ def main() -> None:
     found["pictures"] = rows = []
     restorer = Restorer(model)
     for path in arguments.pictures:
-        rows.append(mean_shift(restorer, path))
+        rows.append(mean_shift(restorer, path, arguments.side))
         print(json.dumps(rows[-1]), flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     name = f"faithful_grey_{model.name}.json"
