@@ -40,16 +40,19 @@ def missing_for_a_window() -> str:
     return "" if os.environ.get("DISPLAY") else "there is neither a display nor Xvfb"
 
 
-@pytest.fixture(autouse=True)
-def _window(request: pytest.FixtureRequest) -> None:
-    """Skip what needs a window where there is none; with NAPARI_SEMNET_REQUIRE_GUI=1, fail."""
-    if request.node.get_closest_marker("gui") is None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a window where there is none; with NAPARI_SEMNET_REQUIRE_GUI=1, fail.
+
+    Not a fixture: Qt's application, which ends the process without a display, would come first.
+    """
+    if item.get_closest_marker("gui") is None:
         return
     missing = missing_for_a_window()
     if missing:
         advice = f"{missing}; on Debian and Ubuntu this brings it: {APT}"
         if os.environ.get(REQUIRE) == "1":
-            pytest.fail(advice)
+            pytest.fail(advice, pytrace=False)
         pytest.skip(advice)
 
 
