@@ -60,3 +60,10 @@ def test_too_few_periods_are_refused() -> None:
         periodic_pattern(np.zeros((255, 400)), 32)
     with pytest.raises(ValueError, match="2 pixels"):
         periodic_pattern(np.zeros((255, 400)), 1)
+
+
+def test_a_checkerboard_is_no_pattern_of_8_pixels() -> None:
+    y, x = np.mgrid[:128, :128]
+    board = (y + x) % 2 + 0.1 * _noise((128, 128))
+    assert periodic_pattern(board, 2).peak > 1000
+    assert periodic_pattern(board, 8).peak < 8

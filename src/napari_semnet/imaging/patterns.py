@@ -38,6 +38,7 @@ def periodic_pattern(image: NDArray[Any], pitch: int) -> Pattern:
     The power at the harmonics of a square grid of the pitch, up to the fourth order along both
     axes, is divided by the mean power of the frequencies around each. These ratios are averaged
     for rows, for columns and for patterns along both, and the largest of the three is the peak.
+    The harmonic at half the sampling rate belongs to the pitch of 2 pixels only.
 
     Parameters
     ----------
@@ -68,18 +69,17 @@ def periodic_pattern(image: NDArray[Any], pitch: int) -> Pattern:
         )
     # Whole periods put each harmonic on one frequency of the transform.
     power = windowed_power(plane[: periods[0] * pitch, : periods[1] * pitch])
-    orders = range(1, min(4, pitch // 2) + 1)
+    orders = range(1, max(1, min(4, (pitch - 1) // 2)) + 1)
     rows = [(k, 0) for k in orders]
     columns = [(0, j) for j in orders]
     both = [(k, j) for k in orders for j in orders]
-    # The other half plane holds the same numbers; at half the sampling rate so does this one.
-    both += [(k, -j) for k in orders for j in orders if 2 * k != pitch and 2 * j != pitch]
+    # The other half plane holds the same numbers; at half the sampling rate it is this one.
+    both += [(k, -j) for k in orders for j in orders if pitch > 2]
     ratios, square = [], 0.0
     for group in (rows, columns, both):
         found = [_stand_out(power, (k * periods[0], j * periods[1])) for k, j in group]
         ratios.append(float(np.mean([peak / max(around, 1e-300) for peak, around in found])))
-        twins = [1 if 2 * k in (0, pitch) and 2 * j in (0, pitch) else 2 for k, j in group]
-        square += sum(n * (peak - around) for n, (peak, around) in zip(twins, found, strict=True))
+        square += sum((1 if pitch == 2 else 2) * (peak - around) for peak, around in found)
     # A Hann window of n pixels sums to n/2 and its squares to 3n/8, along each axis.
     in_grey_levels = square * (3 / 2) ** 2 / power.size
     return Pattern(pitch, max(ratios), math.sqrt(max(in_grey_levels, 0.0)))
