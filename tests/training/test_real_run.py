@@ -38,7 +38,7 @@ def test_two_hundred_steps_on_real_pictures_learn_to_denoise(shared: Path, tmp_p
             },
             "hardware": {"device": "cpu"},
             "intervals": {"log": 20, "evaluate": 100, "preview": 200, "checkpoint": 100},
-            "model": {"name": "two-hundred"},
+            "model": {"name": "two-hundred", "halo_pictures": 0},
         }
     )
     said: list[Event] = []
