@@ -18,7 +18,17 @@ from napari_semnet.errors import SemnetError
 
 __all__ = ["main"]
 
-COMMANDS = ("restore", "inspect", "methods", "models", "demo", "train", "calibrate", "evaluate", "halo")
+COMMANDS = (
+    "restore",
+    "inspect",
+    "methods",
+    "models",
+    "demo",
+    "train",
+    "calibrate",
+    "evaluate",
+    "halo",
+)
 """Names of the modules in `napari_semnet.commands`, in the order in which help lists them."""
 
 FAILED = 1
