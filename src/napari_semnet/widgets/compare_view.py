@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -223,14 +223,15 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
             self.blink_button: self.show_blink,
         }
         for button, show in shows.items():
-            button.clicked.connect(partial(self._on_mode, button, show))
+            # A partial that is connected as it is gets an argument from one binding of Qt only.
+            button.clicked.connect(lambda _=False, b=button, s=show: self._on_mode(b, s))
         self.divider.valueChanged.connect(self._on_divider)
         self.rate.valueChanged.connect(self._on_rate)
         self.difference_button.clicked.connect(self.add_difference)
         self.arrangement.left.connect(self._on_left)
 
-    def _on_mode(self, button: QPushButton, show: Any, checked: bool) -> None:
-        if checked:
+    def _on_mode(self, button: QPushButton, show: Callable[[], None]) -> None:
+        if button.isChecked():
             show()
         else:
             self._task.cancel()

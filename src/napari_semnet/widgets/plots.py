@@ -181,7 +181,7 @@ class LinePlot(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         faint = QColor(self._text)
         faint.setAlpha(50)
         line = painter.fontMetrics().height()
-        count = max(2, int(frame.width() / (4 * line)))
+        count = max(2, int(frame.width() / (3 * line)))
         for tick in ticks(*x_range, count):
             x = _scaled(tick, x_range, frame.left(), frame.right())
             painter.setPen(faint)
