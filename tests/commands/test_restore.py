@@ -240,7 +240,13 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing_half_written(
 ) -> None:
     path, out = tmp_path / "large.tif", tmp_path / "out"
     write_tiff(path, np.full((400, 400), 99, np.uint8), pixel_size_nm=None)
-    command = [sys.executable, "-m", "napari_semnet", "restore", str(path), "-o", str(out)]
+    # A process started in the background of a script inherits that Ctrl-C is ignored.
+    program = (
+        "import signal, sys\nfrom napari_semnet.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "raise SystemExit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, "restore", str(path), "-o", str(out)]
     command += ["--json", "--tile", "8", *engine]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
