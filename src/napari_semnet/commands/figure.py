@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Panel", "bicubic", "nearest", "scale_bar_length", "side_by_side"]
+from napari_semnet.imaging.methods_figure import draw_text
+from napari_semnet.imaging.panels import scale_bar
+
+__all__ = ["Panel", "bicubic", "nearest", "side_by_side"]
 
 _GAP = 8
 _STRIP = 56
@@ -41,24 +43,6 @@ def bicubic(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     )
 
 
-def scale_bar_length(width_nm: float) -> float:
-    """Choose a round length of 1, 2 or 5 times a power of ten, at most 0.3 of the width.
-
-    Parameters
-    ----------
-    width_nm : float
-        Width of the picture, in nanometres.
-
-    Returns
-    -------
-    float
-        In nanometres.
-    """
-    longest = 0.3 * width_nm
-    power = 10.0 ** math.floor(math.log10(longest))
-    return power * max(step for step in (1, 2, 5) if step * power <= longest * (1 + 1e-9))
-
-
 def side_by_side(panels: Sequence[Panel], pixel_size_nm: float) -> Image.Image:
     """Draw pictures of one size in a row.
 
@@ -81,8 +65,8 @@ def side_by_side(panels: Sequence[Panel], pixel_size_nm: float) -> Image.Image:
     for number, panel in enumerate(panels):
         left = _GAP + number * (columns + _GAP)
         sheet.paste(Image.fromarray(panel.pixels), (left, _STRIP))
-        draw.text((left, 6), panel.title, _TEXT, ImageFont.load_default(20))
-        draw.text((left, 32), panel.detail, _FAINT, ImageFont.load_default(15))
+        draw_text(draw, (left, 6), panel.title, _TEXT, ImageFont.load_default(20))
+        draw_text(draw, (left, 32), panel.detail, _FAINT, ImageFont.load_default(15))
     _draw_scale_bar(draw, (_GAP + 12, _STRIP + rows - 12), columns, pixel_size_nm)
     return sheet
 
@@ -91,12 +75,11 @@ def _draw_scale_bar(
     draw: ImageDraw.ImageDraw, corner: tuple[int, int], columns: int, pixel_size_nm: float
 ) -> None:
     """Draw a bar and its length with their lower left corner at `corner`."""
-    length = scale_bar_length(columns * pixel_size_nm)
-    label = f"{length:g} nm" if length < 1000 else f"{length / 1000:g} µm"
+    bar = scale_bar(columns * pixel_size_nm)
     font = ImageFont.load_default(16)
     left, bottom = corner
-    pixels = round(length / pixel_size_nm)
-    text = draw.textlength(label, font)
+    pixels = round(bar.length / pixel_size_nm)
+    text = draw.textlength(bar.text.replace("µ", "u"), font)
     draw.rectangle((left - 6, bottom - 32, left + max(pixels, text) + 6, bottom + 6), _BACKGROUND)
     draw.rectangle((left, bottom - 4, left + pixels - 1, bottom), _TEXT)
-    draw.text((left, bottom - 28), label, _TEXT, font)
+    draw_text(draw, (left, bottom - 28), bar.text, _TEXT, font)
