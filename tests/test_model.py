@@ -27,6 +27,7 @@ from napari_semnet.model import (
 from napari_semnet.network import Architecture, SEMNet
 
 SMALL = Architecture(features=6, growth=3, blocks=1, rdb_per_block=1, conv_per_rdb=3)
+ONE_BLOCK = {"blocks": 1, "rdb_per_block": 1}
 CARD = Card(name="small", architecture=SMALL, halo=Halo(pixels=3, bound=0.05))
 
 
@@ -128,6 +129,9 @@ class _Counting:
     def __exit__(self, *_) -> None:
         self._file.close()
 
+    def fileno(self) -> int:
+        return self._file.fileno()
+
     def read(self, *size: int) -> bytes:
         part = self._file.read(*size)
         _Counting.read_bytes += len(part)
@@ -213,7 +217,11 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ({"format_version": "new"}, "no model card"),
         ({"name": None}, "not valid: name"),
         ({"architecture": {"blocks": 0}}, "not valid: architecture"),
-        ({"architecture": {"blocks": 10**9}}, "larger network than the file can hold"),
+        ({"architecture": {"blocks": 10**9}}, "another architecture"),
+        ({"architecture": {"conv_per_rdb": 3, **ONE_BLOCK, "features": 10**9}}, "larger network"),
+        ({"architecture": {"conv_per_rdb": 3, **ONE_BLOCK, "growth": 10**30}}, "larger network"),
+        ({"architecture": {"in_channels": 3, **ONE_BLOCK}}, "cannot restore grey images"),
+        ({"architecture": {"residual_scaling": float("inf")}}, "not valid: architecture"),
         ({"architecture": {"features": 7, "growth": 3, "blocks": 1}}, "another architecture"),
     ],
 )

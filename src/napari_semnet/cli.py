@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -76,6 +77,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = parsed.run(parsed)
     except SemnetError as error:
         sys.stderr.write(f"napari-semnet: {error}\n")
+        return FAILED
+    except BrokenPipeError:
+        # Whoever read along, such as `head`, has seen enough; the last flush must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        sys.stderr.write(f"napari-semnet: {error.strerror or error}{where}.\n")
+        return FAILED
+    except MemoryError:
+        sys.stderr.write("napari-semnet: There is not enough memory for this.\n")
         return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("napari-semnet: stopped.\n")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ from safetensors.torch import save_file as save_tensors
 from napari_semnet.card import FORMAT_VERSION, Card, Halo, Metric, Training
 from napari_semnet.errors import ModelFileError
 from napari_semnet.files.atomic import replacing
+from napari_semnet.model_header import check_architecture, check_tensors, parse_header
 from napari_semnet.network import SEMNet
 
 __all__ = [
@@ -91,7 +93,7 @@ def model_paths() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in (_bundled_models_folder(), user_models_folder()):
         if folder.is_dir():
-            found |= {p.stem: p for p in folder.iterdir() if p.suffix == SUFFIX and p.is_file()}
+            found |= {p.stem: p for p in folder.glob(f"[!.]*{SUFFIX}") if p.is_file()}
     return dict(sorted(found.items()))
 
 
@@ -144,9 +146,11 @@ def load_model(name: str | Path = DEFAULT_MODEL) -> Model:
     """
     path = resolve_model(name)
     with _opened(path) as file:
-        header = _read_header(file, path)
-        content = header + file.read()
-    card = _card_of(header, len(content), path)
+        size = os.fstat(file.fileno()).st_size
+        start = _read_header(file, size, path)
+        header, card = _card_of(start, path)
+        check_tensors(header, size - len(start), card.architecture, path.name)
+        content = start + file.read(size - len(start))
     try:
         tensors = load_tensors(content)
     except SafetensorError as error:
@@ -172,7 +176,8 @@ def read_card(name: str | Path) -> Card:
     """
     path = resolve_model(name)
     with _opened(path) as file:
-        return _card_of(_read_header(file, path), path.stat().st_size, path)
+        size = os.fstat(file.fileno()).st_size
+        return _card_of(_read_header(file, size, path), path)[1]
 
 
 def rewrite_card(name: str | Path, card: Card, path: Path) -> None:
@@ -198,12 +203,13 @@ def rewrite_card(name: str | Path, card: Card, path: Path) -> None:
     if card.architecture != model.card.architecture:
         raise ModelFileError("The card describes another architecture than the network has.")
     with _opened(model.path) as file:
-        header = json.loads(_read_header(file, model.path)[8:])
+        size = os.fstat(file.fileno()).st_size
+        header = parse_header(_read_header(file, size, model.path)[8:])
         weights = file.read()
     header["__metadata__"]["card"] = card.model_dump_json()
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the format wants the weights aligned
-    with replacing(path) as temporary:
+    with _replacing(path) as temporary:
         temporary.write_bytes(len(text).to_bytes(8, "little") + text + weights)
 
 
@@ -246,8 +252,20 @@ def save_model(
             f"{len(broken)} weights are not finite numbers (first: {broken[0]}); "
             "the model was not written."
         )
-    with replacing(path) as temporary:
+    with _replacing(path) as temporary:
         save_tensors(tensors, temporary, metadata={"card": card.model_dump_json()})
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(
+            f"{path.name} could not be written: {getattr(error, 'strerror', None) or error}. "
+            "Choose another folder or make room; an older file of that name is unchanged."
+        ) from error
 
 
 @contextmanager
@@ -259,9 +277,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise ModelFileError(f"{path.name} cannot be read: {error.strerror}.") from error
 
 
-def _read_header(file: BinaryIO, path: Path) -> bytes:
+def _read_header(file: BinaryIO, size: int, path: Path) -> bytes:
     """Length and text of the header, after all that can be checked without parsing it."""
-    size = path.stat().st_size
     start = file.read(9)
     length = int.from_bytes(start[:8], "little")
     # A header's length may by chance begin as a pickle does; what follows it may not.
@@ -279,17 +296,16 @@ def _read_header(file: BinaryIO, path: Path) -> bytes:
     return start + file.read(length - 1)
 
 
-def _card_of(content: bytes, size: int, path: Path) -> Card:
-    """Card in a header, of a file of `size` bytes."""
-    length = int.from_bytes(content[:8], "little")
+def _card_of(start: bytes, path: Path) -> tuple[dict[str, Any], Card]:
+    """Read what a header says, and the card in it."""
     try:
-        header = json.loads(content[8 : 8 + length])
+        header = parse_header(start[8:])
         values = json.loads(header["__metadata__"]["card"])
         version = int(values.get("format_version", 1))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as e:
         raise ModelFileError(
             f"{path.name} carries no model card, so it is not a SEMNet model of this package."
-        ) from error
+        ) from e
     if version > FORMAT_VERSION:
         raise ModelFileError(
             f"{path.name} has a card of format {version}; this version of napari-semnet reads "
@@ -303,34 +319,13 @@ def _card_of(content: bytes, size: int, path: Path) -> Card:
         raise ModelFileError(
             f"The card of {path.name} is not valid: {where}: {first['msg']}."
         ) from error
-    # Parameter count from the sizes alone: a card must not make us build what the file lacks.
-    a = card.architecture
-    claimed = a.blocks * a.rdb_per_block * a.conv_per_rdb * a.features * a.growth
-    if claimed > size:
-        raise ModelFileError(
-            f"The card of {path.name} describes a larger network than the file can hold."
-        )
-    return card
+    check_architecture(card.architecture, path.name)
+    return header, card
 
 
 def _fill(network: SEMNet, tensors: dict[str, torch.Tensor], path: Path) -> SEMNet:
-    """Put a file's tensors into a network, which must be exactly its own."""
-    expected = network.state_dict()
-    missing, foreign = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
-    other_shape = {
-        k for k in expected.keys() & tensors.keys() if expected[k].shape != tensors[k].shape
-    }
-    if missing or foreign or other_shape:
-        example = sorted(missing | foreign | other_shape)[0]
-        raise ModelFileError(
-            f"{path.name} holds weights of another architecture: {len(missing)} are missing, "
-            f"{len(foreign)} unknown and {len(other_shape)} of another shape (such as '{example}')."
-        )
-    finite = all(
-        value.is_floating_point() and bool(torch.isfinite(value).all())
-        for value in tensors.values()
-    )
-    if not finite:
+    """Put a file's tensors, which are its own by `check_tensors`, into a network."""
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise ModelFileError(f"{path.name} holds weights that are not finite numbers.")
     network.load_state_dict({key: value.float() for key, value in tensors.items()})
     return network.eval().requires_grad_(False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job
-from napari_semnet.errors import SemnetError
+from napari_semnet.errors import FileFormatError, SemnetError
 
 if TYPE_CHECKING:
     from napari_semnet.files.calibration import PixelSize
@@ -135,6 +135,7 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
     from napari_semnet.files.writer import write_tiff
     from napari_semnet.restoration.events import Finished, Notice
 
+    digest, before = sha256_of(job.source), _state(job.source)
     image = read_image(job.source)
     for warning in image.warnings:
         yield Notice(warning)
@@ -154,9 +155,14 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
         update={
             "source": _as_text(job.source.name),
             "source_path": _as_text(str(job.source)),
-            "source_sha256": sha256_of(job.source),
+            "source_sha256": digest,
         }
     )
+    if _state(job.source) != before:
+        raise FileFormatError(
+            f"{job.source.name} was changed while it was being restored. Restore it again when it "
+            "is complete."
+        )
     write_tiff(
         job.target,
         restored.pixels,
@@ -167,6 +173,15 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
         name=_as_text(job.target.name),
     )
     yield FileWritten(job.source, job.target, restored.pixels.shape, finer, restored.seconds)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size and time of a file, which change with what is in it."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise FileFormatError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _provenance(
@@ -229,9 +244,13 @@ def _halved(size: PixelSize) -> tuple[float, float]:
 
 def _guarded(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
     """Restore one file and turn whatever goes wrong with it into an event."""
+    from napari_semnet.files.lock import lock_of
+
     source = str(job.source)
+    busy = FileFormatError(f"Another run is writing {job.target.name} at this moment.")
     try:
-        yield from restore_file(job, restorer)
+        with lock_of(job.target, busy):
+            yield from restore_file(job, restorer)
     except SemnetError as error:
         yield FileFailed(source, str(error))
     except OSError as error:

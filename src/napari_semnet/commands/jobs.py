@@ -102,6 +102,8 @@ def find_jobs(inputs: Sequence[str], output: str) -> list[Entry]:
         if other != entry:
             reason = f"{target} is already the result of {other}. Give them different folders."
             jobs.append(FileFailed(str(entry), reason))
+        elif problem := _problem_with(target):
+            jobs.append(FileFailed(str(entry), f"{target} cannot be written: {problem}."))
         elif target.resolve() == entry.resolve():
             reason = "The result would overwrite the image itself. Give another name or folder."
             jobs.append(FileFailed(str(entry), reason))
@@ -127,8 +129,25 @@ def result_name(source: Path) -> str:
     return (stem[:-4] if stem.lower().endswith(".ome") else stem) + RESULT_ENDING
 
 
+def _problem_with(target: Path) -> str:
+    """Say what the system has against a name, before an image is restored for it."""
+    try:
+        target.lstat()
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
+
+
 def _expand(text: str) -> list[Path | FileSkipped | FileFailed]:
-    path = Path(text).expanduser()
+    try:
+        return _found(text, Path(text).expanduser())
+    except (OSError, RuntimeError) as error:  # names that cannot be, folders that are closed
+        return [FileFailed(text, f"{getattr(error, 'strerror', None) or error}.")]
+
+
+def _found(text: str, path: Path) -> list[Path | FileSkipped | FileFailed]:
     # A name with brackets in it is a file before it is a pattern.
     if path.is_file():
         return [path]

@@ -124,13 +124,12 @@ def write_ome_zarr(
             }
             if provenance is not None:
                 group.attrs["semnet"] = json.loads(provenance.to_json())
+                write_sidecar(path, provenance)
     except OSError as error:
         raise FileFormatError(
             f"{path.name} could not be written: {error.strerror or error}. "
             "Choose another folder or make room; an older result of that name is unchanged."
         ) from error
-    if provenance is not None:
-        write_sidecar(path, provenance)
     return path
 
 

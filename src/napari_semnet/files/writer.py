@@ -19,8 +19,8 @@ import numpy.typing as npt
 import tifffile
 
 from napari_semnet.errors import FileFormatError
-from napari_semnet.files.atomic import replacing
-from napari_semnet.files.provenance import NAMESPACE, Provenance, named, write_sidecar
+from napari_semnet.files.atomic import replacing_together
+from napari_semnet.files.provenance import NAMESPACE, Provenance, named, sidecar_path
 
 __all__ = ["write_tiff"]
 
@@ -107,8 +107,12 @@ def write_tiff(
     if size is not None and 1e7 / min(size) < _LARGEST_RATIONAL:
         resolution = (_rational(1e7 / size[1]), _rational(1e7 / size[0]))
         options |= {"resolution": resolution, "resolutionunit": "CENTIMETER"}
+    targets = (path,) if provenance is None else (sidecar_path(path), path)
     try:
-        with replacing(path) as temporary:
+        with replacing_together(*targets) as parts:
+            temporary = parts[-1]
+            if provenance is not None:
+                parts[0].write_text(provenance.to_json(), encoding="utf-8")
             if isinstance(pixels, np.ndarray):
                 tifffile.imwrite(temporary, pixels, **options)
             else:
@@ -118,8 +122,6 @@ def write_tiff(
             f"{path.name} could not be written: {error.strerror or error}. "
             "Choose another folder or make room; an older file of that name is unchanged."
         ) from error
-    if provenance is not None:
-        write_sidecar(path, provenance)
     return path
 
 

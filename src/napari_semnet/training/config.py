@@ -63,6 +63,7 @@ __all__ = [
 PRESETS = ("poster", "sem", "finetune")
 """Names of the presets that come with the package."""
 
+_LARGEST_TOML = 2**20
 _PRESET_FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -207,8 +208,14 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_TOML + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"{path} cannot be read: {reason}.") from error
+    if len(content) > _LARGEST_TOML:
+        raise TrainingError(f"{path.name} is far too large for a configuration.")
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise TrainingError(f"{path.name} is not valid TOML: {error}.") from error

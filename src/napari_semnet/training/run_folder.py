@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from napari_semnet import __version__
 from napari_semnet.errors import TrainingError
-from napari_semnet.files.atomic import replacing
+from napari_semnet.files.atomic import remove_leftovers, replacing
+from napari_semnet.files.lock import holding
 from napari_semnet.training.config import TrainingConfig, write_config
 from napari_semnet.training.events import Evaluated, Step
 from napari_semnet.training.pictures import Rejected
@@ -79,6 +80,23 @@ class RunFolder:
     def model(self, name: str) -> Path:
         """Name the model that comes of the run."""
         return self.path / f"{name}.safetensors"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the folder to this process, and clear away what a killed one left half-written.
+
+        Raises
+        ------
+        TrainingError
+            Another process trains in it.
+        """
+        busy = TrainingError(
+            f"Another run is going on in {self.path}. Wait for its end, or choose another folder."
+        )
+        with holding(self.path / ".lock", busy):
+            for folder in (self.path, self.last.parent, self.path / "previews"):
+                remove_leftovers(folder, older_than=0)
+            yield
 
     def begin(self, config: TrainingConfig, device: str, *, resumed_at: int | None) -> None:
         """Write the configuration and add the machine to `environment`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,8 @@ def training_run(
             "Python), or choose another folder."
         )
     engine = engine_for(config.hardware)
-    data = yield from _prepared(config, engine)
-    with _backend(config), _explained(config, files):
+    with _alone(files, engine, resume), _backend(config), _explained(config, files):
+        data = yield from _prepared(config, engine)
         run = Run(config, files, engine, data, resume)
         yield from run.beginning()
         try:
@@ -116,6 +116,13 @@ def training_run(
         else:
             yield from run.finish(model)
             yield Finished(run.progress.step, model)
+
+
+def _alone(files: RunFolder, engine: Engine, resume: bool) -> AbstractContextManager[None]:
+    """Keep other runs out of the folder."""
+    if engine.rank > 0 or (resume and not files.path.is_dir()):
+        return nullcontext()
+    return files.held()
 
 
 def _prepared(config: TrainingConfig, engine: Engine) -> Generator[Preparing | Notice, None, Data]:
