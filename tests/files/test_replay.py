@@ -53,6 +53,7 @@ def test_what_was_settled_stands_in_the_place_of_auto(source: Path, tmp_path: Pa
             "halo": 12,
             "intensity": (3.0, 250.0),
             "non_finite": "mask",
+            "strength": 1.0,
         }
         assert (again.model, again.model_sha256) == ("m", "ab" * 32)
         assert find_result(again.record, place) == path

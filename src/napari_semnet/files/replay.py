@@ -97,6 +97,7 @@ def replay_arguments(path: str | Path) -> Replay:
         "halo": record.halo,
         "intensity": _intensity(record),
         "non_finite": record.parameters.get("non_finite", "refuse"),
+        "strength": record.parameters.get("strength", 1.0),
     }
     return Replay(source, record.model, record.model_sha256, settings, record.specimen_rows, record)
 

@@ -49,6 +49,7 @@ from napari_semnet.restoration.memory import (
 from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
 from napari_semnet.restoration.runtime import Device, Precision, describe_device
 from napari_semnet.restoration.settings import Settings
+from napari_semnet.restoration.strength import weakened
 from napari_semnet.restoration.tiles import SCALE, Box, Tile, choose_tile, count_tiles, plan_tiles
 
 __all__ = ["Restorer", "Settings", "restore"]
@@ -147,6 +148,7 @@ class Restorer:
         for number, tile in enumerate(plan_tiles(shape, core, halo), 1):
             values, missing = reader.read(tile)
             restored = yield from _reported(attempts.restore(tile, values), number - 1, total)
+            restored = weakened(restored, values, tile, self.settings.strength)
             pixels = from_unit(restored, intensity, dtype)
             if missing is not None:
                 mark_missing(pixels, missing)
@@ -283,6 +285,7 @@ def restore(
     halo: Literal["auto", "exact"] | int = "auto",
     intensity: Literal["auto"] | tuple[float, float] = "auto",
     non_finite: Literal["refuse", "mask"] = "refuse",
+    strength: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[Any]:
     """Denoise an image and double its pixels.
@@ -293,7 +296,7 @@ def restore(
         NumPy, dask, zarr, or anything with a shape, a data type and slices.
     model : Model, str or Path
         A loaded model, or the name or path of one.
-    device, precision, tile, halo, intensity, non_finite
+    device, precision, tile, halo, intensity, non_finite, strength
         See `Settings`.
     progress : callable, optional
         Called with (tiles done, tiles in all) after each tile.
@@ -308,7 +311,7 @@ def restore(
     SemnetError
         The image, the model or the device cannot be used; the text says what to do.
     """
-    settings = Settings(device, precision, tile, halo, intensity, non_finite)
+    settings = Settings(device, precision, tile, halo, intensity, non_finite, strength)
     for event in Restorer(model, settings).run(image):
         if isinstance(event, TileDone) and progress is not None:
             progress(event.done, event.total)

@@ -27,6 +27,8 @@ class Settings:
     """Values of the image that the network sees as 0 and 1."""
     non_finite: Literal["refuse", "mask"] = "refuse"
     """What to do with NaN and infinite pixels."""
+    strength: float = 1.0
+    """From 0, bicubic enlargement of the noisy image, to 1, all that the network does."""
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "fp32", "bf16"):
@@ -43,6 +45,11 @@ class Settings:
         ):
             raise SemnetError(
                 f"A halo is 'auto', 'exact' or a whole number of pixels, not {self.halo!r}."
+            )
+        if not 0 <= self.strength <= 1:
+            raise SemnetError(
+                f"A strength lies between 0 (plain enlargement) and 1 (the model's restoration); "
+                f"{self.strength:g} does not."
             )
         if self.non_finite not in ("refuse", "mask"):
             raise SemnetError(

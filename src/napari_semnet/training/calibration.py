@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from napari_semnet.imaging.intensity import IntensityRange, as_grey, measure_range, to_unit
+from napari_semnet.imaging.noise_measurement import WHITE, measure_pair, measure_picture
+from napari_semnet.imaging.noise_table import NoiseTable, fit_line
 from napari_semnet.training.edge_blur import edge_blur
-from napari_semnet.training.noise_measurement import WHITE, measure_pair, measure_picture
-from napari_semnet.training.noise_table import NoiseTable, fit_line
 from napari_semnet.training.profile import (
     Blur,
     Chain,

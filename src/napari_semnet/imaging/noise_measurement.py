@@ -12,7 +12,7 @@ All figures are in grey levels of 255, whatever the data type.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,7 @@ from scipy import ndimage
 
 from napari_semnet.errors import ImageError
 from napari_semnet.imaging.intensity import IntensityRange, as_grey, measure_range, to_unit
-from napari_semnet.imaging.registration import register
-from napari_semnet.training.noise_table import (
+from napari_semnet.imaging.noise_table import (
     CLIPPED,
     FEWEST,
     FILTER,
@@ -31,8 +30,9 @@ from napari_semnet.training.noise_table import (
     fit_line,
     tabulate,
 )
+from napari_semnet.imaging.registration import register
 
-__all__ = ["measure_pair", "measure_picture"]
+__all__ = ["measure_pair", "measure_picture", "measure_residual"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -50,6 +50,12 @@ _CURVATURE_LIMIT = 3.0
 _CURVATURE_LIMIT_OF_PAIRS = 6.0
 """Structure drops out of the difference of frames, but not out of the local mean: at edges it is
 a mixture of grey levels, which would bend the line of variance against mean."""
+
+LAGS = 16
+"""Distances along x, 0 included, at which the correlation of noise is measured."""
+
+_SEEN = 2.5
+"""Standard errors from which a correlation counts as seen."""
 
 _AROUND = np.ones((5, 5), bool)
 _ROUNDS = 5
@@ -148,6 +154,58 @@ def measure_pair(first: Any, second: Any, intensity: IntensityRange | None = Non
     return _measure(view, shift)
 
 
+def measure_residual(residual: Floats, guide: Floats, usable: Mask) -> NoiseTable:
+    """Measure the noise of a picture in what a restoration took away from it.
+
+    For pictures that have no flat places: their structure is in `guide`, and drops out.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (Y, X)
+        Picture less its restoration, grey levels of 255; at least 64 pixels each way.
+    guide : ndarray, shape (Y, X)
+        The restoration on the picture's pixels.
+    usable : ndarray of bool, shape (Y, X)
+        Pixels that are neither black, white, nor without a value.
+
+    Returns
+    -------
+    NoiseTable
+        Of the residual, rounding included. Detail that was removed counts as noise as far as it
+        changes from row to row.
+
+    Raises
+    ------
+    ImageError
+        The residual is too small, or too little of it is usable.
+    """
+    if min(residual.shape) < _SMALLEST_SIDE:
+        raise ImageError(_NOT_FLAT)
+    residual, guide, usable = _central(residual), _central(guide), _central(usable)
+    inner = np.s_[_REACH:-_REACH, :]
+    values = np.where(usable, residual, 0.0)
+    filtered = ndimage.correlate1d(values, FILTER, axis=0)[inner]
+    flat = ndimage.binary_erosion(usable, np.ones((2 * _REACH + 1, 1), bool))[inner]
+    if flat.sum() < 6 * FEWEST:
+        raise ImageError(CLIPPED)
+    sigma = np.full(filtered.shape, _spread(filtered[flat]))
+    row_variance, row_error = _row_variance(filtered, flat, sigma)
+    noise = _without_rows(filtered, flat, sigma)
+    table = tabulate(
+        noise, guide[inner], flat, mean_share=0.0, ends=(-np.inf, np.inf), rounding=0.0
+    )
+    gain, floor = fit_line(table)[0] if len(table.mean) > 2 else (0.0, table.variance.mean())
+    variance = np.maximum(gain * guide[inner] + floor, 0.25 * float(table.variance.min()))
+    return replace(
+        table,
+        row_variance=row_variance,
+        row_error=row_error,
+        vertical_lag_one=_vertical_lag_one(values, np.pad(flat, ((_REACH, _REACH), (0, 0)))),
+        flat_share=float(flat.mean()),
+        along_x=_along_x(noise / np.sqrt(variance), flat),
+    )
+
+
 def _plane(pixels: Any) -> NDArray[Any]:
     plane = np.asarray(as_grey(pixels))
     if plane.ndim != 2 or min(plane.shape) < _SMALLEST_SIDE:
@@ -179,7 +237,9 @@ def _grey_levels(
     grey = to_unit(plane, intensity).astype(np.float64) * WHITE
     whole = plane.dtype.kind in "iu"
     limits = np.iinfo(plane.dtype) if whole else None
-    clipped = np.zeros(plane.shape, bool)
+    # A pixel without a value is as useless as one that is black.
+    clipped = ~np.isfinite(grey)
+    grey[clipped] = np.median(grey[~clipped])
     ends = [-np.inf, np.inf]
     for side, extreme in enumerate((plane.min(), plane.max())):
         here = plane == extreme
@@ -238,6 +298,7 @@ def _measure(view: _View, shift: tuple[float, float] | None = None) -> NoiseTabl
         vertical_lag_one=_vertical_lag_one(view.noisy, np.pad(flat, ((_REACH, _REACH), (0, 0)))),
         flat_share=float(flat.mean()),
         shift=shift,
+        along_x=_along_x(noise / np.sqrt(variance[inner]), flat),
     )
 
 
@@ -300,6 +361,30 @@ def _without_rows(filtered: Floats, flat: Mask, sigma: Floats) -> Floats:
     count = np.maximum(flat.sum(axis=1, keepdims=True), 1)
     centred = filtered - (bounded * flat).sum(axis=1, keepdims=True) / count
     return np.asarray(np.clip(centred, -4 * sigma, 4 * sigma), dtype=np.float64)
+
+
+def _along_x(noise: Floats, flat: Mask) -> Floats:
+    """Correlation of flat pixels along x by their distance, from 0 on.
+
+    It is taken as 0 from the first distance on at which it does not stand out of its error.
+    """
+    values = np.where(flat, noise, 0.0)
+    products, errors = np.zeros(LAGS), np.full(LAGS, np.inf)
+    for lag in range(min(LAGS, flat.shape[1])):
+        stop = flat.shape[1] - lag
+        pairs = np.count_nonzero(flat[:, lag:] & flat[:, :stop])
+        if pairs >= FEWEST:
+            products[lag] = (values[:, lag:] * values[:, :stop]).sum() / pairs
+            errors[lag] = 1 / np.sqrt(INDEPENDENT * pairs)
+    # What the mean of a row of n values takes away with it, as in `tabulate`.
+    count = flat.sum(axis=1)
+    share = np.count_nonzero(count) / max(int(count.sum()), 1)
+    first = float(np.clip(products[1] / products[0], 0.0, 0.9))
+    products += products[0] * share * (1 + first) / (1 - first)
+    correlation = products / products[0]
+    lost = np.flatnonzero(np.abs(correlation) < _SEEN * errors)
+    correlation[lost[0] if len(lost) else LAGS :] = 0.0
+    return np.asarray(correlation, dtype=np.float64)
 
 
 def _vertical_lag_one(noisy: Floats, flat: Mask) -> float:

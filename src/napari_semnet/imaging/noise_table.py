@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,9 @@ class NoiseTable:
         Share of the pixels that were flat enough to be used.
     shift : (float, float), optional
         Drift (y, x) between the two frames, pixels.
+    along_x : ndarray, shape (L,)
+        Correlation of pixels 0, 1, ... L - 1 apart along x, all grey values together, without row
+        offsets; the first is 1. Empty where it was not measured.
     """
 
     mean: Floats
@@ -79,6 +82,7 @@ class NoiseTable:
     vertical_lag_one: float
     flat_share: float
     shift: tuple[float, float] | None = None
+    along_x: Floats = field(default_factory=lambda: np.empty(0))
 
 
 def fit_line(table: NoiseTable) -> tuple[Floats, Floats]:

@@ -1,0 +1,243 @@
+"""How much a restoration changes when nothing changes that ought to matter.
+
+The image is restored eight times: in each of the eight flips and rotations, and each time with a
+fresh draw of its own noise added. A specimen does not care how it lies in the microscope, nor
+which electrons were counted; where the eight results differ, the network decided by chance. The
+spread is called sensitivity. It is no probability, and a network can be wrong eight times alike.
+
+The image is worked on in blocks, each restored eight times by the engine that restores images, so
+that memory does not grow with the image, and progress and cancelling are the engine's own.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semnet.imaging.consistency import middle_slice
+from napari_semnet.imaging.fresh_noise import draw_noise
+from napari_semnet.imaging.intensity import (
+    as_grey,
+    check_finite,
+    given_range,
+    measure_range,
+    to_unit,
+)
+from napari_semnet.imaging.noise_level import NoiseLevel, measure_noise
+from napari_semnet.imaging.noise_measurement import WHITE
+from napari_semnet.model import DEFAULT_MODEL, Model
+from napari_semnet.restoration.events import (
+    Event,
+    Finished,
+    Notice,
+    Progress,
+    Restoration,
+    RunPlan,
+    Started,
+    TileDone,
+)
+from napari_semnet.restoration.host import output_for
+from napari_semnet.restoration.restorer import Restorer, Settings
+from napari_semnet.restoration.tiles import SCALE, Box
+
+__all__ = ["VARIANTS", "SensitivityRun", "sensitivity", "spread"]
+
+BLOCK_SIDE = 1024
+"""Side of a block in input pixels: 50 MB of sums, and a halo that costs little."""
+
+ORIENTATIONS: tuple[tuple[int, bool], ...] = tuple(product(range(4), (False, True)))
+"""Quarter turns, and whether the result is transposed."""
+VARIANTS = len(ORIENTATIONS)
+"""Restorations of each block."""
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityRun:
+    """What is varied.
+
+    Attributes
+    ----------
+    noise : NoiseLevel or None
+        Noise that is drawn afresh; measured on the image where None.
+    has_fresh_noise : bool
+        Without it only flips and rotations are left.
+    seed : int
+        Chooses the noise.
+    """
+
+    noise: NoiseLevel | None = None
+    has_fresh_noise: bool = True
+    seed: int = 0
+
+
+class _Spread:
+    """Standard deviation of arrays that come one by one, by the sums of Welford (1962)."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._count = 0
+        self._mean = np.zeros(shape, np.float32)
+        self._squares = np.zeros(shape, np.float32)
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        self._count += 1
+        off = values - self._mean
+        self._mean += off / self._count
+        self._squares += off * (values - self._mean)
+
+    def deviation(self) -> NDArray[np.float32]:
+        return np.sqrt(np.maximum(self._squares, 0) / np.float32(self._count - 1))
+
+
+def sensitivity(
+    restorer: Restorer, image: Any, out: Any = None, run: SensitivityRun | None = None
+) -> Generator[Event, None, None]:
+    """Map how much a restoration depends on what ought not to matter.
+
+    Parameters
+    ----------
+    restorer : Restorer
+        How the image was restored.
+    image : array-like, shape (..., Y, X) or (..., Y, X, 3 or 4)
+        What was restored.
+    out : array-like of float32, shape (..., 2Y, 2X), optional
+        Where to write the map; a NumPy array is made by default.
+    run : SensitivityRun, optional
+        What is varied.
+
+    Yields
+    ------
+    Event
+        As `Restorer.run`: `Started`, `Progress`, a `TileDone` for each block, and `Finished` with
+        the map: standard deviation over eight restorations, grey levels of the image. Closing the
+        generator stops the work.
+
+    Raises
+    ------
+    ImageError, DeviceError
+        As `Restorer.run`; or the noise of the image cannot be measured.
+    """
+    start = time.perf_counter()
+    run = run or SensitivityRun()
+    grey = as_grey(image)
+    if restorer.settings.non_finite == "refuse":
+        check_finite(grey)
+    asked = restorer.settings.intensity
+    intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
+    noise = run.noise
+    if noise is None and run.has_fresh_noise:
+        noise = measure_noise(middle_slice(grey), intensity)
+    # Every block must see one range, at full strength.
+    fixed = replace(restorer.settings, intensity=(intensity.low, intensity.high), strength=1.0)
+    fixed_restorer = Restorer(restorer.model, fixed)
+    shape = (*grey.shape[:-2], SCALE * grey.shape[-2], SCALE * grey.shape[-1])
+    target = output_for(out, shape, np.dtype(np.float32))
+    blocks = list(_blocks(tuple(grey.shape)))
+    halo = _halo(restorer.model)
+    unit = (intensity.high - intensity.low) / WHITE
+    said: set[str] = set()
+    plan: RunPlan | None = None
+    for number, (index, core) in enumerate(blocks):
+        read = core.grown(halo, (grey.shape[-2], grey.shape[-1]))
+        pixels = np.asarray(grey[(*index, *read.slices)])
+        levels = WHITE * to_unit(pixels, intensity)
+        seen = _Spread(core.enlarged().shape)
+        kept = core.within(read).enlarged().slices
+        for variant, (turns, is_transposed) in enumerate(ORIENTATIONS):
+            varied = pixels.astype(np.float32)
+            if noise is not None and run.has_fresh_noise:
+                varied += unit * draw_noise(
+                    np.nan_to_num(levels),
+                    noise,
+                    seed=run.seed,
+                    draw=variant,
+                    slice_number=_flat_index(index, grey.shape[:-2]),
+                    corner=(read.top, read.left),
+                )
+            done = number + variant / VARIANTS
+            for event in fixed_restorer.run(_turned(varied, turns, is_transposed)):
+                match event:
+                    case Started() if plan is None:
+                        plan = event.plan
+                        yield Started(len(blocks), shape, np.dtype(np.float32), plan)
+                    case Progress(fraction):
+                        yield Progress((done + fraction / VARIANTS) / len(blocks))
+                    case Notice(text) if text not in said:
+                        said.add(text)
+                        yield event
+                    case Finished(restored):
+                        back = _turned_back(restored.pixels, turns, is_transposed)
+                        seen.add(back[kept])
+                    case _:
+                        pass
+        where = (*(slice(i, i + 1) for i in index), *core.enlarged().slices)
+        spread = seen.deviation().reshape((1,) * len(index) + core.enlarged().shape)
+        target[where] = spread
+        yield TileDone(where, spread, number + 1, len(blocks))
+    assert plan is not None, "There is at least one block."
+    yield Finished(Restoration(target, plan, time.perf_counter() - start))
+
+
+def spread(
+    image: Any,
+    model: Model | str | Path = DEFAULT_MODEL,
+    *,
+    settings: Settings | None = None,
+    run: SensitivityRun | None = None,
+) -> NDArray[np.float32]:
+    """Map how much a restoration depends on what ought not to matter; see `sensitivity`.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., 2Y, 2X)
+        In grey levels of the image.
+
+    Raises
+    ------
+    SemnetError
+        The image, the model or the device cannot be used.
+    """
+    for event in sensitivity(Restorer(model, settings), image, run=run):
+        if isinstance(event, Finished):
+            pixels: NDArray[np.float32] = event.restored.pixels
+            return pixels
+    raise AssertionError("A run ends with Finished.")
+
+
+def _halo(model: Model) -> int:
+    """Input pixels around a block with which it cannot be told from the whole image."""
+    exact = model.card.architecture.exact_halo
+    return exact if model.card.halo is None else min(exact, model.card.halo.pixels)
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Box]]:
+    rows, columns = (_edges(n) for n in shape[-2:])
+    for index in np.ndindex(*shape[:-2]):
+        for top, bottom in pairwise(rows):
+            for left, right in pairwise(columns):
+                yield index, Box(top, bottom, left, right)
+
+
+def _edges(length: int) -> list[int]:
+    count = math.ceil(length / BLOCK_SIDE)
+    return [round(number * length / count) for number in range(count + 1)]
+
+
+def _turned(pixels: NDArray[Any], turns: int, is_transposed: bool) -> NDArray[Any]:
+    turned = np.rot90(pixels, turns)
+    return np.ascontiguousarray(turned.T if is_transposed else turned)
+
+
+def _turned_back(pixels: NDArray[Any], turns: int, is_transposed: bool) -> NDArray[Any]:
+    return np.rot90(pixels.T if is_transposed else pixels, -turns)
+
+
+def _flat_index(index: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    return int(np.ravel_multi_index(index, shape)) if index else 0

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_semnet.errors import ImageError
+from napari_semnet.imaging.consistency import check_consistency, residual_bands
+from napari_semnet.imaging.intensity import measure_range
+from napari_semnet.imaging.noise_level import measure_noise
+from napari_semnet.imaging.phantom import Specimen, acquire, fibres, grating, particles
+
+SHAPE = (256, 256)
+
+
+def truth_of(specimen: Specimen) -> NDArray[np.uint8]:
+    return np.rint(255 * specimen.truth).astype(np.uint8)
+
+
+def blurred(specimen: Specimen, sigma: float) -> NDArray[np.uint8]:
+    return np.rint(ndimage.gaussian_filter(255 * specimen.truth, sigma)).astype(np.uint8)
+
+
+def test_the_truth_leaves_noise_alone() -> None:
+    specimen = particles(SHAPE, 1)
+    found = check_consistency(acquire(specimen), truth_of(specimen))
+    assert found.spread == pytest.approx(1, abs=0.03)
+    assert not found.whiteness.is_structured
+    assert found.mean_shift == pytest.approx(0, abs=0.3)
+
+
+@pytest.mark.parametrize("make", [particles, fibres])
+def test_a_blur_leaves_structure(make: object) -> None:
+    specimen = make(SHAPE, 1)  # type: ignore[operator]
+    found = check_consistency(acquire(specimen), blurred(specimen, 2.5))
+    assert found.whiteness.is_structured
+    assert found.whiteness.windows > 0.05
+
+
+def test_one_line_that_was_wiped_out_is_found_at_its_place() -> None:
+    specimen = particles((256, 256), 1)
+    noise = np.random.default_rng(0).standard_normal(SHAPE)
+    image = np.full(SHAPE, 100.0) + 8 * noise
+    image[120:122, 60:100] += 40
+    restored = np.full(tuple(2 * n for n in SHAPE), 100, np.uint8)
+    found = check_consistency(np.rint(image).astype(np.uint8), restored)
+    assert specimen.truth.shape == restored.shape
+    assert found.whiteness.is_structured
+    assert found.whiteness.place is not None
+    y, x = found.whiteness.place
+    assert abs(y - 121) <= 16
+    assert 44 <= x <= 116
+
+
+def test_a_lattice_that_was_wiped_out_is_found_by_its_period() -> None:
+    # A third of the noise: to the eye there is nothing.
+    lattice = 3 * np.sin(2 * np.pi * np.arange(256) / 4)
+    noise = 9 * np.random.default_rng(1).standard_normal(SHAPE)
+    image = np.rint(100 + noise + lattice[None, :]).astype(np.uint8)
+    found = check_consistency(image, np.full((512, 512), 100, np.uint8))
+    assert found.whiteness.is_structured
+    assert found.whiteness.period == pytest.approx(4, rel=0.15)
+
+
+def test_offsets_of_rows_are_noise() -> None:
+    generator = np.random.default_rng(2)
+    image = 100 + 8 * generator.standard_normal(SHAPE) + 6 * generator.standard_normal((256, 1))
+    found = check_consistency(np.rint(image).astype(np.uint8), np.full((512, 512), 100, np.uint8))
+    assert not found.whiteness.is_structured
+
+
+def test_noise_that_was_kept_is_no_structure() -> None:
+    specimen = particles(SHAPE, 2)
+    image = acquire(specimen)
+    kept = image.repeat(2, 0).repeat(2, 1) * 0.3 + truth_of(specimen) * 0.7
+    found = check_consistency(image, np.rint(kept).astype(np.uint8))
+    assert found.spread < 0.8
+    assert not found.whiteness.is_structured
+
+
+def test_a_filtered_input_is_not_judged() -> None:
+    specimen = particles(SHAPE, 3)
+    image = np.rint(ndimage.gaussian_filter(acquire(specimen).astype(float), 0.8))
+    found = check_consistency(image.astype(np.uint8), truth_of(specimen))
+    assert found.whiteness.p_value is None
+    assert "filtered" in found.whiteness.reason
+
+
+def test_a_picture_without_flat_places_is_judged_by_its_residual() -> None:
+    specimen = grating(SHAPE, 1, pitch_nm=24)
+    found = check_consistency(acquire(specimen), truth_of(specimen))
+    assert found.noise.source == "residual"
+    assert found.spread == pytest.approx(1, abs=0.05)
+    assert not found.whiteness.is_structured
+
+
+def test_saturated_places_are_not_judged() -> None:
+    image = acquire(particles(SHAPE, 4))
+    image[:, :128] = 255
+    restored = np.repeat(np.repeat(image, 2, 0), 2, 1)
+    assert check_consistency(image, restored).whiteness.judged <= 0.5
+
+
+def test_bands_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    specimen = particles(SHAPE, 5)
+    image, restored = acquire(specimen), blurred(specimen, 1.5)
+    whole = check_consistency(image, restored)
+    monkeypatch.setattr("napari_semnet.imaging.consistency.BAND_ROWS", 64)
+    banded = check_consistency(image, restored)
+    assert banded.spread == pytest.approx(whole.spread, rel=1e-9)
+    assert banded.whiteness.p_value == pytest.approx(whole.whiteness.p_value, rel=1e-6)
+    assert banded.whiteness.place == whole.whiteness.place
+
+
+def test_stacks_are_looked_at_slice_by_slice() -> None:
+    specimens = [particles((128, 128), seed) for seed in range(3)]
+    stack = np.stack([acquire(one) for one in specimens])
+    restored = np.stack([truth_of(one) for one in specimens])
+    intensity = measure_range(stack)
+    bands = list(residual_bands(stack, restored, intensity, measure_noise(stack[1], intensity)))
+    assert [band.index for band in bands] == [(0,), (1,), (2,)]
+    assert check_consistency(stack, restored).spread == pytest.approx(1, abs=0.1)
+
+
+def test_sixteen_bits_are_judged_as_eight() -> None:
+    specimen = particles(SHAPE, 6)
+    image = acquire(specimen)
+    eight = check_consistency(image, truth_of(specimen))
+    sixteen = check_consistency(
+        image.astype(np.uint16) * 257,
+        np.rint(65535 * specimen.truth).astype(np.uint16),
+    )
+    assert sixteen.spread == pytest.approx(eight.spread, rel=0.02)
+    assert sixteen.noise.sigma == pytest.approx(eight.noise.sigma, rel=0.1)
+
+
+def test_another_size_is_refused_in_words() -> None:
+    with pytest.raises(ImageError, match="databar"):
+        check_consistency(np.zeros((64, 64), np.uint8), np.zeros((128, 100), np.uint8))

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_semnet.errors import ImageError
+from napari_semnet.imaging.intensity import given_range
+from napari_semnet.imaging.noise_level import measure_noise
+from napari_semnet.imaging.phantom import acquire, particles
+
+
+def scanned(
+    generator: np.random.Generator,
+    shape: tuple[int, int] = (256, 256),
+    *,
+    sigma: float = 10.0,
+    lag: float = 0.0,
+    rows: float = 0.0,
+) -> NDArray[np.float32]:
+    """A flat field as a slow detector scans it: correlated along rows, rows offset."""
+    noise = generator.standard_normal(shape)
+    for column in range(1, shape[1]):
+        fresh = np.sqrt(1 - lag**2) * noise[:, column]
+        noise[:, column] = lag * noise[:, column - 1] + fresh
+    offsets = rows * generator.standard_normal((shape[0], 1))
+    return (120 + sigma * noise + offsets).astype(np.float32)
+
+
+def test_counting_noise_is_found_with_its_growth() -> None:
+    noise = measure_noise(acquire(particles((320, 320), 3), electrons=100, read_noise=3))
+    assert noise.source == "flat"
+    # 255 / 100 grey levels of variance a grey level; 9 of the electronics, 1/12 of rounding.
+    expected = 2.55 * np.array([60.0, 120.0, 180.0]) + 9 + 1 / 12
+    np.testing.assert_allclose(noise.variance(np.array([60, 120, 180])), expected, rtol=0.12)
+
+
+def test_correlation_and_row_offsets_are_told_apart() -> None:
+    image = scanned(np.random.default_rng(0), (512, 512), lag=0.5, rows=4.0)
+    noise = measure_noise(image, given_range(0, 255))
+    assert noise.sigma == pytest.approx(10, rel=0.08)
+    assert noise.row_sigma == pytest.approx(4, rel=0.15)
+    np.testing.assert_allclose(noise.along_x[:4], [1, 0.5, 0.25, 0.125], atol=0.04)
+    assert abs(noise.between_rows) < 0.05
+
+
+def test_white_noise_has_no_correlation_at_all() -> None:
+    noise = measure_noise(scanned(np.random.default_rng(1)))
+    assert noise.along_x[1] == pytest.approx(0, abs=0.02)
+    assert set(noise.along_x[2:]) == {0.0}
+
+
+def test_the_error_grows_away_from_the_grey_levels_that_were_measured() -> None:
+    noise = measure_noise(acquire(particles((320, 320), 3)))
+    middle = (noise.darkest + noise.brightest) / 2
+    near, far = noise.error(np.array([middle, noise.brightest + 150]))
+    assert near < 0.1
+    assert far > near
+
+
+def test_a_picture_without_flat_places_gives_one_rough_figure() -> None:
+    lines = np.where(np.arange(128) % 3 == 0, 200.0, 40.0)
+    image = np.tile(lines, (128, 1)) + 5 * np.random.default_rng(2).standard_normal((128, 128))
+    noise = measure_noise(image.astype(np.float32))
+    assert noise.source == "whole"
+    assert noise.sigma > 0
+
+
+def test_pixels_without_a_value_are_left_out() -> None:
+    image = scanned(np.random.default_rng(3), (256, 256))
+    known = measure_noise(image)
+    image[100:110, 100:110] = np.nan
+    assert measure_noise(image).sigma == pytest.approx(known.sigma, rel=0.02)
+
+
+def test_a_picture_that_is_black_or_white_all_over_is_refused() -> None:
+    with pytest.raises(ImageError, match="black or white"):
+        measure_noise(np.full((64, 64), 255, np.uint8))

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_semnet.imaging.phantom import acquire, particles
+from napari_semnet.model import Model
+from napari_semnet.restoration import sensitivity as module
+from napari_semnet.restoration.events import Finished, Progress, Started, TileDone
+from napari_semnet.restoration.restorer import Restorer, Settings
+from napari_semnet.restoration.sensitivity import (
+    ORIENTATIONS,
+    SensitivityRun,
+    sensitivity,
+    spread,
+)
+
+IMAGE = acquire(particles((72, 80), 1))
+SETTINGS = Settings(device="cpu", precision="fp32")
+
+
+def test_it_is_the_deviation_over_eight_orientations(model: Model) -> None:
+    found = spread(IMAGE, model, settings=SETTINGS, run=SensitivityRun(has_fresh_noise=False))
+    restorer = Restorer(model, Settings("cpu", "fp32", intensity=(0.0, 255.0)))
+    results = []
+    for turns, is_transposed in ORIENTATIONS:
+        turned = np.rot90(IMAGE.astype(np.float32), turns)
+        out = restorer.restore(turned.T if is_transposed else turned).pixels
+        results.append(np.rot90(out.T if is_transposed else out, -turns))
+    assert len(results) == 8
+    np.testing.assert_allclose(found, np.std(results, axis=0, ddof=1), atol=2e-3)
+
+
+def test_fresh_noise_makes_it_larger(model: Model) -> None:
+    turned = spread(IMAGE, model, settings=SETTINGS, run=SensitivityRun(has_fresh_noise=False))
+    noisy = spread(IMAGE, model, settings=SETTINGS)
+    assert noisy.mean() > 1.02 * turned.mean()
+
+
+def test_the_same_seed_gives_the_same_map(model: Model) -> None:
+    one = spread(IMAGE, model, settings=SETTINGS)
+    np.testing.assert_array_equal(one, spread(IMAGE, model, settings=SETTINGS))
+    assert (one != spread(IMAGE, model, settings=SETTINGS, run=SensitivityRun(seed=1))).any()
+
+
+def test_blocks_make_no_difference(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = spread(IMAGE, model, settings=SETTINGS, run=SensitivityRun(has_fresh_noise=False))
+    monkeypatch.setattr(module, "BLOCK_SIDE", 32)
+    blocks = spread(IMAGE, model, settings=SETTINGS, run=SensitivityRun(has_fresh_noise=False))
+    np.testing.assert_allclose(blocks, whole, atol=2e-3)
+
+
+def test_grey_levels_are_those_of_the_image(model: Model) -> None:
+    eight = spread(IMAGE, model, settings=Settings("cpu", "fp32", intensity=(0.0, 255.0)))
+    wide = IMAGE.astype(np.uint16) * 100
+    sixteen = spread(wide, model, settings=Settings("cpu", "fp32", intensity=(0.0, 25500.0)))
+    assert sixteen.mean() == pytest.approx(100 * eight.mean(), rel=0.05)
+
+
+def test_a_stack_gets_a_map_of_each_slice(model: Model) -> None:
+    stack = np.stack([IMAGE, IMAGE[::-1]])
+    found = spread(stack, model, settings=SETTINGS)
+    assert found.shape == (2, 144, 160)
+    assert (found > 0).any(axis=(1, 2)).all()
+
+
+def test_it_says_how_far_it_is_and_stops_when_asked(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_SIDE", 40)
+    out = np.full((144, 160), -1, np.float32)
+    events = list(sensitivity(Restorer(model, SETTINGS), IMAGE, out))
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
+    parts = [event.fraction for event in events if isinstance(event, Progress)]
+    assert parts == sorted(parts)
+    assert parts[-1] <= 1
+    assert [e.done for e in events if isinstance(e, TileDone)] == [1, 2, 3, 4]
+    assert (out >= 0).all()
+
+    out[:] = -1
+    stopped = sensitivity(Restorer(model, SETTINGS), IMAGE, out)
+    for event in stopped:
+        if isinstance(event, TileDone):
+            break
+    stopped.close()
+    assert (out[:72, :80] >= 0).all()
+    assert (out[72:] == -1).all()
+
+
+def test_pixels_without_a_value_have_no_sensitivity(model: Model) -> None:
+    image = IMAGE.astype(np.float32)
+    image[30, 40] = np.nan
+    masked = Settings("cpu", "fp32", non_finite="mask")
+    found = spread(image, model, settings=masked)
+    assert np.isnan(found[60:62, 80:82]).all()
+    assert np.isfinite(found).mean() > 0.99
