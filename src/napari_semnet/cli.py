@@ -24,6 +24,7 @@ COMMANDS = (
     "inspect",
     "methods",
     "models",
+    "export",
     "demo",
     "train",
     "calibrate",

@@ -30,6 +30,7 @@ from napari_semnet.network import SEMNet
 __all__ = [
     "DEFAULT_MODEL",
     "FORMAT_VERSION",
+    "SUFFIX",
     "Card",
     "Halo",
     "Metric",
@@ -48,6 +49,7 @@ DEFAULT_MODEL = "semnet-x2-standin"
 """Name of the bundled model that is used when none is named."""
 
 SUFFIX = ".safetensors"
+"""Ending of a model file's name."""
 _PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
 _LARGEST_HEADER = 4 * 2**20
 _LARGEST_FILE = 2**30
@@ -68,6 +70,11 @@ class Model:
     def name(self) -> str:
         """Name on the card."""
         return self.card.name
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it came with the package."""
+        return self.path.parent == _bundled_models_folder()
 
 
 def user_models_folder() -> Path:

@@ -7,7 +7,7 @@ import pytest
 
 from napari_semnet import model
 from napari_semnet.cli import main
-from napari_semnet.model import DEFAULT_MODEL, read_card
+from napari_semnet.model import DEFAULT_MODEL, read_card, resolve_model
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def test_models_lists_bundled_and_own_models(
 ) -> None:
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
-    assert f"{DEFAULT_MODEL} (used when none is named)" in shown
-    assert "\nown\n" in shown
+    assert f"{DEFAULT_MODEL} (comes with the package, used when none is named)" in shown
+    assert "\nown (yours)\n  on its card: tiny\n" in shown
     assert str(own_models) in shown
 
 
@@ -34,7 +34,7 @@ def test_a_damaged_model_is_listed_with_the_reason(
 ) -> None:
     main(["models"])
     shown = capsys.readouterr().out
-    assert "damaged\n  refused: damaged.safetensors is not a .safetensors file" in shown
+    assert "damaged (yours)\n  refused: damaged.safetensors is not a .safetensors file" in shown
 
 
 def test_models_as_json_is_one_object_a_line(
@@ -44,6 +44,7 @@ def test_models_as_json_is_one_object_a_line(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     by_name = {line["name"]: line for line in lines}
     assert by_name[DEFAULT_MODEL]["default"]
+    assert [name for name, line in by_name.items() if line["own"]] == ["damaged", "own"]
     assert by_name["own"]["path"] == str(own_models / "own.safetensors")
     assert by_name["own"]["card"]["architecture"]["features"] == 8
     assert by_name["damaged"]["card"] is None
@@ -81,3 +82,33 @@ def test_an_unknown_model_is_refused_with_the_names_there_are(
 ) -> None:
     assert main(["models", "show", "nonesuch"]) == 1
     assert DEFAULT_MODEL in capsys.readouterr().err
+
+
+def test_a_model_is_imported_renamed_deleted_and_put_back(
+    tiny_model: Path, own_models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own_models / "own.safetensors").unlink()
+    assert main(["models", "import", str(tiny_model), "--name", "FIB lab"]) == 0
+    assert "is your model 'FIB lab' now" in capsys.readouterr().out
+    assert main(["models", "rename", "FIB lab", "FIB 2"]) == 0
+    assert (own_models / "FIB 2.safetensors").read_bytes() == tiny_model.read_bytes()
+    capsys.readouterr()
+    assert main(["models", "delete", "FIB 2"]) == 0
+    assert "napari-semnet models undelete FIB 2" in capsys.readouterr().out
+    assert main(["models", "show", "FIB 2"]) == 1
+    assert main(["models"]) == 0
+    assert "can be put back with 'models undelete': FIB 2" in capsys.readouterr().out
+    assert main(["models", "undelete", "FIB 2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["event"] == "model_put_back"
+    assert main(["models", "show", "FIB 2"]) == 0
+
+
+def test_bundled_models_are_neither_renamed_nor_deleted(
+    own_models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = resolve_model(DEFAULT_MODEL)
+    before = path.read_bytes()
+    assert main(["models", "delete", DEFAULT_MODEL]) == 1
+    assert main(["models", "rename", DEFAULT_MODEL, "mine"]) == 1
+    assert capsys.readouterr().err.count("comes with the package") == 2
+    assert path.read_bytes() == before

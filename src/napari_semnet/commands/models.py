@@ -1,165 +1,129 @@
-"""``napari-semnet models``: which models there are, and what their cards say."""
+"""``napari-semnet models``: which models there are, what their cards say, and your own ones."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from napari_semnet.errors import ModelFileError
-
 if TYPE_CHECKING:
-    from napari_semnet.model import Card
+    from napari_semnet.library import Listed
 
-__all__ = ["add_parser", "card_lines", "run"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A model file and its card, or the reason why it is refused."""
-
-    name: str
-    path: Path
-    is_default: bool
-    card: Card | None
-    refused: str = ""
+__all__ = ["add_parser", "run"]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``models`` to the command line."""
     parser = commands.add_parser(
         "models",
-        help="list the models, or show the card of one",
+        help="list the models, show a card, import, rename or delete your own",
         description="List the bundled models and those in your own models folder.",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.set_defaults(run=run, name=None)
-    actions = parser.add_subparsers(metavar="show")
-    show = actions.add_parser("show", help="print a model's card", description="Print a card.")
+    parser.set_defaults(run=run, act=_list)
+    actions = parser.add_subparsers(metavar="ACTION", title="actions")
+    show = _action(actions, "show", _show, "print a model's card")
     show.add_argument("name", metavar="NAME", help="a model's name, or the path of its file")
-    # Suppressed, or the default here would undo a --json given before "show".
-    show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as JSON")
+    add = _action(actions, "import", _import, "check a model file and put it among your models")
+    add.add_argument("file", metavar="FILE", help="a .safetensors file of a SEMNet")
+    add.add_argument("--name", help="name for it; by default the file's")
+    rename = _action(actions, "rename", _rename, "give one of your models another name")
+    rename.add_argument("name", metavar="NAME")
+    rename.add_argument("new", metavar="NEW")
+    delete = _action(actions, "delete", _delete, "set one of your models aside")
+    delete.add_argument("name", metavar="NAME")
+    undelete = _action(actions, "undelete", _undelete, "put a deleted model back")
+    undelete.add_argument("name", metavar="NAME")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List the models, or print one card."""
-    from napari_semnet.model import read_card, resolve_model, user_models_folder
-
-    if arguments.name is not None:
-        card = read_card(arguments.name)
-        path = resolve_model(arguments.name)
-        as_json = [json.dumps(card.model_dump(mode="json"))]
-        _print(as_json if arguments.json else card_lines(card, path))
-        return 0
-    entries = _entries()
-    if arguments.json:
-        _print([json.dumps(_as_json(entry)) for entry in entries])
-        return 0
-    for entry in entries:
-        _print([*_glance(entry), ""])
-    _print([f"Your own models go into {user_models_folder()}"])
+    """List the models, or do to one of them what is asked."""
+    arguments.act(arguments)
     return 0
 
 
-def _entries() -> list[_Entry]:
-    from napari_semnet.model import DEFAULT_MODEL, model_paths, read_card
-
-    entries = []
-    for name, path in model_paths().items():
-        try:
-            entries.append(_Entry(name, path, name == DEFAULT_MODEL, read_card(path)))
-        except ModelFileError as error:
-            entries.append(_Entry(name, path, name == DEFAULT_MODEL, None, str(error)))
-    return entries
-
-
-def _glance(entry: _Entry) -> list[str]:
-    """Write the few lines of a card by which one chooses a model."""
-    title = entry.name + (" (used when none is named)" if entry.is_default else "")
-    if entry.card is None:
-        return [title, f"  refused: {entry.refused}"]
-    card = entry.card
-    facts = [card.description]
-    if card.status:
-        facts.append(f"status: {card.status}")
-    facts += [_metric_line(metric) for metric in card.metrics[:2]]
-    if card.noise_range is not None:
-        facts.append(f"noise seen in training: {_range(card.noise_range)} grey levels of 255")
-    if card.pixel_size_range_nm is not None:
-        facts.append(f"pixel sizes seen in training: {_range(card.pixel_size_range_nm)} nm")
-    facts.append(f"licence: {card.licence or 'not stated'}")
-    return [title, *(f"  {fact}" for fact in facts if fact)]
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    act: Callable[[argparse.Namespace], None],
+    what: str,
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    parser.set_defaults(act=act)
+    # Suppressed, or the default here would undo a --json given before the action.
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as JSON")
+    return parser
 
 
-def card_lines(card: Card, path: Path) -> list[str]:
-    """Write out a whole card.
+def _list(arguments: argparse.Namespace) -> None:
+    from napari_semnet.commands.card_text import glance
+    from napari_semnet.library import deleted_models, list_models
+    from napari_semnet.model import user_models_folder
 
-    Parameters
-    ----------
-    card : Card
-    path : Path
-        The model's file.
-
-    Returns
-    -------
-    list of str
-        Lines of plain text; what the card leaves open is left out.
-    """
-    shape, training = card.architecture, card.training
-    structure = (
-        f"{shape.blocks} RRDBs of {shape.rdb_per_block} RDBs of {shape.conv_per_rdb} convolutions, "
-        f"{shape.features} features, growth {shape.growth}, {shape.scale}x pixels each way"
-    )
-    lines = [
-        card.name,
-        f"  file: {path} ({path.stat().st_size / 2**20:.1f} MiB)",
-        f"  description: {card.description}",
-        f"  status: {card.status}",
-        f"  architecture: {structure}",
-        *(f"  training data: {source}" for source in training.data),
-        f"  recipe: {training.recipe}",
-        f"  steps: {'' if training.steps is None else f'{training.steps:,}'}",
-        f"  trained on: {training.hardware}",
-        f"  training time: {'' if training.hours is None else f'{training.hours:g} h'}",
-        f"  started from: {training.started_from}",
-        *(f"  {_metric_line(metric)}" for metric in card.metrics),
-    ]
-    if card.noise_range is not None:
-        lines.append(f"  noise seen in training: {_range(card.noise_range)} grey levels of 255")
-    if card.pixel_size_range_nm is not None:
-        lines.append(f"  pixel sizes seen in training: {_range(card.pixel_size_range_nm)} nm")
-    if card.halo is not None:
-        lines.append(
-            f"  halo: {card.halo.pixels} pixels keep tiles within {card.halo.bound:g} grey levels "
-            "of 255 of the whole image"
-        )
-    lines += [
-        f"  limits: {card.limits}",
-        f"  licence: {card.licence}",
-        f"  date: {card.date}",
-        f"  written by: {f'napari-semnet {card.package_version}' if card.package_version else ''}",
-    ]
-    return [line for line in lines if not line.endswith(": ")]
+    for entry in list_models():
+        lines = [json.dumps(_as_json("model", entry))] if arguments.json else [*glance(entry), ""]
+        _print(lines)
+    if arguments.json:
+        return
+    _print([f"Your own models go into {user_models_folder()}"])
+    deleted = deleted_models()
+    if deleted:
+        _print([f"Deleted, can be put back with 'models undelete': {', '.join(deleted)}"])
 
 
-def _metric_line(metric: Any) -> str:
-    value = f"{metric.value:g} {metric.unit}".rstrip()
-    details = "; ".join(part for part in (metric.definition, metric.data) if part)
-    return f"{metric.name}: {value}" + (f" ({details})" if details else "")
+def _show(arguments: argparse.Namespace) -> None:
+    from napari_semnet.commands.card_text import card_lines
+    from napari_semnet.model import read_card, resolve_model
+
+    card = read_card(arguments.name)
+    as_json = [json.dumps(card.model_dump(mode="json"))]
+    _print(as_json if arguments.json else card_lines(card, resolve_model(arguments.name)))
 
 
-def _range(bounds: tuple[float, float]) -> str:
-    return f"{bounds[0]:g} to {bounds[1]:g}"
+def _import(arguments: argparse.Namespace) -> None:
+    from napari_semnet.library import import_model
+
+    entry = import_model(arguments.file, arguments.name)
+    _tell(arguments, "model_imported", entry, f"{arguments.file} is your model '{entry.name}' now.")
 
 
-def _as_json(entry: _Entry) -> dict[str, Any]:
+def _rename(arguments: argparse.Namespace) -> None:
+    from napari_semnet.library import rename_model
+
+    entry = rename_model(arguments.name, arguments.new)
+    _tell(arguments, "model_renamed", entry, f"'{arguments.name}' is called '{entry.name}' now.")
+
+
+def _delete(arguments: argparse.Namespace) -> None:
+    from napari_semnet.library import KEPT_DAYS, delete_model
+
+    aside = delete_model(arguments.name)
+    if arguments.json:
+        _print([json.dumps({"event": "model_deleted", "name": aside.stem, "path": str(aside)})])
+        return
+    how = f"For {KEPT_DAYS} days it can be put back: napari-semnet models undelete {aside.stem}"
+    _print([f"'{arguments.name}' is deleted. {how}"])
+
+
+def _undelete(arguments: argparse.Namespace) -> None:
+    from napari_semnet.library import put_back
+
+    entry = put_back(arguments.name)
+    _tell(arguments, "model_put_back", entry, f"'{entry.name}' is back.")
+
+
+def _tell(arguments: argparse.Namespace, event: str, entry: Listed, sentence: str) -> None:
+    _print([json.dumps(_as_json(event, entry)) if arguments.json else sentence])
+
+
+def _as_json(event: str, entry: Listed) -> dict[str, Any]:
     return {
-        "event": "model",
+        "event": event,
         "name": entry.name,
         "path": str(entry.path),
+        "own": entry.is_own,
         "default": entry.is_default,
         "card": None if entry.card is None else entry.card.model_dump(mode="json"),
         "refused": entry.refused or None,

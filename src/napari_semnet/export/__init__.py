@@ -1,0 +1,1 @@
+"""A model for other programs: as safetensors, ONNX or a bioimage.io package, each one checked."""
