@@ -51,3 +51,24 @@ def test_an_error_is_raised_where_the_batch_is_wanted() -> None:
     with pytest.raises(RuntimeError, match="no such picture"):
         next(batches)
     assert background_threads() == []
+
+
+def test_what_the_thread_has_to_begin_with_is_done_there_and_first() -> None:
+    said: list[str] = []
+
+    def make(step: int) -> int:
+        said.append("make")
+        return step
+
+    batches = prefetched(make, range(3), begin=lambda: said.append(threading.current_thread().name))
+    assert [batch for batch, _ in batches] == [0, 1, 2]
+    assert said == ["training batches", "make", "make", "make"]
+
+
+def test_what_fails_at_the_beginning_is_raised_where_the_first_batch_is_wanted() -> None:
+    def begin() -> None:
+        raise RuntimeError("no such device")
+
+    with pytest.raises(RuntimeError, match="no such device"):
+        next(prefetched(lambda step: step, range(3), begin=begin))
+    assert background_threads() == []

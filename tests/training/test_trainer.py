@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -325,3 +326,19 @@ def test_a_run_without_validation_needs_no_held_out_pictures(tmp_path: Path) -> 
     card = load_model(train(config, tmp_path / "run", callback=said.append)).card
     assert card.metrics == ()
     assert not any(isinstance(event, events.Evaluated | events.Preview) for event in said)
+
+
+def test_threads_started_after_a_run_compute_with_as_many_processors_as_before(
+    tmp_path: Path,
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        train(small_config(tmp_path, steps=2), tmp_path / "run")
+        counted: list[int] = []
+        later = threading.Thread(target=lambda: counted.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        assert counted == [3]
+    finally:
+        torch.set_num_threads(before)

@@ -22,7 +22,10 @@ class _Failed(Generic[T]):
 
 
 def prefetched(
-    make: Callable[[int], T], steps: Iterable[int], depth: int = 2
+    make: Callable[[int], T],
+    steps: Iterable[int],
+    depth: int = 2,
+    begin: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[T, float], None, None]:
     """Call `make` for each step in a thread, a few steps ahead.
 
@@ -34,6 +37,8 @@ def prefetched(
         Steps in order.
     depth : int
         Batches kept ready.
+    begin : callable
+        Called in the thread before anything else.
 
     Yields
     ------
@@ -56,6 +61,7 @@ def prefetched(
 
     def work() -> None:
         try:
+            begin()
             for step in wanted:
                 if not put(make(step)):
                     return
