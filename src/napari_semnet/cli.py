@@ -21,6 +21,7 @@ __all__ = ["main"]
 
 COMMANDS = (
     "restore",
+    "trust",
     "inspect",
     "methods",
     "models",

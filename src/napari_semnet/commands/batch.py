@@ -15,6 +15,7 @@ from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job
 from napari_semnet.errors import FileFormatError, SemnetError
 
 if TYPE_CHECKING:
+    from napari_semnet.commands.judging import Checks, Judged
     from napari_semnet.files.calibration import PixelSize
     from napari_semnet.files.provenance import Provenance
     from napari_semnet.files.reader import SemImage
@@ -64,11 +65,13 @@ class BatchEnded:
     failed: int
 
 
-BatchEvent: TypeAlias = "FileBegan | FileWritten | FileSkipped | FileFailed | BatchEnded | Event"
+BatchEvent: TypeAlias = (
+    "FileBegan | FileWritten | Judged | FileSkipped | FileFailed | BatchEnded | Event"
+)
 
 
 def restore_files(
-    entries: Sequence[Entry], prepare: Callable[[], Restorer]
+    entries: Sequence[Entry], prepare: Callable[[], Restorer], checks: Checks | None = None
 ) -> Iterator[BatchEvent]:
     """Restore one file after the other.
 
@@ -80,6 +83,8 @@ def restore_files(
         What `find_jobs` found.
     prepare : callable
         Gives the engine; called once, and only when there is something to restore.
+    checks : Checks, optional
+        What each result is checked for; nothing by default.
 
     Yields
     ------
@@ -106,6 +111,8 @@ def restore_files(
                 written += isinstance(event, FileWritten)
                 failed += isinstance(event, FileFailed)
                 yield event
+                if isinstance(event, FileWritten) and checks is not None:
+                    yield from _checked(event, restorer, checks)
         elif not isinstance(entry, Job):
             failed += isinstance(entry, FileFailed)
             yield entry
@@ -240,6 +247,17 @@ def _result_origin(image: SemImage) -> tuple[float, float] | None:
 
 def _halved(size: PixelSize) -> tuple[float, float]:
     return size.y_nm / 2, size.x_nm / 2
+
+
+def _checked(written: FileWritten, restorer: Restorer, checks: Checks) -> Iterator[BatchEvent]:
+    """Check a result; it stands whatever becomes of that."""
+    from napari_semnet.commands.judging import judge_file
+    from napari_semnet.restoration.events import Notice
+
+    try:
+        yield from judge_file(written.source, written.target, restorer, checks)
+    except SemnetError as error:
+        yield Notice(f"The result could not be checked: {error}")
 
 
 def _guarded(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:

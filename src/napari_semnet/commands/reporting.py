@@ -24,6 +24,7 @@ from rich.progress import (
 
 from napari_semnet.commands.batch import BatchEnded, BatchEvent, FileBegan, FileWritten
 from napari_semnet.commands.jobs import FileFailed, FileSkipped
+from napari_semnet.commands.judging import Judged
 
 __all__ = ["Reporter", "as_json", "json_lines", "only_failures", "progress_display"]
 
@@ -152,6 +153,11 @@ class _Display:
             case FileWritten():
                 self._file_done()
                 self._line(f"{event.source} -> {event.target} ({_facts(event)})")
+            case Judged(sentences=sentences, files=files):
+                self._tile_bar_done()
+                for sentence in sentences:
+                    self._line(f"  {sentence}")
+                self._line(f"  {', '.join(path.name for path in files)}")
             case FileSkipped(source, reason):
                 self._line(f"{source} skipped: {reason}")
             case FileFailed(source_name, reason, details):
@@ -169,10 +175,13 @@ class _Display:
         if count is not None:
             self._bars.update(self._tiles, count=count)
 
-    def _file_done(self) -> None:
+    def _tile_bar_done(self) -> None:
         if self._tiles is not None:
             self._bars.remove_task(self._tiles)
             self._tiles = None
+
+    def _file_done(self) -> None:
+        self._tile_bar_done()
         if self._files is not None:
             self._bars.advance(self._files)
 

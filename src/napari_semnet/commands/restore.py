@@ -49,8 +49,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     telling.add_argument(
         "--json", action="store_true", help="say everything as JSON, one object a line"
     )
+    _add_trust_options(parser)
     add_engine_options(parser)
     parser.set_defaults(run=_checked(parser))
+
+
+def _add_trust_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("trust")
+    group.add_argument(
+        "--trust",
+        action="store_true",
+        help="hold each result against its image, and write what was found as NAME.trust.json",
+    )
+    group.add_argument(
+        "--sensitivity",
+        action="store_true",
+        help="with that, map how much the result depends on chance: eight more restorations",
+    )
 
 
 def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
@@ -107,6 +122,13 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         choices=("refuse", "mask"),
         help="what to do with NaN and inf pixels",
     )
+    group.add_argument(
+        "--strength",
+        default=1.0,
+        type=float,
+        metavar="S",
+        help="from 0 (bicubic enlargement) to 1 (the model; default)",
+    )
 
 
 def restorer_from(arguments: argparse.Namespace) -> Restorer:
@@ -127,13 +149,14 @@ def restorer_from(arguments: argparse.Namespace) -> Restorer:
         halo=arguments.halo,
         intensity=tuple(arguments.intensity) if arguments.intensity else "auto",
         non_finite=arguments.non_finite,
+        strength=arguments.strength,
     )
     return Restorer(arguments.model or DEFAULT_MODEL, settings)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; 0 when none failed, else 1."""
-    from napari_semnet.commands import batch, jobs, replay, reporting
+    from napari_semnet.commands import batch, jobs, judging, replay, reporting
     from napari_semnet.restoration.events import Notice
 
     again = None
@@ -153,9 +176,11 @@ def run(arguments: argparse.Namespace) -> int:
         reporter = reporting.only_failures()
     else:
         reporter = reporting.progress_display()
+    wants_checks = arguments.trust or arguments.sensitivity
+    checks = judging.Checks(arguments.sensitivity) if wants_checks else None
     failed = 0
     with reporter as report:
-        for event in batch.restore_files(entries, prepare):
+        for event in batch.restore_files(entries, prepare, checks):
             report(event)
             if again is not None and isinstance(event, batch.FileWritten):
                 report(Notice(replay.compare(event.target, arguments.record, again)))

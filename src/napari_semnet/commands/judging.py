@@ -1,0 +1,231 @@
+"""Check a written result against the file that it was made from, and write down what was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_semnet.commands.batch import BatchEvent
+    from napari_semnet.files.reader import SemImage
+    from napari_semnet.imaging.intensity import IntensityRange
+    from napari_semnet.imaging.noise_level import NoiseLevel
+    from napari_semnet.restoration.restorer import Restorer
+    from napari_semnet.restoration.trust import Judgement
+
+__all__ = ["Checks", "Judged", "judge_file"]
+
+REPORT = ".trust.json"
+RESIDUAL = ".residual.ome.tif"
+SENSITIVITY = ".sensitivity.ome.tif"
+CONSISTENT = ".consistent.ome.tif"
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What is asked for beyond the checks that cost nothing."""
+
+    sensitivity: bool = False
+    """Map it: eight more restorations."""
+    residual: bool = False
+    """Write the residual as a picture, in units of the noise."""
+    consistent: bool = False
+    """Write a result that agrees with the denoised input."""
+    seed: int = 0
+    """Chooses the fresh noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A result was checked."""
+
+    source: Path
+    target: Path
+    is_structured: bool | None
+    """Whether the residual has structure; None where it cannot be judged."""
+    sentences: tuple[str, ...]
+    files: tuple[Path, ...]
+    """The report and the pictures that were written."""
+
+
+def judge_file(
+    source: Path, target: Path, restorer: Restorer, checks: Checks, folder: Path | None = None
+) -> Iterator[BatchEvent | Judged]:
+    """Check one result.
+
+    Parameters
+    ----------
+    source : Path
+        The file that was restored.
+    target : Path
+        The result.
+    restorer : Restorer
+        What restored it.
+    checks : Checks
+    folder : Path, optional
+        Where the report and pictures go; beside the result by default.
+
+    Yields
+    ------
+    the engine's events where it runs, then Judged
+
+    Raises
+    ------
+    SemnetError
+        One of the two cannot be read, they do not belong together, or there is no room.
+    """
+    import numpy as np
+
+    from napari_semnet.files.reader import read_image
+    from napari_semnet.restoration.events import Finished
+    from napari_semnet.restoration.sensitivity import SensitivityRun, sensitivity
+    from napari_semnet.restoration.trust import (
+        Judgement,
+        as_record,
+        describe_sensitivity,
+        judge_steps,
+        sentences,
+    )
+
+    image, result = read_image(source), read_image(target)
+    pixels = _restored_part(image, result)
+    intensity = _range_of(result)
+    size = None if image.pixel_size is None else image.pixel_size.yx
+    judgement: Judgement | None = None
+    for step in judge_steps(
+        pixels, result.pixels, restorer.model.card, intensity=intensity, pixel_size_nm=size
+    ):
+        if isinstance(step, Judgement):
+            judgement = step
+    assert judgement is not None, "The last step is the result."
+    said, record = list(sentences(judgement)), as_record(judgement)
+    record |= {"source": source.name, "result": target.name}
+    folder = folder or target.parent
+    written = []
+    noise = judgement.consistency.noise
+    if checks.residual:
+        written.append(_write_residual(folder, target, image, result, judgement))
+    if checks.consistent:
+        written.append(_write_consistent(folder, target, image, result, noise))
+    if checks.sensitivity:
+        run = SensitivityRun(noise=noise, seed=checks.seed)
+        spread: Any = None
+        for event in sensitivity(restorer, pixels, run=run):
+            yield event
+            if isinstance(event, Finished):
+                spread = event.restored.pixels
+        said.append(describe_sensitivity(spread))
+        known = spread[np.isfinite(spread)]
+        record["sensitivity"] = {
+            "median": float(np.median(known)),
+            "percentile_99": float(np.percentile(known, 99)),
+            "unit": "grey levels of the image",
+            "restorations": 8,
+            "seed": checks.seed,
+        }
+        written.append(_write(folder, target, SENSITIVITY, spread, result))
+    record["sentences"] = said
+    written.insert(0, _write_report(folder, target, record))
+    verdict = judgement.consistency.whiteness
+    structured = None if verdict.p_value is None else verdict.is_structured
+    yield Judged(source, target, structured, tuple(said), tuple(written))
+
+
+def _range_of(result: SemImage) -> IntensityRange | None:
+    """Black and white that the network saw, where the result's record tells."""
+    from napari_semnet.imaging.intensity import IntensityRange
+
+    record = result.provenance
+    if record is None or record.intensity_range is None:
+        return None
+    return IntensityRange(*record.intensity_range, record.intensity_source or "given")
+
+
+def _restored_part(image: SemImage, result: SemImage) -> Any:
+    """Pixels of the source that the result was made from."""
+    record = result.provenance
+    rows = image.specimen_rows if record is None else record.specimen_rows
+    if rows is None:
+        return image.pixels
+    at = (slice(None),) * image.axes.index("Y")
+    return image.pixels[(*at, slice(*rows))]
+
+
+def _write_residual(
+    folder: Path, target: Path, image: SemImage, result: SemImage, judgement: Judgement
+) -> Path:
+    import numpy as np
+
+    from napari_semnet.files.writer import write_tiff
+    from napari_semnet.imaging.consistency import residual_bands
+    from napari_semnet.imaging.intensity import as_grey, measure_range
+
+    grey = as_grey(_restored_part(image, result))
+    intensity = _range_of(result) or measure_range(grey)
+    residual = np.empty(grey.shape, np.float32)
+    for band in residual_bands(grey, result.pixels, intensity, judgement.consistency.noise):
+        rows = slice(band.top, band.top + len(band.standardised))
+        residual[band.index][rows] = band.standardised
+    size = None if image.pixel_size is None else image.pixel_size.yx
+    path = _path(folder, target, RESIDUAL)
+    described = "Input less 2 x 2 mean of the restoration, in units of the input's noise"
+    return write_tiff(path, residual, pixel_size_nm=size, description=described)
+
+
+def _write_consistent(
+    folder: Path, target: Path, image: SemImage, result: SemImage, noise: NoiseLevel
+) -> Path:
+    from napari_semnet.imaging.projection import make_consistent
+
+    pixels = make_consistent(_restored_part(image, result), result.pixels, _range_of(result), noise)
+    return _write(folder, target, CONSISTENT, pixels, result, with_record=True)
+
+
+def _write(
+    folder: Path,
+    target: Path,
+    ending: str,
+    pixels: Any,
+    result: SemImage,
+    *,
+    with_record: bool = False,
+) -> Path:
+    from napari_semnet.files.writer import write_tiff
+
+    record = None
+    if with_record and result.provenance is not None:
+        operation = f"{result.provenance.operation}; made consistent with the denoised input"
+        record = result.provenance.model_copy(update={"operation": operation})
+    return write_tiff(
+        _path(folder, target, ending),
+        pixels,
+        pixel_size_nm=None if result.pixel_size is None else result.pixel_size.yx,
+        origin_nm=result.origin_nm,
+        provenance=record,
+    )
+
+
+def _write_report(folder: Path, target: Path, record: dict[str, Any]) -> Path:
+    from napari_semnet.errors import FileFormatError
+    from napari_semnet.files.atomic import replacing
+
+    path = _path(folder, target, REPORT)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise FileFormatError(
+            f"{path.name} could not be written: {error.strerror or error}. Choose another folder "
+            "or make room."
+        ) from error
+    return path
+
+
+def _path(folder: Path, target: Path, ending: str) -> Path:
+    from napari_semnet.files.provenance import SUFFIX, sidecar_path
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / (sidecar_path(target).name.removesuffix(SUFFIX) + ending)

@@ -1,0 +1,145 @@
+"""``napari-semnet trust``: show where results that were written before can be believed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_semnet.commands.judging import Checks, Judged
+    from napari_semnet.files.provenance import Provenance
+    from napari_semnet.restoration.restorer import Restorer
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``trust`` to the command line."""
+    parser = commands.add_parser(
+        "trust",
+        help="show where a result can be believed",
+        description=(
+            "Hold a result against the image that it was made from: is what was taken away only "
+            "noise, was the image fit for the model, and where does the result depend on chance?"
+        ),
+    )
+    parser.add_argument("results", metavar="RESULT", nargs="+", help="what restore wrote")
+    parser.add_argument(
+        "--source",
+        metavar="FILE",
+        type=Path,
+        help="the image, where the record does not lead there",
+    )
+    parser.add_argument(
+        "--sensitivity",
+        action="store_true",
+        help="map how much the result depends on chance; restores the image eight times",
+    )
+    parser.add_argument(
+        "--residual", action="store_true", help="write what was taken away, in units of the noise"
+    )
+    parser.add_argument(
+        "--consistent",
+        action="store_true",
+        help="write a result whose 2 x 2 means are the denoised input",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="chooses the fresh noise (default 0)")
+    parser.add_argument("--model", metavar="NAME", help="name or path; by default the record's")
+    parser.add_argument(
+        "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1 or mps"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", type=Path, help="where to write (beside the result)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a result")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check all results; 0 when none failed, whatever was found."""
+    from napari_semnet.commands.judging import Checks
+    from napari_semnet.errors import SemnetError
+
+    checks = Checks(arguments.sensitivity, arguments.residual, arguments.consistent, arguments.seed)
+    failed = 0
+    for name in arguments.results:
+        try:
+            judged = _judged(Path(name), arguments, checks)
+        except SemnetError as error:
+            failed += 1
+            sys.stderr.write(f"{name} FAILED: {error}\n")
+            continue
+        sys.stdout.write(_as_json(judged) if arguments.json else _as_text(judged))
+    return 1 if failed else 0
+
+
+def _judged(result: Path, arguments: argparse.Namespace, checks: Checks) -> Judged:
+    from napari_semnet.commands.judging import Judged, judge_file
+    from napari_semnet.errors import FileFormatError
+    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.replay import find_source
+
+    record = read_image(result).provenance
+    if record is None:
+        raise FileFormatError(
+            f"{result.name} carries no record of a restoration. Give what napari-semnet wrote."
+        )
+    source = arguments.source or find_source(record, result)
+    if source is None:
+        raise FileFormatError(
+            f"The image that {result.name} was made from, {record.source}, is neither where it was "
+            "nor beside the result. Give it with --source."
+        )
+    restorer = _restorer(record, arguments)
+    for event in judge_file(source, result, restorer, checks, arguments.output):
+        if isinstance(event, Judged):
+            return event
+        _show(event, arguments)
+    raise AssertionError("The last event is the result.")
+
+
+def _restorer(record: Provenance, arguments: argparse.Namespace) -> Restorer:
+    """Prepare the engine that made a result."""
+    from napari_semnet.errors import ModelFileError
+    from napari_semnet.model import load_model
+    from napari_semnet.restoration.restorer import Restorer, Settings
+
+    model = load_model(arguments.model or record.model)
+    if record.model_sha256 and model.sha256 != record.model_sha256:
+        raise ModelFileError(
+            f"The model '{model.name}' in {model.path} is not the one of the record (SHA-256 "
+            f"{record.model_sha256[:12]}...). Give the right file with --model."
+        )
+    settings = Settings(
+        device=arguments.device,
+        intensity=record.intensity_range or "auto",
+        non_finite=record.parameters.get("non_finite", "refuse"),
+    )
+    return Restorer(model, settings)
+
+
+def _show(event: object, arguments: argparse.Namespace) -> None:
+    """Tell how far the sensitivity is, on a terminal."""
+    from napari_semnet.restoration.events import Finished, Progress
+
+    if arguments.json or not sys.stderr.isatty():
+        return
+    if isinstance(event, Progress):
+        sys.stderr.write(f"\rsensitivity: {100 * event.fraction:3.0f} %")
+        sys.stderr.flush()
+    elif isinstance(event, Finished):
+        sys.stderr.write("\r" + " " * 20 + "\r")
+
+
+def _as_json(judged: Judged) -> str:
+    report = json.loads(judged.files[0].read_text(encoding="utf-8"))
+    return json.dumps(report | {"files": [str(path) for path in judged.files]}) + "\n"
+
+
+def _as_text(judged: Judged) -> str:
+    lines = [str(judged.target), *(f"  {sentence}" for sentence in judged.sentences)]
+    lines.append("  written: " + ", ".join(str(path) for path in judged.files))
+    return "\n".join(lines) + "\n"

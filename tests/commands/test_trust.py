@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_semnet.cli import main
+from napari_semnet.files.provenance import read_sidecar, sidecar_path
+from napari_semnet.files.reader import read_image
+from napari_semnet.files.writer import write_tiff
+from napari_semnet.imaging.phantom import acquire, particles
+from napari_semnet.imaging.plane import bicubic_double
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "gold.tif"
+    write_tiff(path, acquire(particles((96, 112), 1), seed=2), pixel_size_nm=(3.0, 3.0))
+    sidecar_path(path).unlink(missing_ok=True)
+    return path
+
+
+@pytest.fixture
+def restored(picture: Path, tmp_path: Path, engine: list[str]) -> Path:
+    target = tmp_path / "out" / "gold.ome.tif"
+    assert main(["restore", str(picture), "-o", str(target), "--quiet", *engine]) == 0
+    return target
+
+
+@pytest.fixture
+def engine(tiny_model: Path) -> list[str]:
+    return ["--model", str(tiny_model), "--device", "cpu", "--precision", "fp32"]
+
+
+def report_of(target: Path) -> dict:
+    return json.loads(target.with_name("gold.trust.json").read_text())
+
+
+def test_restore_writes_what_was_found_beside_the_result(
+    picture: Path, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "gold.ome.tif"
+    assert main(["restore", str(picture), "-o", str(target), "--trust", "--json", *engine]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    judged = next(event for event in events if event["event"] == "judged")
+    report = report_of(target)
+    assert report["sentences"] == judged["sentences"]
+    assert report["consistency"]["noise"]["floor"] > 0
+    # Random weights: nothing of the specimen is left, and that is seen.
+    assert report["consistency"]["is_structured"]
+    assert "has structure" in " ".join(report["sentences"])
+    assert report["input"]["unstated"] == ["noise", "pixel sizes"]
+
+
+def test_a_written_result_can_be_judged_later_with_all_its_maps(
+    picture: Path, restored: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ["--sensitivity", "--residual", "--consistent", "--model", str(tiny_model)]
+    assert main(["trust", str(restored), "--source", str(picture), *wanted]) == 0
+    said = capsys.readouterr().out
+    assert "Sensitivity:" in said
+    folder = restored.parent
+    spread = read_image(folder / "gold.sensitivity.ome.tif")
+    assert spread.pixels.shape == (192, 224)
+    assert spread.pixels.dtype == np.float32
+    assert np.asarray(spread.pixels).min() >= 0
+    assert spread.pixel_size is not None
+    assert spread.pixel_size.y_nm == pytest.approx(1.5)
+    residual = read_image(folder / "gold.residual.ome.tif")
+    assert residual.pixels.shape == (96, 112)
+    assert residual.pixel_size is not None
+    assert residual.pixel_size.y_nm == pytest.approx(3)
+    consistent = read_image(folder / "gold.consistent.ome.tif")
+    assert consistent.provenance is not None
+    assert "made consistent" in consistent.provenance.operation
+    report = report_of(restored)
+    assert report["sensitivity"]["median"] > 0
+
+
+def test_the_source_is_found_by_the_record(
+    picture: Path, restored: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["trust", str(restored), "--model", str(tiny_model), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["source"] == picture.name
+
+
+def test_a_lost_source_is_asked_for(
+    picture: Path, restored: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture.unlink()
+    assert main(["trust", str(restored), "--model", str(tiny_model)]) == 1
+    assert "--source" in capsys.readouterr().err
+
+
+def test_what_is_no_result_is_refused(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trust", str(picture)]) == 1
+    assert "no record of a restoration" in capsys.readouterr().err
+
+
+def test_strength_is_recorded_and_repeated(
+    picture: Path, tmp_path: Path, engine: list[str], tiny_model: Path
+) -> None:
+    target = tmp_path / "gold_weak.ome.tif"
+    main(["restore", str(picture), "-o", str(target), "--quiet", "--strength", "0", *engine])
+    pixels = np.asarray(read_image(target).pixels).astype(int)
+    plain = np.clip(bicubic_double(read_image(picture).pixels), 0, 255)
+    assert np.abs(pixels - plain).max() <= 1
+    record = sidecar_path(target)
+    assert read_sidecar(record).parameters["strength"] == 0
+    again = tmp_path / "again.ome.tif"
+    main(["restore", "--from", str(record), "-o", str(again), "--model", str(tiny_model)])
+    np.testing.assert_array_equal(np.asarray(read_image(again).pixels), pixels)
