@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from napari_semnet.cli import main
-from napari_semnet.commands.train import as_json, default_folder, describe
+from napari_semnet.commands.train import default_folder, describe
 from napari_semnet.model import load_model
 from napari_semnet.training.config import write_config
-from napari_semnet.training.events import Evaluated, Notice, Step
+from napari_semnet.training.events import Notice, Step
 from tests.training.runs import small_config
 
 
@@ -82,19 +82,6 @@ def test_a_senseless_time_limit_is_refused(config: Path, minutes: str) -> None:
 def test_the_folder_of_a_run_is_found_from_its_configuration(tmp_path: Path) -> None:
     assert default_folder(tmp_path / "ours.toml") == tmp_path / "ours"
     assert default_folder(tmp_path / "run" / "config.toml") == tmp_path / "run"
-
-
-def test_what_is_no_number_is_null_in_json() -> None:
-    event = Evaluated(5, float("nan"), float("inf"), 20.0, 0.5, is_best=False)
-    assert json.loads(json.dumps(as_json(event), allow_nan=False)) == {
-        "event": "evaluated",
-        "step": 5,
-        "psnr": None,
-        "ssim": None,
-        "bicubic_psnr": 20.0,
-        "bicubic_ssim": 0.5,
-        "is_best": False,
-    }
 
 
 def test_every_figure_has_a_unit() -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import math
-import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,22 +55,34 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Train; 0 when the run is finished or was stopped as asked."""
     from napari_semnet.training.config import load_config
+    from napari_semnet.training.event_log import EventLog
+    from napari_semnet.training.process import is_asked_to_stop, this_process
+    from napari_semnet.training.run_folder import RunFolder
     from napari_semnet.training.trainer import training_run
 
     config = load_config(arguments.config)
     folder = arguments.output or default_folder(arguments.config)
     say = _json_line if arguments.json else _text_line
-    with _stopping_signals() as stop:
+    log = EventLog(RunFolder(folder).events, resume=arguments.resume)
+    here = this_process()
+    with _stopping_signals() as is_signalled:
         events = training_run(
             config,
             folder,
             resume=arguments.resume,
             max_minutes=arguments.max_minutes,
-            stop=stop,
+            stop=lambda: is_signalled() or is_asked_to_stop(folder, here.created),
         )
+        is_announced = False
         with closing(events):  # type: ignore[type-var]
             for event in events:
                 if _is_first_process():
+                    if not is_announced:
+                        is_announced = True
+                        # Not before: a run that may not start must leave the folder alone.
+                        with suppress(OSError):
+                            here.write(folder)
+                    log.add(event)
                     say(event)
     return 0
 
@@ -119,24 +128,9 @@ def _minutes(text: str) -> float:
     return value
 
 
-def as_json(event: Event) -> dict[str, Any]:
-    """Turn an event into what JSON can say: its name in snake_case, and its fields."""
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-    fields = dataclasses.asdict(event)
-    return {
-        "event": name,
-        **{key: _plain(value) for key, value in fields.items()},
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    # JSON has no word for what is not a number.
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _json_line(event: Event) -> None:
+    from napari_semnet.training.event_log import as_json
+
     sys.stdout.write(json.dumps(as_json(event)) + "\n")
     sys.stdout.flush()
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_semnet import __version__
@@ -62,6 +61,26 @@ class RunFolder:
     def validation(self) -> Path:
         """PSNR and SSIM on the validation crops."""
         return self.path / "validation.csv"
+
+    @property
+    def events(self) -> Path:
+        """Everything that the run said, one JSON object a line."""
+        return self.path / "events.jsonl"
+
+    @property
+    def process(self) -> Path:
+        """Which process trains; see `napari_semnet.training.process`."""
+        return self.path / "process.json"
+
+    @property
+    def stop_request(self) -> Path:
+        """A file of this name asks a running process to stop with its state saved."""
+        return self.path / "stop"
+
+    @property
+    def errors(self) -> Path:
+        """What the process wrote to its error stream, where a window started it."""
+        return self.path / "errors.log"
 
     @property
     def last(self) -> Path:
@@ -239,6 +258,9 @@ def _entries(path: Path) -> list[Any]:
 
 
 def _environment(device: str, step: int) -> Mapping[str, Any]:
+    # Whoever only follows a run should not wait for PyTorch.
+    import torch
+
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "from_step": step,
