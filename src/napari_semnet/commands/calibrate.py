@@ -143,8 +143,8 @@ def _whole_range(plane: Plane) -> Any:
     return given_range(0.0, float(np.iinfo(plane.pixels.dtype).max))
 
 
-def as_text(calibration: Calibration) -> str:
-    """Tell the figures in lines, each with its unit and its standard error."""
+def figures(calibration: Calibration) -> list[tuple[str, str]]:
+    """Name each figure and tell it, with its unit and its standard error."""
     levels = "grey levels of 255"
     lines = [("electrons a pixel at white", "not seen")]
     if calibration.electrons is not None and calibration.doses is not None:
@@ -161,6 +161,12 @@ def as_text(calibration: Calibration) -> str:
     if calibration.blur is not None and calibration.blur_bound is not None:
         bound = f"beam at most {calibration.blur_bound:.1f} pixels (sigma)"
         lines += [("blur of the steepest edges", f"{calibration.blur:.2f} pixels; {bound}")]
+    return lines
+
+
+def as_text(calibration: Calibration) -> str:
+    """Tell the figures in lines."""
+    lines = figures(calibration)
     width = max(len(name) for name, _ in lines)
     noun = "picture" if calibration.pictures == 1 else "pictures"
     head = (

@@ -99,7 +99,7 @@ class Cost:
     def summary(self) -> str:
         """Say memory and disk in a line."""
         return (
-            f"memory {_size(self.memory)} of {_size(self.free_memory)} free, "
+            f"Memory {_size(self.memory)} of {_size(self.free_memory)} free, "
             f"disk {_size(self.disk)} of {_size(self.free_disk)} free"
         )
 

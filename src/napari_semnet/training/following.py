@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from napari_semnet.training import events as kinds
+from napari_semnet.training.config import load_config
 from napari_semnet.training.event_log import read_events
 from napari_semnet.training.events import Evaluated, Event, Started, Step
-from napari_semnet.training.process import RunProcess, process_of
+from napari_semnet.training.process import RunProcess, ask_to_stop, process_of
 from napari_semnet.training.run_folder import RunFolder
 
 __all__ = ["Follower", "Phase", "Story", "why_it_ended"]
@@ -40,6 +41,8 @@ class Story:
     model: Path | None = None
     """Of a run that ended as it should."""
     notices: list[str] = field(default_factory=list)
+    said: list[Event] = field(default_factory=list)
+    """Everything, for the log."""
     detail: str = ""
     """What to know beyond the phase: files that were read, or why the run ended."""
 
@@ -79,6 +82,7 @@ class Story:
 
     def add(self, event: Event, folder: Path) -> None:
         """Take in the next event of the run in a folder."""
+        self.said.append(event)
         match event:
             case kinds.Preparing(source, done, total):
                 self.phase = "preparing"
@@ -101,13 +105,13 @@ class Story:
                 self.phase = "measuring"
                 self.detail = f"measuring how far the model looks: {100 * done:.0f} %"
             case kinds.Stopped():
-                self._end("stopped", event.reason, folder / event.model.name)
+                self.end("stopped", event.reason, folder / event.model.name)
             case kinds.Finished():
-                self._end("finished", "", folder / event.model.name)
+                self.end("finished", "", folder / event.model.name)
 
     def fail(self, why: str) -> None:
         """Take note that the process is gone without a last word."""
-        self._end("failed", why, None)
+        self.end("failed", why)
 
     def _begin(self, event: Started) -> None:
         """Forget what a resumed run does again."""
@@ -116,7 +120,8 @@ class Story:
         self.steps = [step for step in self.steps if step.step <= event.step]
         self.evaluations = [one for one in self.evaluations if one.step <= event.step]
 
-    def _end(self, phase: Phase, detail: str, model: Path | None) -> None:
+    def end(self, phase: Phase, detail: str, model: Path | None = None) -> None:
+        """Close the story: nothing more will come."""
         self.phase, self.detail, self.model = phase, detail, model
 
 
@@ -148,6 +153,30 @@ class Follower:
         """The process that trains, or trained last."""
         return process_of(self.folder) or self._given
 
+    def stop(self) -> None:
+        """End the run so that it can be resumed, as soon as nothing is lost by that.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be written to.
+        """
+        process, phase = self.process, self.story.phase
+        if phase in ("starting", "preparing") and process is not None:
+            process.kill()
+            self.story.end("stopped", "it was asked to stop before its first step")
+        elif phase == "measuring" and process is not None:
+            # The model is complete; without the measurement tiles use the exact halo.
+            process.kill()
+            self.story.end("finished", "", self._model())
+        elif not self.story.has_ended:
+            ask_to_stop(self.folder)
+            self.story.detail = "stopping after this step"
+
+    def _model(self) -> Path:
+        files = RunFolder(self.folder)
+        return files.model(load_config(files.config).model.name)
+
     def poll(self) -> bool:
         """Read what is new.
 
@@ -162,6 +191,9 @@ class Follower:
             self.story.add(event, self.folder)
         if not self.story.has_ended:
             self._look_at_process()
+        if self.story.phase == "measuring" and self.story.model is None:
+            # The model is there before it is measured how far it looks.
+            self.story.model = self._model()
         return bool(events) or before != (self.story.phase, self.story.detail)
 
     def _look_at_process(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_semnet.errors import TrainingError
+from napari_semnet.training.pieces import shown_name
 
 if TYPE_CHECKING:
     from napari_semnet.training.config import TrainingConfig
@@ -146,7 +147,7 @@ def judge(config: TrainingConfig, tuned: Path) -> Generator[float, None, Judgeme
         )
     fields = []
     for done, crop in enumerate(crops, 1):
-        name = crop.name.rsplit(" (", 1)[0]
+        name = shown_name(Path(crop.name.rsplit(" (", 1)[0]))
         fields.append(_scored(name, crop.low, crop.target, before.network, after.network))
         yield done / len(crops)
     return Judgement(before.name, after.name, tuple(fields))

@@ -6,6 +6,7 @@ some can be held out together; and where there is but one picture, its lower par
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from napari_semnet.errors import ImageError
 from napari_semnet.files.atomic import replacing
 from napari_semnet.files.writer import write_tiff
 
-__all__ = ["Opened", "Piece", "write_pieces"]
+__all__ = ["Opened", "Piece", "shown_name", "write_pieces"]
 
 BLOCKS = 10
 """Files that a stack is cut into, at most."""
@@ -113,6 +114,14 @@ def write_pieces(
                 _write(picture, part, rows, slice(int(block[0]), int(block[-1]) + 1)),
                 is_held_out=False,
             )
+
+
+def shown_name(path: Path) -> str:
+    """Name of a picture as it was before it was written and numbered."""
+    return _NUMBER.sub("", path.stem)
+
+
+_NUMBER = re.compile(r"^\d{3} (?=.)")
 
 
 def _file_name(number: int, name: str) -> str:

@@ -19,7 +19,7 @@ __all__ = ["KINDS", "Kind", "Pictures", "Project", "default_runs_folder", "free_
 
 Kind: TypeAlias = Literal["hq", "pairs", "noise2noise"]
 
-KINDS: dict[Kind, str] = {
+KINDS = {
     "hq": "Good images",
     "pairs": "Pairs: poor and good",
     "noise2noise": "Two noisy frames of each field",
@@ -52,6 +52,11 @@ class Pictures:
     first: tuple[Path, ...]
     second: tuple[Path, ...] = ()
     held_out: tuple[tuple[Path, ...], tuple[Path, ...]] = ((), ())
+
+    @property
+    def are_written(self) -> bool:
+        """Whether some were written into the run's folder; the others lie where they were."""
+        return not all(path.is_absolute() for path in (*self.first, *self.second))
 
     def sources(self) -> dict[str, Any]:
         """Give the tables of the configuration that name the pictures."""
@@ -115,9 +120,15 @@ class Project:
             "start_from": self.start_from,
             "steps": self.steps,
             "degradation": degradation,
-            "store": "store",
+            # What was written for this run alone need not fill the user's cache.
+            **({"store": "store"} if self.pictures.are_written else {}),
             "schedule": {"warmup": min(20, self.steps // 10)},
-            "model": {"name": self.file_name, "description": f"Fine-tuned in napari: {self.name}."},
+            "model": {
+                "name": self.file_name,
+                "description": f"Fine-tuned in napari: {self.name}.",
+                # Measuring on more takes longer than many a run itself.
+                "halo_pictures": 1,
+            },
             "hardware": {"device": self.device},
             "intervals": {
                 "log": max(1, min(10, self.steps // 60)),

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.training.pictures import Rejected
+from napari_semnet.training.pieces import shown_name
 
 if TYPE_CHECKING:
     from napari_semnet.training.calibration import Calibration
     from napari_semnet.training.config import TrainingConfig
     from napari_semnet.training.data import Data
 
-__all__ = ["Found", "Survey", "example_patches", "measure_noise", "survey"]
+__all__ = ["Examples", "Found", "Survey", "example_patches", "measure_noise", "survey"]
 
 _MOST_MEASURED = 16
 """Slices of a stack whose noise is measured; more tell nothing new."""
@@ -125,11 +127,27 @@ def survey(config: TrainingConfig) -> Generator[float, None, Survey]:
 
 
 def _named(path: str, page: int) -> str:
-    return Path(path).stem + (f", slice {page + 1}" if page else "")
+    return shown_name(Path(path)) + (f", slice {page + 1}" if page else "")
 
 
-def example_patches(data: Data, side: int, count: int = 3) -> Any:
-    """Cut patches of good pictures to show what is done to them.
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Patches to show.
+
+    Attributes
+    ----------
+    good : ndarray of float32, (N, 1, 2Y, 2X)
+        Values 0 ... 1.
+    poor : ndarray of float32, (N, 1, Y, X), or None
+        As they were measured; None where poor pictures are made of the good ones.
+    """
+
+    good: NDArray[np.float32]
+    poor: NDArray[np.float32] | None
+
+
+def example_patches(data: Data, side: int, count: int = 3) -> Examples:
+    """Cut patches from the middles of pictures spread over all of them.
 
     Parameters
     ----------
@@ -137,23 +155,22 @@ def example_patches(data: Data, side: int, count: int = 3) -> Any:
     side : int
         Of the good patches in pixels, even; less where a picture is smaller.
     count : int
-
-    Returns
-    -------
-    ndarray of float32, (N, 1, side, side)
-        From the middles of pictures spread over all of them, values 0 ... 1.
     """
-    entries = [
-        (pool, field) for pool in (*data.training, *data.validation) for field in pool.fields
-    ]
+    entries = [(pool, field) for pool in data.training for field in pool.fields]
     chosen = [entries[n * len(entries) // count] for n in range(min(count, len(entries)))]
     smallest = min(min(field.target.rows, field.target.columns) for _, field in chosen)
-    half = min(side, smallest - smallest % 2) // 2
-    patches = []
+    half = min(side, smallest) // 2
+    good, poor = [], []
     for pool, field in chosen:
         rows, columns = field.target.rows // 2, field.target.columns // 2
-        patch, _ = pool.patch(field, (rows - half) // 2, (columns - half) // 2, half)
-        patches.append(patch)
+        patch, low = pool.patch(field, (rows - half) // 2, (columns - half) // 2, half)
+        good.append(patch)
+        poor += [low] if low is not None else []
+    measured = _stacked(poor) if len(poor) == len(good) else None
+    return Examples(_stacked(good), measured)
+
+
+def _stacked(patches: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.stack(patches)[:, None], dtype=np.float32)
 
 

@@ -64,7 +64,10 @@ class ModelChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
 
     def choose_file(self, path: Path) -> None:
         """Choose a model file that lies anywhere."""
-        entry = read_entry(str(path))
+        self.choose(read_entry(str(path)))
+
+    def choose(self, entry: ModelEntry) -> None:
+        """Choose a model, which is listed from now on if it was not."""
         self._entries = [known for known in self._entries if known.key != entry.key] + [entry]
         self._list(len(self._entries) - 1)
         self.changed.emit()

@@ -9,7 +9,7 @@ from napari.settings import get_plugin_settings
 
 from napari_semnet.widgets.choices import Choices
 
-__all__ = ["KEPT", "load_choices", "save_choices"]
+__all__ = ["KEPT", "load_choices", "save_choices", "stored_group"]
 
 PLUGIN = "napari-semnet"
 
@@ -19,7 +19,7 @@ KEPT = tuple(field.name for field in fields(Choices) if field.name != "intensity
 
 def load_choices() -> Choices:
     """Read the choices of the last session, or the manifest's defaults."""
-    stored = _stored()
+    stored = stored_group("restoration")
     if stored is None:
         return Choices()
     return replace(Choices(), **{name: getattr(stored, name) for name in KEPT})
@@ -27,7 +27,7 @@ def load_choices() -> Choices:
 
 def save_choices(choices: Choices) -> None:
     """Keep choices for the next session."""
-    stored = _stored()
+    stored = stored_group("restoration")
     if stored is None:
         return
     for name in KEPT:
@@ -35,9 +35,9 @@ def save_choices(choices: Choices) -> None:
             setattr(stored, name, getattr(choices, name))
 
 
-def _stored() -> Any:
-    """Get what napari made of the manifest's configuration; None without the plugin installed."""
+def stored_group(name: str) -> Any:
+    """Get a group of the manifest's configurations; None without the plugin installed."""
     try:
-        return get_plugin_settings(PLUGIN).restoration
-    except KeyError:
+        return getattr(get_plugin_settings(PLUGIN), name)
+    except (KeyError, AttributeError):
         return None

@@ -26,7 +26,7 @@ from superqt import QCollapsible
 from napari_semnet.errors import SemnetError
 from napari_semnet.imaging.geometry import Placement
 from napari_semnet.widgets.advanced import AdvancedOptions, combo_of, select
-from napari_semnet.widgets.catalogue import Catalogue, load_catalogue
+from napari_semnet.widgets.catalogue import Catalogue, load_catalogue, read_entry
 from napari_semnet.widgets.choices import REGIONS, Choices, KeptRestorer
 from napari_semnet.widgets.layer_list import LayerList
 from napari_semnet.widgets.layers import source_shape, specimen_rows
@@ -115,6 +115,12 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         """Restore one layer, with whatever is chosen otherwise, as soon as that is possible."""
         self.layers.choose([layer])
         self.start()
+
+    def use_model(self, name: str) -> None:
+        """Choose one of the user's own models, which may be new."""
+        self._choices = replace(self._choices, model=name)
+        if self.is_ready:
+            self.model.choose(read_entry(name, name))
 
     def _build(self) -> None:
         self.layers = LayerList(self._viewer, self)

@@ -1,0 +1,138 @@
+"""Page of the fine-tune dialog: what to learn from, and what is found there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_semnet.training.draft import Picked, Slot
+from napari_semnet.training.project import KINDS
+from napari_semnet.training.survey import Found, Survey
+from napari_semnet.widgets.advanced import combo_of, select
+from napari_semnet.widgets.finetune_choices import FinetuneChoices
+from napari_semnet.widgets.picture_picker import PicturePicker
+
+__all__ = ["ImagesPage"]
+
+TITLES = {
+    "hq": ("Good images: slow scans, frame averages", ""),
+    "pairs": ("Poor images", "Good images of the same fields, in the same order"),
+    "noise2noise": ("First frames", "Second frames of the same fields, in the same order"),
+}
+HINT = (
+    "Choose images that are as good as you wish all were. Poor ones are made of them by adding "
+    "the noise of a fast scan."
+)
+COLUMNS = ("Image", "Pixels", "Pixel size", "Noise", "Use")
+
+
+class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
+    """Pick pictures, and read which of them are used for what.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    choices : FinetuneChoices
+        What was chosen last.
+    parent : QWidget, optional
+        As Qt has it.
+    """
+
+    changed = Signal()
+    """Something else is picked."""
+
+    def __init__(
+        self, viewer: Any, choices: FinetuneChoices, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.kind = combo_of(KINDS, self)
+        self.first = PicturePicker(viewer, "", self)
+        self.second = PicturePicker(viewer, "", self)
+        self.look_button = QPushButton("Look through the images", self)
+        self.look_button.setToolTip("Reads them as training would, and tells what is of use")
+        self.summary = QLabel(HINT, self)
+        self.summary.setWordWrap(True)
+        self.table = QTableWidget(0, len(COLUMNS), self)
+        self.table.setHorizontalHeaderLabels(COLUMNS)
+        self.table.verticalHeader().setVisible(False)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setWordWrap(True)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.kind)
+        layout.addWidget(self.first)
+        layout.addWidget(self.second)
+        layout.addWidget(self.look_button)
+        layout.addWidget(self.summary)
+        layout.addWidget(self.table, 1)
+        select(self.kind, choices.kind)
+        self.first.folder.setText(choices.first_folder)
+        self.second.folder.setText(choices.second_folder)
+        self._show_kind()
+        self.kind.currentIndexChanged.connect(self._on_kind)
+        for picker in (self.first, self.second):
+            picker.changed.connect(self._on_picked)
+
+    def picked(self) -> Picked:
+        """Give what is picked; `Picked.check` says whether that suffices."""
+        kind = self.kind.currentData()
+        return Picked(kind, self.first.slot(), self.second.slot() if kind != "hq" else Slot())
+
+    def show_survey(self, survey: Survey) -> None:
+        """List what was found, held out and refused."""
+        self.summary.setText("\n".join((survey.summary(), *survey.notices)))
+        rows: list[Sequence[str]] = [_row(one) for one in survey.found]
+        rows += [
+            (one.path.rsplit("/", 1)[-1], "", "", "", f"refused: {one.reason}")
+            for one in survey.rejected
+        ]
+        self.table.setRowCount(len(rows))
+        for number, row in enumerate(rows):
+            for column, text in enumerate(row):
+                item = QTableWidgetItem(text)
+                item.setToolTip(text)
+                if 0 < column < len(COLUMNS) - 1:
+                    item.setTextAlignment(
+                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                    )
+                self.table.setItem(number, column, item)
+
+    def let_go(self) -> None:
+        """Follow the viewer no longer."""
+        self.first.let_go()
+        self.second.let_go()
+
+    def _on_kind(self) -> None:
+        self._show_kind()
+        self._on_picked()
+
+    def _show_kind(self) -> None:
+        first, second = TITLES[self.kind.currentData()]
+        self.first.title.setText(first)
+        self.second.title.setText(second)
+        self.second.setVisible(bool(second))
+
+    def _on_picked(self) -> None:
+        self.table.setRowCount(0)
+        self.summary.setText(HINT if self.kind.currentData() == "hq" else "")
+        self.changed.emit()
+
+
+def _row(found: Found) -> tuple[str, ...]:
+    size = "" if found.pixel_nm is None else f"{found.pixel_nm:.3g} nm"
+    use = "held out" if found.is_held_out else "training"
+    return found.name, f"{found.columns} × {found.rows}", size, f"{found.noise:.1f}", use
