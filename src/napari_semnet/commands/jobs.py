@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.provenance import sidecar_path
 from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES
 
 __all__ = [
@@ -131,12 +132,13 @@ def result_name(source: Path) -> str:
 
 def _problem_with(target: Path) -> str:
     """Say what the system has against a name, before an image is restored for it."""
-    try:
-        target.lstat()
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error)
+    for path in (target, sidecar_path(target)):
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            return getattr(error, "strerror", None) or str(error)
     return ""
 
 

@@ -13,7 +13,7 @@ from napari_semnet.network import SEMNet
 from napari_semnet.restoration.runtime import Device, describe_device
 from napari_semnet.training.config import Hardware
 
-__all__ = ["Engine", "Fabric", "MixedPrecision", "OneDevice", "engine_for"]
+__all__ = ["Engine", "Fabric", "MixedPrecision", "OneDevice", "engine_for", "is_lost_partner"]
 
 
 class MixedPrecision(nn.Module):
@@ -146,6 +146,23 @@ class Fabric:
     def wait(self) -> None:
         """Wait for all processes."""
         self._fabric.barrier()
+
+
+_LOST_PARTNER = ("by peer", "gloo", "nccl", "remote worker", "remote process")
+
+
+def is_lost_partner(error: BaseException) -> bool:
+    """Tell whether an error came of another process of the run that is no longer there.
+
+    Parameters
+    ----------
+    error : BaseException
+        What a step of several processes raised.
+    """
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _LOST_PARTNER)
 
 
 def engine_for(hardware: Hardware) -> Engine:

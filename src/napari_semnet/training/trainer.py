@@ -14,7 +14,7 @@ from napari_semnet.errors import DeviceError, SemnetError, TrainingError
 from napari_semnet.restoration.backends import is_out_of_memory
 from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data, prepare_data
-from napari_semnet.training.engine import Engine, engine_for
+from napari_semnet.training.engine import Engine, engine_for, is_lost_partner
 from napari_semnet.training.events import Event, Finished, Notice, Preparing, Stopped
 from napari_semnet.training.run import Run
 from napari_semnet.training.run_folder import RunFolder
@@ -156,6 +156,11 @@ def _explained(config: TrainingConfig, files: RunFolder) -> Iterator[None]:
             "saved before is intact: free some space and resume."
         ) from error
     except (RuntimeError, MemoryError) as error:
+        if config.hardware.devices * config.hardware.nodes > 1 and is_lost_partner(error):
+            raise TrainingError(
+                "Another process of this run has ended, or cannot be reached any more. Its own "
+                "last lines say why; resume when that is mended."
+            ) from error
         if not is_out_of_memory(error):
             raise
         raise DeviceError(
