@@ -38,10 +38,13 @@ def picture(shape: tuple[int, ...], dtype: str = "u1", seed: int = 0) -> NDArray
     return (limits.min + values * (limits.max - limits.min)).astype(dtype)
 
 
-def by_hand(model: Model, image: NDArray) -> NDArray:
-    """What the network itself gives for a whole image of floats in [0, 1]."""
+def by_hand(model: Model, image: NDArray, margin: int = REDUCED.exact_halo) -> NDArray:
+    """What the network itself gives for a whole image of floats in [0, 1], mirrored beyond it."""
+    wide = np.pad(np.float32(image), margin, mode="reflect")
     with torch.inference_mode():
-        return model.network(torch.from_numpy(np.float32(image))[None, None])[0, 0].numpy()
+        restored = model.network(torch.from_numpy(wide)[None, None])[0, 0].numpy()
+    height, width = image.shape
+    return restored[2 * margin : 2 * (margin + height), 2 * margin : 2 * (margin + width)]
 
 
 # ----- tiles and the whole -------------------------------------------------------------------
@@ -77,7 +80,7 @@ def test_a_tile_of_the_bundled_model_equals_the_whole_on_an_odd_size() -> None:
     assert tile.read.bottom < 203
     backend = TorchBackend(model.network, describe_device("cpu"), "fp32")
     found = run_through(backend.restore_tile(image[tile.read.slices]))[tile.kept]
-    np.testing.assert_allclose(found, by_hand(model, image)[tile.where], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found, by_hand(model, image, 0)[tile.where], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("tile", [16, (5, 61)])
@@ -107,6 +110,31 @@ def test_the_same_image_gives_the_same_bytes(model) -> None:
     one, other = restorer.restore(image).pixels, restorer.restore(image).pixels
     fresh = Restorer(model, Settings(tile=20)).restore(image).pixels
     assert one.tobytes() == other.tobytes() == fresh.tobytes()
+
+
+# ----- the border ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_flat_image_is_as_flat_at_its_border_as_inside(model, level) -> None:
+    image = np.full((33, 47), level, np.float32)
+    chosen = Settings(precision="fp32", intensity=(0.0, 255.0))
+    result = Restorer(model, chosen).restore(image).pixels
+    assert np.ptp(result) < 1e-3
+
+
+@pytest.mark.parametrize(("halo", "margin"), [(Halo(pixels=4, bound=0.05), 4), (None, 10)])
+def test_the_margin_is_as_wide_as_the_model_was_measured_to_look(halo, margin) -> None:
+    measured, image = reduced_model(halo=halo), picture((9, 30), "f4")
+    chosen = Settings(precision="fp32", intensity=UNIT)
+    result = Restorer(measured, chosen).restore(image).pixels
+    np.testing.assert_allclose(result, by_hand(measured, image, margin), rtol=0, atol=1e-5)
+
+
+def test_the_halo_of_tiles_changes_nothing_of_an_image_in_one_piece(model) -> None:
+    image = picture((30, 30))
+    narrow, wide = (Restorer(model, Settings(halo=n)).restore(image).pixels for n in (0, 10))
+    np.testing.assert_array_equal(narrow, wide)
 
 
 # ----- halos ---------------------------------------------------------------------------------
@@ -215,8 +243,7 @@ def test_a_constant_8_bit_image_is_as_constant_in_tiles_as_whole(model, value) -
     image = np.full((60, 60), value, np.uint8)
     whole = Restorer(model, EXACT).restore(image).pixels
     tiled = Restorer(model, Settings(precision="fp32", halo="exact", tile=20)).restore(image)
-    inside = slice(2 * REDUCED.exact_halo, -2 * REDUCED.exact_halo)
-    assert np.ptp(whole[inside, inside].astype(int)) == 0
+    assert np.ptp(whole.astype(int)) == 0
     np.testing.assert_array_equal(tiled.pixels, whole)
 
 

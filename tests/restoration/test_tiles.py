@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from napari_semnet.restoration.tiles import (
     Box,
+    Surround,
     choose_tile,
     count_tiles,
     halves,
@@ -20,6 +21,7 @@ from napari_semnet.restoration.tiles import (
 planes = st.tuples(st.integers(1, 60), st.integers(1, 60))
 cores = st.tuples(st.integers(1, 70), st.integers(1, 70))
 halos = st.integers(0, 20)
+margins = st.integers(0, 20)
 
 
 @given(plane=planes, core=cores, halo=halos)
@@ -32,21 +34,35 @@ def test_cores_cover_every_pixel_once(plane, core, halo) -> None:
     assert (covered == 1).all()
 
 
-@given(plane=planes, core=cores, halo=halos)
-def test_a_halo_is_complete_or_ends_at_the_border(plane, core, halo) -> None:
-    for tile in plan_tiles(plane, core, halo):
-        assert tile.read.top == max(0, tile.core.top - halo)
-        assert tile.read.left == max(0, tile.core.left - halo)
-        assert tile.read.bottom == min(plane[0], tile.core.bottom + halo)
-        assert tile.read.right == min(plane[1], tile.core.right + halo)
+@given(plane=planes, core=cores, halo=halos, margin=margins)
+def test_a_halo_is_complete_or_ends_where_the_margin_does(plane, core, halo, margin) -> None:
+    for tile in plan_tiles(plane, core, halo, margin):
+        box, read = tile.core, tile.read
+        for place, seen in ((box.top, read.top), (box.left, read.left)):
+            assert seen == (-margin if place == 0 else max(-margin, place - halo))
+        for place, seen, length in (
+            (box.bottom, read.bottom, plane[0]),
+            (box.right, read.right, plane[1]),
+        ):
+            end = length + margin
+            assert seen == (end if place == length else min(end, place + halo))
 
 
-@given(plane=planes, core=cores, halo=halos)
-def test_what_is_kept_of_a_tile_is_what_is_written(plane, core, halo) -> None:
+@given(plane=planes, halo=halos, margin=margins)
+def test_an_image_in_one_tile_is_read_with_its_margin_whatever_the_halo(
+    plane, halo, margin
+) -> None:
+    (tile,) = plan_tiles(plane, plane, halo, margin)
+    assert tile.read == Box(-margin, plane[0] + margin, -margin, plane[1] + margin)
+
+
+@given(plane=planes, core=cores, halo=halos, margin=margins)
+def test_what_is_kept_of_a_tile_is_what_is_written(plane, core, halo, margin) -> None:
     numbers = np.arange(4 * math.prod(plane)).reshape(2 * plane[0], 2 * plane[1])
-    for tile in plan_tiles(plane, core, halo):
-        seen = numbers[tile.read.enlarged().slices]
-        np.testing.assert_array_equal(seen[tile.kept], numbers[tile.where])
+    extended = np.pad(numbers, 2 * margin)
+    for tile in plan_tiles(plane, core, halo, margin):
+        read = tile.read.within(Box(-margin, 0, -margin, 0)).enlarged()
+        np.testing.assert_array_equal(extended[read.slices][tile.kept], numbers[tile.where])
 
 
 @given(shape=st.tuples(st.integers(1, 3), st.integers(1, 3), *[st.integers(1, 30)] * 2), core=cores)
@@ -58,7 +74,8 @@ def test_tiles_come_in_reading_order_slice_by_slice() -> None:
     tiles = list(plan_tiles((2, 10, 10), (5, 5), 1))
     places = [(*t.index, t.core.top, t.core.left) for t in tiles]
     assert places == sorted(places)
-    assert tiles[5].source == (1, slice(0, 6), slice(4, 10))
+    assert tiles[5].index == (1,)
+    assert tiles[5].read == Box(0, 6, 4, 10)
     assert tiles[5].where == (slice(1, 2), slice(0, 10), slice(10, 20))
 
 
@@ -67,17 +84,18 @@ def test_all_tiles_but_the_last_have_the_same_core() -> None:
     assert heights == [26, 26, 26, 23]
 
 
-@given(plane=planes, core=cores, halo=halos)
-def test_halves_are_the_tile_again(plane, core, halo) -> None:
-    for tile in plan_tiles(plane, core, halo):
-        parts = halves(tile, halo, plane)
+@given(plane=planes, core=cores, halo=halos, margin=margins)
+def test_halves_are_the_tile_again(plane, core, halo, margin) -> None:
+    surround = Surround(plane, halo, margin)
+    for tile in plan_tiles(plane, core, halo, margin):
+        parts = halves(tile, surround)
         if parts is None:
             assert max(tile.core.shape) < 32
             continue
         covered = np.zeros(plane, int)
         for part in parts:
             covered[part.core.slices] += 1
-            assert part.core.grown(halo, plane) == part.read
+            assert surround.read(part.core) == part.read
             assert part.read.pixels <= tile.read.pixels
             inside = part.read.within(tile.read)
             assert min(inside.top, inside.left) >= 0
@@ -88,37 +106,47 @@ def test_halves_are_the_tile_again(plane, core, halo) -> None:
 @given(
     plane=st.tuples(st.integers(1, 5000), st.integers(1, 5000)),
     halo=st.integers(0, 94),
+    margin=st.integers(0, 24),
     largest=st.integers(64**2, 2**22),
 )
-def test_a_chosen_tile_fits(plane, halo, largest) -> None:
-    core = choose_tile(plane, halo, largest)
+def test_a_chosen_tile_fits(plane, halo, margin, largest) -> None:
+    surround = Surround(plane, halo, margin)
+    core = choose_tile(surround, largest)
     assert 1 <= core[0] <= plane[0]
     assert 1 <= core[1] <= plane[1]
-    assume(largest >= (16 + 2 * halo) ** 2)
-    assert largest_read(plane, core, halo) <= largest
+    assume(largest >= (16 + 2 * max(halo, margin)) ** 2)
+    assert largest_read(surround, core) <= largest
 
 
-@given(plane=planes, halo=halos)
-def test_an_image_that_fits_is_one_tile(plane, halo) -> None:
-    assert choose_tile(plane, halo, math.prod(plane)) == plane
+@given(plane=planes, core=cores, halo=halos, margin=margins)
+def test_the_largest_read_is_that_of_the_largest_tile(plane, core, halo, margin) -> None:
+    largest = max(tile.read.pixels for tile in plan_tiles(plane, core, halo, margin))
+    assert largest_read(Surround(plane, halo, margin), core) == largest
+
+
+@given(plane=planes, halo=halos, margin=margins)
+def test_an_image_that_fits_is_one_tile(plane, halo, margin) -> None:
+    pixels = (plane[0] + 2 * margin) * (plane[1] + 2 * margin)
+    assert choose_tile(Surround(plane, halo, margin), pixels) == plane
 
 
 def test_a_wide_tile_limit_gives_strips_and_a_wide_halo_square_tiles() -> None:
-    assert choose_tile((4000, 600), 12, 2**20)[1] == 600
-    core = choose_tile((8192, 8192), 94, 2**20)
+    assert choose_tile(Surround((4000, 600), 12, 12), 2**20)[1] == 600
+    wide = Surround((8192, 8192), 94, 12)
+    core = choose_tile(wide, 2**20)
     assert core[1] < 8192
-    assert largest_read((8192, 8192), core, 94) <= 2**20
+    assert largest_read(wide, core) <= 2**20
 
 
 def test_a_chosen_tile_computes_little_twice() -> None:
     plane, halo = (8192, 8192), 12
-    core = choose_tile(plane, halo, 900_000)
-    read = sum(tile.read.pixels for tile in plan_tiles(plane, core, halo))
+    core = choose_tile(Surround(plane, halo, halo), 900_000)
+    read = sum(tile.read.pixels for tile in plan_tiles(plane, core, halo, halo))
     assert read < 1.1 * math.prod(plane)
 
 
 def test_too_little_room_gives_the_smallest_tile_instead_of_none() -> None:
-    assert choose_tile((500, 9), 94, 100) == (16, 9)
+    assert choose_tile(Surround((500, 9), 94), 100) == (16, 9)
 
 
 def test_a_box_enlarged_covers_twice_the_pixels_along_each_axis() -> None:

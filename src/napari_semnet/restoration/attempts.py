@@ -16,7 +16,7 @@ from napari_semnet.errors import DeviceError, ImageError
 from napari_semnet.restoration.backends import Backend, is_out_of_memory
 from napari_semnet.restoration.events import Notice
 from napari_semnet.restoration.runtime import Device, Precision
-from napari_semnet.restoration.tiles import SCALE, Tile, halves
+from napari_semnet.restoration.tiles import SCALE, Surround, Tile, halves
 
 __all__ = ["Attempts", "BackendSource"]
 
@@ -35,10 +35,8 @@ class Attempts:
         Gives the others: float32 on the same device, float32 on the CPU.
     cpu : Device
         The CPU of this machine.
-    plane : tuple of int
-        (Y, X) of a slice of the image.
-    halo : int
-        Input pixels around each core.
+    surround : Surround
+        What is read around each core.
     """
 
     def __init__(
@@ -46,14 +44,12 @@ class Attempts:
         backend: Backend,
         backend_of: BackendSource,
         cpu: Device,
-        plane: tuple[int, int],
-        halo: int,
+        surround: Surround,
     ) -> None:
         self._backend = backend
         self._backend_of = backend_of
         self._cpu = cpu
-        self._plane = plane
-        self._halo = halo
+        self._surround = surround
         self._too_large: dict[tuple[str, str], int] = {}
         self._said: set[str] = set()
 
@@ -115,7 +111,7 @@ class Attempts:
                 return restored[tile.kept]
             self._too_large[key] = tile.read.pixels
             backend.release_memory()
-        parts = halves(tile, self._halo, self._plane)
+        parts = halves(tile, self._surround)
         if parts is None:
             return (yield from self._on_cpu(backend, tile, image))
         yield from self._say(

@@ -183,7 +183,7 @@ def _differences(
         largest = np.zeros(max(core), np.float64)
         for number, tile in enumerate(tiles):
             start = 0.5 + 0.5 * number / len(tiles)
-            part = backend.restore_tile(image[tile.source])
+            part = backend.restore_tile(image[tile.read.slices])
             cut = yield from _scaled(part, start, 0.5 / len(tiles))
             error = 255.0 * np.abs(cut.astype(np.float64) - whole[tile.where])
             np.maximum.at(largest, _distances(tile, (height, width)), error)

@@ -6,7 +6,6 @@ the one call for a script.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -50,9 +49,22 @@ from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
 from napari_semnet.restoration.runtime import Device, Precision, describe_device
 from napari_semnet.restoration.settings import Settings
 from napari_semnet.restoration.strength import weakened
-from napari_semnet.restoration.tiles import SCALE, Box, Tile, choose_tile, count_tiles, plan_tiles
+from napari_semnet.restoration.tiles import (
+    SCALE,
+    Box,
+    Surround,
+    Tile,
+    choose_tile,
+    count_tiles,
+    largest_read,
+    plan_tiles,
+)
 
 __all__ = ["Restorer", "Settings", "restore"]
+
+WIDEST_MARGIN = 24
+"""Mirrored pixels beyond the image's border at most, and where a model's halo was not measured.
+What they are is a guess anyway; they only have to keep the zeros beyond them out of sight."""
 
 BackendMaker = Callable[[SEMNet, Device, Precision], Backend]
 """Prepares a network for a device and a precision."""
@@ -130,7 +142,8 @@ class Restorer:
         target = output_for(out, output_shape, dtype)
         device, precision, notices = self._settle(reader, shape)
         halo = self._halo()
-        core = self._core(plane, halo, device, precision)
+        surround = Surround(plane, halo, self._margin())
+        core = self._core(surround, device, precision)
         plan = RunPlan(
             intensity,
             device.name,
@@ -144,8 +157,8 @@ class Restorer:
         yield Started(total, output_shape, dtype, plan)
         yield from notices
         backend = self._backend(device, precision)
-        attempts = Attempts(backend, self._backend, self._cpu, plane, halo)
-        for number, tile in enumerate(plan_tiles(shape, core, halo), 1):
+        attempts = Attempts(backend, self._backend, self._cpu, surround)
+        for number, tile in enumerate(plan_tiles(shape, core, halo, surround.margin), 1):
             values, missing = reader.read(tile)
             restored = yield from _reported(attempts.restore(tile, values), number - 1, total)
             restored = weakened(restored, values, tile, self.settings.strength)
@@ -175,29 +188,33 @@ class Restorer:
             return min(exact, measured.pixels)
         return int(asked)
 
-    def _core(
-        self, plane: tuple[int, int], halo: int, device: Device, precision: Precision
-    ) -> tuple[int, int]:
+    def _margin(self) -> int:
+        measured = self.model.card.halo
+        reach = self.model.card.architecture.exact_halo if measured is None else measured.pixels
+        return min(reach, WIDEST_MARGIN)
+
+    def _core(self, surround: Surround, device: Device, precision: Precision) -> tuple[int, int]:
         asked = self.settings.tile
         if asked == "auto":
-            return self._fitting_core(plane, halo, device, precision)
+            return self._fitting_core(surround, device, precision)
         sides = asked if isinstance(asked, tuple) else (asked, asked)
-        return min(plane[0], sides[0]), min(plane[1], sides[1])
+        return min(surround.plane[0], sides[0]), min(surround.plane[1], sides[1])
 
     def _fitting_core(
-        self, plane: tuple[int, int], halo: int, device: Device, precision: Precision
+        self, surround: Surround, device: Device, precision: Precision
     ) -> tuple[int, int]:
         available = budget(device)
         counted = counted_cost(self.model.card.architecture, precision)
         most = most_pixels(self.model.card.architecture)
-        if counted.of(math.prod(plane)) <= available and math.prod(plane) <= most:
-            return plane
+        whole = largest_read(surround, surround.plane)
+        if counted.of(whole) <= available and whole <= most:
+            return surround.plane
         with self._lock:
             key = (device, precision)
             if key not in self._costs:
                 self._costs[key] = _measured_cost(self._backend(device, precision), counted)
             cost = self._costs[key]
-        return choose_tile(plane, halo, min(most, cost.pixels_within(available)))
+        return choose_tile(surround, min(most, cost.pixels_within(available)))
 
     def _backend(self, device: Device, precision: Precision) -> Backend:
         with self._lock:

@@ -1,9 +1,10 @@
 """Which parts of an image are read, computed and written together.
 
-A tile is a *core*, which is written, and a *halo* around it, which is only read. The halo is real
-image, clipped at the image's border and never padded: there the network's own zero padding acts on
-the tile exactly as on the whole image. Cores meet without overlap and nothing is blended, so with
-a halo as wide as the network's reach the tiles of an image cannot be told from the whole.
+A tile is a *core*, which is written, and a *halo* around it, which is only read. Beyond its border
+the image goes on, mirrored, for a *margin*; tiles see of it what the whole image would, and beyond
+it nothing, so that the network's own zero padding acts on a tile exactly as on the whole. Cores
+meet without overlap and nothing is blended, so with a halo as wide as the network's reach the
+tiles of an image cannot be told from the whole.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["Box", "Tile", "choose_tile", "count_tiles", "halves", "largest_read", "plan_tiles"]
+__all__ = [
+    "Box",
+    "Surround",
+    "Tile",
+    "choose_tile",
+    "count_tiles",
+    "halves",
+    "largest_read",
+    "plan_tiles",
+]
 
 SCALE = 2
 """Output pixels per input pixel along each axis."""
@@ -82,12 +92,7 @@ class Tile:
     core: Box
     """Input pixels whose output this tile gives."""
     read: Box
-    """Input pixels that the network sees."""
-
-    @property
-    def source(self) -> tuple[int | slice, ...]:
-        """What to read, as an index into the image; gives two axes."""
-        return (*self.index, *self.read.slices)
+    """Input pixels that the network sees; those outside the image are mirrored ones."""
 
     @property
     def where(self) -> tuple[slice, ...]:
@@ -101,6 +106,42 @@ class Tile:
         return self.core.within(self.read).enlarged().slices
 
 
+@dataclass(frozen=True, slots=True)
+class Surround:
+    """What is read around a core."""
+
+    plane: tuple[int, int]
+    """(Y, X) of a slice of the image."""
+    halo: int
+    """Pixels around a core, where the tile was cut."""
+    margin: int = 0
+    """Pixels around the image that are mirrored ones."""
+
+    def read(self, core: Box) -> Box:
+        """Give the pixels that the tile of a core reads.
+
+        A cut is followed by the halo, the image's border by the margin, and beyond the margin
+        there is nothing.
+        """
+        return Box(
+            *self._along(core.top, core.bottom, self.plane[0]),
+            *self._along(core.left, core.right, self.plane[1]),
+        )
+
+    def _along(self, first: int, last: int, length: int) -> tuple[int, int]:
+        before = self.margin if first == 0 else min(self.halo, first + self.margin)
+        after = self.margin if last == length else min(self.halo, length + self.margin - last)
+        return first - before, last + after
+
+    def spans(self, core: tuple[int, int]) -> tuple[list[int], list[int]]:
+        """Lengths that the tiles of cores of at most (Y, X) read, along Y and along X."""
+        lengths = []
+        for length, part in zip(self.plane, core, strict=True):
+            reads = (self._along(*edge, length) for edge in pairwise(_edges(length, part)))
+            lengths.append([last - first for first, last in reads])
+        return lengths[0], lengths[1]
+
+
 def _edges(length: int, core: int) -> list[int]:
     """Cut a length into the fewest parts of at most `core`: all the same, but for a shorter last.
 
@@ -110,7 +151,9 @@ def _edges(length: int, core: int) -> list[int]:
     return [min(length, part * i) for i in range(math.ceil(length / part) + 1)]
 
 
-def plan_tiles(shape: tuple[int, ...], core: tuple[int, int], halo: int) -> Iterator[Tile]:
+def plan_tiles(
+    shape: tuple[int, ...], core: tuple[int, int], halo: int, margin: int = 0
+) -> Iterator[Tile]:
     """Cut an image or stack into tiles, in reading order.
 
     Parameters
@@ -120,7 +163,9 @@ def plan_tiles(shape: tuple[int, ...], core: tuple[int, int], halo: int) -> Iter
     core : tuple of int
         Largest core, (Y, X). Cores are made equal rather than leaving a small rest.
     halo : int
-        Input pixels to read around each core.
+        Input pixels to read around each core, where it was cut.
+    margin : int
+        Input pixels to read beyond the image's border.
 
     Yields
     ------
@@ -128,12 +173,13 @@ def plan_tiles(shape: tuple[int, ...], core: tuple[int, int], halo: int) -> Iter
         Slice by slice, from top to bottom, from left to right. Cores cover each pixel once.
     """
     plane = (shape[-2], shape[-1])
+    surround = Surround(plane, halo, margin)
     rows, columns = _edges(plane[0], core[0]), _edges(plane[1], core[1])
     for index in np.ndindex(*shape[:-2]):
         for top, bottom in pairwise(rows):
             for left, right in pairwise(columns):
                 box = Box(top, bottom, left, right)
-                yield Tile(index, box, box.grown(halo, plane))
+                yield Tile(index, box, surround.read(box))
 
 
 def count_tiles(shape: tuple[int, ...], core: tuple[int, int]) -> int:
@@ -142,7 +188,7 @@ def count_tiles(shape: tuple[int, ...], core: tuple[int, int]) -> int:
     return math.prod(shape[:-2]) * per_slice
 
 
-def halves(tile: Tile, halo: int, plane: tuple[int, int]) -> tuple[Tile, Tile] | None:
+def halves(tile: Tile, surround: Surround) -> tuple[Tile, Tile] | None:
     """Cut a tile in two across its longer side, or None where its core is too small for that."""
     height, width = tile.core.shape
     if max(height, width) < 2 * _SMALLEST_CORE:
@@ -157,36 +203,30 @@ def halves(tile: Tile, halo: int, plane: tuple[int, int]) -> tuple[Tile, Tile] |
         one = Box(core.top, core.bottom, core.left, middle)
         other = Box(core.top, core.bottom, middle, core.right)
     return (
-        Tile(tile.index, one, one.grown(halo, plane)),
-        Tile(tile.index, other, other.grown(halo, plane)),
+        Tile(tile.index, one, surround.read(one)),
+        Tile(tile.index, other, surround.read(other)),
     )
 
 
-def _spans(length: int, core: int, halo: int) -> list[int]:
-    """Lengths that the tiles along one axis read."""
-    edges = _edges(length, core)
-    return [min(length, last + halo) - max(0, first - halo) for first, last in pairwise(edges)]
+def largest_read(surround: Surround, core: tuple[int, int]) -> int:
+    """Pixels that the largest tile of a plan reads, halo and margin included."""
+    rows, columns = surround.spans(core)
+    return max(rows) * max(columns)
 
 
-def largest_read(plane: tuple[int, int], core: tuple[int, int], halo: int) -> int:
-    """Pixels that the largest tile of a plan reads, halo included."""
-    return max(_spans(plane[0], core[0], halo)) * max(_spans(plane[1], core[1], halo))
-
-
-def _work(plane: tuple[int, int], core: tuple[int, int], halo: int) -> int:
+def _work(surround: Surround, core: tuple[int, int]) -> int:
     """Pixels that all tiles of a slice read together."""
-    return sum(_spans(plane[0], core[0], halo)) * sum(_spans(plane[1], core[1], halo))
+    rows, columns = surround.spans(core)
+    return sum(rows) * sum(columns)
 
 
-def choose_tile(plane: tuple[int, int], halo: int, largest: int) -> tuple[int, int]:
+def choose_tile(surround: Surround, largest: int) -> tuple[int, int]:
     """Choose the core of the tiles of an image.
 
     Parameters
     ----------
-    plane : tuple of int
-        Of a slice of the image, (Y, X).
-    halo : int
-        Input pixels that are read around each core.
+    surround : Surround
+        The image's size, and what is read around each core.
     largest : int
         Pixels that a tile may read, halo included.
 
@@ -197,34 +237,37 @@ def choose_tile(plane: tuple[int, int], halo: int, largest: int) -> tuple[int, i
         the smallest that computes at most 5 % more than the best, so that results appear soon
         and little memory is taken. Where nothing fits, the smallest core there is.
     """
-    if math.prod(plane) <= largest:
+    plane = surround.plane
+    if largest_read(surround, plane) <= largest:
         return plane
     sizes = {largest}
     while max(sizes) >= 2 * _SMALLEST_USEFUL and min(sizes) >= 2 * _SMALLEST_USEFUL:
         sizes.add(min(sizes) // 2)
-    cores = [core for size in sizes for core in _candidates(plane, halo, size)]
+    cores = [core for size in sizes for core in _candidates(surround, size)]
     if not cores:
         return min(plane[0], _SMALLEST_CORE), min(plane[1], _SMALLEST_CORE)
-    work = {core: _work(plane, core, halo) for core in cores}
+    work = {core: _work(surround, core) for core in cores}
     bound = _TOLERATED_WORK * min(work.values())
     return min(
         (core for core in cores if work[core] <= bound),
-        key=lambda core: (largest_read(plane, core, halo), work[core], core),
+        key=lambda core: (largest_read(surround, core), work[core], core),
     )
 
 
-def _candidates(plane: tuple[int, int], halo: int, largest: int) -> list[tuple[int, int]]:
+def _candidates(surround: Surround, largest: int) -> list[tuple[int, int]]:
     """Find strips and square tiles that read at most `largest` pixels, of equal parts each."""
-    rows = largest // plane[1] - 2 * halo
-    side = math.isqrt(largest) - 2 * halo
+    plane = surround.plane
+    around = 2 * max(surround.halo, surround.margin)
+    rows = largest // (plane[1] + 2 * surround.margin) - around
+    side = math.isqrt(largest) - around
     wanted = [(rows, plane[1])] if rows >= 1 else []
     if side >= _SMALLEST_CORE:
         # A side longer than the image leaves room that the other side can use.
         height = min(side, plane[0])
-        width = largest // min(height + 2 * halo, plane[0]) - 2 * halo
-        wanted.append((height, width))
+        tallest = min(height + around, plane[0] + 2 * surround.margin)
+        wanted.append((height, largest // tallest - around))
     equal = [(_part(plane[0], y), _part(plane[1], x)) for y, x in wanted]
-    return [core for core in equal if largest_read(plane, core, halo) <= largest]
+    return [core for core in equal if largest_read(surround, core) <= largest]
 
 
 def _part(length: int, core: int) -> int:
