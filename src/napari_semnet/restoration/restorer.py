@@ -161,7 +161,7 @@ class Restorer:
         for number, tile in enumerate(plan_tiles(shape, core, halo, surround.margin), 1):
             values, missing = reader.read(tile)
             restored = yield from _reported(attempts.restore(tile, values), number - 1, total)
-            restored = weakened(restored, values, tile, self.settings.strength)
+            restored = weakened(restored, values, tile, plane, self.settings.strength)
             pixels = from_unit(restored, intensity, dtype)
             if missing is not None:
                 mark_missing(pixels, missing)
