@@ -87,6 +87,7 @@ def write_package(
             summary = test_description(packed, weight_format="onnx")
         if summary.status != "passed":
             raise _refused(summary)
+        yield "Writing the file"
         with replacing(path) as temporary:
             shutil.copyfile(packed, temporary)
     return difference

@@ -121,6 +121,7 @@ def write_onnx(model: Model, path: Path) -> Generator[str, None, float]:
     content = onnx_bytes(model)
     yield "Comparing it with the network"
     difference = compare_with_network(content, model)
+    yield "Writing the file"
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     return difference

@@ -6,6 +6,7 @@ Finding out imports PyTorch, which takes seconds on a cold start; widgets do it 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_semnet.errors import SemnetError
@@ -14,7 +15,14 @@ from napari_semnet.widgets.choices import AUTO
 if TYPE_CHECKING:
     from napari_semnet.model import Card
 
-__all__ = ["Catalogue", "DeviceEntry", "ModelEntry", "load_catalogue", "read_entry"]
+__all__ = [
+    "Catalogue",
+    "DeviceEntry",
+    "ModelEntry",
+    "load_catalogue",
+    "model_entries",
+    "read_entry",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class Catalogue:
     """The package's default first."""
     devices: tuple[DeviceEntry, ...]
     """The automatic choice first."""
+    folder: Path
+    """Where the user's own models are; it may not exist yet."""
 
 
 def load_catalogue(chosen: str = "") -> Catalogue:
@@ -56,17 +66,30 @@ def load_catalogue(chosen: str = "") -> Catalogue:
     chosen : str
         A model that was chosen before; listed even if it is a file elsewhere.
     """
-    from napari_semnet.model import DEFAULT_MODEL, model_paths
+    from napari_semnet.model import user_models_folder
     from napari_semnet.restoration.runtime import available_devices, describe_device
+
+    automatic = describe_device(AUTO)
+    devices = [DeviceEntry(AUTO, f"Auto: {automatic.name}")]
+    devices += [DeviceEntry(str(d.torch_device), d.name) for d in available_devices()]
+    return Catalogue(model_entries(chosen), tuple(devices), user_models_folder())
+
+
+def model_entries(chosen: str = "") -> tuple[ModelEntry, ...]:
+    """List all models that can be chosen, the package's default first.
+
+    Parameters
+    ----------
+    chosen : str
+        A model that was chosen before; listed even if it is a file elsewhere, or gone.
+    """
+    from napari_semnet.model import DEFAULT_MODEL, model_paths
 
     names = [name for name in model_paths() if name != DEFAULT_MODEL]
     models = [read_entry("", DEFAULT_MODEL), *(read_entry(name, name) for name in names)]
     if chosen and chosen not in names and chosen != DEFAULT_MODEL:
         models.append(read_entry(chosen))
-    automatic = describe_device(AUTO)
-    devices = [DeviceEntry(AUTO, f"Auto: {automatic.name}")]
-    devices += [DeviceEntry(str(d.torch_device), d.name) for d in available_devices()]
-    return Catalogue(tuple(models), tuple(devices))
+    return tuple(models)
 
 
 def read_entry(key: str, name: str = "") -> ModelEntry:
@@ -85,5 +108,6 @@ def read_entry(key: str, name: str = "") -> ModelEntry:
         card = read_card(name or key)
     except SemnetError as error:
         return ModelEntry(key, name or key, None, str(error))
-    label = card.name if key in ("", name) else f"{card.name} (file)"
+    # A renamed model keeps the name on its card; the name that commands take is the file's.
+    label = name if key in ("", name) else f"{card.name} (file)"
     return ModelEntry(key, label, card)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
-from napari_semnet.widgets.catalogue import ModelEntry, read_entry
+from napari_semnet.widgets.catalogue import ModelEntry, model_entries, read_entry
+from napari_semnet.widgets.model_files import ask_for_model
+from napari_semnet.widgets.model_folder import ModelFolder
 from napari_semnet.widgets.wording import card_details, card_summary
 
 __all__ = ["ModelChoice"]
@@ -30,6 +32,7 @@ class ModelChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         self.combo.setMinimumContentsLength(12)
         self.summary = QLabel(self)
         self.summary.setWordWrap(True)
+        self.summary.setTextFormat(Qt.TextFormat.PlainText)  # cards come from anywhere
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.combo)
@@ -62,6 +65,15 @@ class ModelChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         keys = [entry.key for entry in entries]
         self._list(keys.index(key) if key in keys else 0)
 
+    def follow(self, folder: Path) -> None:
+        """List anew whenever something changes in the user's models folder.
+
+        A chosen model that goes stays chosen, and the summary says that it is gone: another one
+        must not take its place unseen.
+        """
+        watch = ModelFolder(folder, self)
+        watch.changed.connect(lambda: self.offer(model_entries(self.key), self.key))
+
     def choose_file(self, path: Path) -> None:
         """Choose a model file that lies anywhere."""
         self.choose(read_entry(str(path)))
@@ -90,11 +102,9 @@ class ModelChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
             self.changed.emit()
             return
         self.combo.setCurrentIndex(self._shown)
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Choose a model", "", "SEMNet models (*.safetensors)"
-        )
-        if name:
-            self.choose_file(Path(name))
+        path = ask_for_model(self)
+        if path is not None:
+            self.choose_file(path)
 
     def _show(self) -> None:
         entry = self.entry

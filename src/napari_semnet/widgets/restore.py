@@ -184,6 +184,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
         self.model.offer(catalogue.models, self._choices.model)
+        self.model.follow(catalogue.folder)
         for entry in catalogue.devices:
             self.device.addItem(entry.label, entry.key)
         select(self.device, self._choices.device)
