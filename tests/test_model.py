@@ -220,7 +220,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ({"architecture": {"blocks": 10**9}}, "another architecture"),
         ({"architecture": {"conv_per_rdb": 3, **ONE_BLOCK, "features": 10**9}}, "larger network"),
         ({"architecture": {"conv_per_rdb": 3, **ONE_BLOCK, "growth": 10**30}}, "larger network"),
-        ({"architecture": {"in_channels": 3, **ONE_BLOCK}}, "cannot restore grey images"),
+        ({"architecture": {"in_channels": 2, **ONE_BLOCK}}, "cannot restore grey images"),
         ({"architecture": {"residual_scaling": float("inf")}}, "not valid: architecture"),
         ({"architecture": {"features": 7, "growth": 3, "blocks": 1}}, "another architecture"),
     ],

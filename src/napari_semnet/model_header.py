@@ -48,9 +48,10 @@ def check_architecture(architecture: Architecture, path_name: str) -> None:
     Raises
     ------
     ModelFileError
-        It is not for grey images.
+        It is neither for grey images nor for colour ones, whose three channels are folded to one
+        before restoring.
     """
-    if architecture.in_channels != 1:
+    if architecture.in_channels not in (1, 3):
         raise ModelFileError(
             f"The card of {path_name} describes a network that cannot restore grey images."
         )

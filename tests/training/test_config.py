@@ -118,7 +118,10 @@ def test_a_profile_file_becomes_part_of_the_configuration(tmp_path: Path) -> Non
             {"data": DATA, "degradation": {"name": "a", "chain": []}},
             "There is no setting 'chain' in 'degradation'; did you mean 'chains'?",
         ),
-        ({"data": DATA, "losses": {"xyz": 1}}, "Known there: histogram, l1, total_variation."),
+        (
+            {"data": DATA, "losses": {"xyz": 1}},
+            "Known there: brightness, histogram, l1, total_variation.",
+        ),
         ({}, "'data' is missing."),
         ({"data": DATA, "steps": 0}, "'steps': input should be greater than or equal to 1."),
         ({"data": DATA, "batch": 3, "hardware": {"devices": 2}}, "cannot be split over 2"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from napari_semnet.training.losses import (
     LossWeights,
+    brightness_loss,
     combined_loss,
     histogram_loss,
     l1_loss,
@@ -122,9 +123,10 @@ def test_total_variation_of_a_ramp_is_its_slopes() -> None:
 def test_total_is_the_weighted_sum_of_the_terms_shown() -> None:
     restored, reference = pictures(9)
     difference = float((restored - reference).abs().mean())
-    weights = LossWeights(l1=0.7, histogram=0.2, total_variation=0.03)
+    weights = LossWeights(l1=0.7, histogram=0.2, total_variation=0.03, brightness=0.5)
     terms = combined_loss(restored.requires_grad_(), reference, weights)
     expected = 0.7 * terms.l1 + 0.2 * terms.histogram + 0.03 * terms.total_variation
+    expected += 0.5 * terms.brightness
     assert float(terms.total.detach()) == pytest.approx(float(expected))
     assert float(terms.l1) == pytest.approx(difference)
     assert not terms.histogram.requires_grad
@@ -135,6 +137,25 @@ def test_total_is_the_weighted_sum_of_the_terms_shown() -> None:
 def test_weights_are_the_posters() -> None:
     weights = LossWeights()
     assert (weights.l1, weights.histogram, weights.total_variation) == (1.0, 0.1, 0.01)
+    assert weights.brightness == 0.0
+
+
+def test_brightness_is_the_difference_of_the_means_of_each_picture() -> None:
+    reference = torch.rand(2, 1, 6, 8, generator=torch.Generator().manual_seed(3))
+    shift = torch.tensor([0.02, -0.04])[:, None, None, None]
+    assert float(brightness_loss(reference + shift, reference)) == pytest.approx(0.03, abs=1e-6)
+    assert float(brightness_loss(reference.flip(-1), reference)) == pytest.approx(0, abs=1e-6)
+
+
+def test_brightness_pulls_the_median_of_a_skewed_choice_to_its_mean() -> None:
+    # One pixel in four is white, and nobody can say which: the median is black, the mean is 1/4.
+    reference = torch.zeros(1, 1, 8, 8)
+    reference[..., ::2, ::2] = 1.0
+    guess = torch.zeros(1, requires_grad=True)
+    for weights, darker in ((LossWeights(1, 0, 0, 0), False), (LossWeights(1, 0, 0, 1), True)):
+        restored = (guess + 0.1).expand(1, 1, 8, 8)
+        (gradient,) = torch.autograd.grad(combined_loss(restored, reference, weights).total, guess)
+        assert (float(gradient) < 0) is darker
 
 
 def test_losses_stay_in_single_precision_under_autocast() -> None:

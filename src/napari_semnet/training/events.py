@@ -58,6 +58,7 @@ class Step:
     l1: float
     histogram: float
     total_variation: float
+    brightness: float
     """Terms before weighting."""
     gradient_norm: float
     steps_per_second: float

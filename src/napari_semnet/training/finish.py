@@ -200,9 +200,10 @@ def _recipe(config: TrainingConfig, profile: Profile) -> str:
     warmup = f", warm-up {schedule.warmup} steps" if schedule.warmup else ""
     return (
         f"degradation profile {profile.name}; L1 {losses.l1:g}, histogram {losses.histogram:g}, "
-        f"total variation {losses.total_variation:g}; Adam, learning rate "
-        f"{optimiser.learning_rate:g}, {form}{warmup}; batch {config.batch} of {config.patch} x "
-        f"{config.patch} poor pixels; average of weights {config.ema:g}; seed {config.seed}"
+        f"total variation {losses.total_variation:g}, brightness {losses.brightness:g}; "
+        f"Adam, learning rate {optimiser.learning_rate:g}, {form}{warmup}; "
+        f"batch {config.batch} of {config.patch} x {config.patch} poor pixels; "
+        f"average of weights {config.ema:g}; seed {config.seed}"
     )
 
 

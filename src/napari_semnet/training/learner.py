@@ -153,7 +153,9 @@ class Learner:
             fused=True,
         )
         losses = config.losses
-        self._loss_weights = LossWeights(losses.l1, losses.histogram, losses.total_variation)
+        self._loss_weights = LossWeights(
+            losses.l1, losses.histogram, losses.total_variation, losses.brightness
+        )
         self.streak = torch.zeros((), device=engine.device)
         self.skipped = torch.zeros((), device=engine.device)
 

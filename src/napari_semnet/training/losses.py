@@ -1,4 +1,4 @@
-"""The losses of the poster: L1, histogram, total variation.
+"""The losses of the poster (L1, histogram, total variation), and one that keeps the brightness.
 
 All are computed in single precision outside autocast, and on the network's raw output: a clamp
 before the loss would take the gradient of every saturated pixel away.
@@ -14,6 +14,7 @@ import torch
 __all__ = [
     "LossTerms",
     "LossWeights",
+    "brightness_loss",
     "combined_loss",
     "histogram_loss",
     "l1_loss",
@@ -31,8 +32,8 @@ class LossWeights:
 
     Attributes
     ----------
-    l1, histogram, total_variation : float
-        Weights, >= 0.
+    l1, histogram, total_variation, brightness : float
+        Weights, >= 0. The poster has no brightness.
     distance : "emd2" or "w1"
         Distance of the histograms, see `histogram_loss`.
     """
@@ -40,6 +41,7 @@ class LossWeights:
     l1: float = 1.0
     histogram: float = 0.1
     total_variation: float = 0.01
+    brightness: float = 0.0
     distance: Distance = "emd2"
 
 
@@ -51,7 +53,7 @@ class LossTerms:
     ----------
     total : Tensor, scalar
         Weighted sum; carries the gradient.
-    l1, histogram, total_variation : Tensor, scalar
+    l1, histogram, total_variation, brightness : Tensor, scalar
         Terms, detached: for the log.
     """
 
@@ -59,6 +61,7 @@ class LossTerms:
     l1: torch.Tensor
     histogram: torch.Tensor
     total_variation: torch.Tensor
+    brightness: torch.Tensor
 
 
 def combined_loss(
@@ -83,8 +86,15 @@ def combined_loss(
     l1 = l1_loss(restored, reference)
     histogram = histogram_loss(restored, reference, distance=weights.distance)
     variation = total_variation(restored)
-    total = weights.l1 * l1 + weights.histogram * histogram + weights.total_variation * variation
-    return LossTerms(total, l1.detach(), histogram.detach(), variation.detach())
+    brightness = brightness_loss(restored, reference)
+    total = (
+        weights.l1 * l1
+        + weights.histogram * histogram
+        + weights.total_variation * variation
+        + weights.brightness * brightness
+    )
+    terms = (term.detach() for term in (l1, histogram, variation, brightness))
+    return LossTerms(total, *terms)
 
 
 def l1_loss(restored: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
@@ -175,6 +185,18 @@ def total_variation(restored: torch.Tensor) -> torch.Tensor:
         along_y = (images[..., 1:, :] - images[..., :-1, :]).abs().mean()
         along_x = (images[..., 1:] - images[..., :-1]).abs().mean()
         return along_y + along_x
+
+
+def brightness_loss(restored: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Absolute difference of the mean grey values of each picture, averaged, in units of white.
+
+    What is uncertain is restored by L1 to the median of what it may be, which lies below the mean
+    where a picture is dark with bright details: whole pictures come out too dark by up to a grey
+    level, and the other way round. This term pulls the mean back.
+    """
+    with torch.autocast(restored.device.type, enabled=False):
+        difference = _single(restored) - _single(reference)
+        return difference.mean(dim=(1, 2, 3)).abs().mean()
 
 
 def _single(images: torch.Tensor) -> torch.Tensor:

@@ -27,7 +27,7 @@ class Meter:
     def __init__(self, device: torch.device) -> None:
         self.skipped = 0
         """Skipped steps that were told of."""
-        self._sums = torch.zeros(6, device=device)
+        self._sums = torch.zeros(7, device=device)
         self._steps = 0
         self._seconds = 0.0
         self._waited = 0.0
@@ -49,6 +49,7 @@ class Meter:
                 terms.l1,
                 terms.histogram,
                 terms.total_variation,
+                terms.brightness,
                 norm.detach(),
                 torch.ones_like(norm),
             ]
@@ -62,7 +63,9 @@ class Meter:
         *sums, count = self._sums.tolist()
         self._seconds += time.perf_counter() - before
         steps = max(1, self._steps)
-        loss, l1, histogram, variation, norm = (value / max(1.0, count) for value in sums)
+        loss, l1, histogram, variation, brightness, norm = (
+            value / max(1.0, count) for value in sums
+        )
         event = Step(
             step=step,
             total=total,
@@ -71,6 +74,7 @@ class Meter:
             l1=l1,
             histogram=histogram,
             total_variation=variation,
+            brightness=brightness,
             gradient_norm=norm,
             steps_per_second=self._steps / self._seconds if self._seconds else 0.0,
             waiting_ms=1000 * self._waited / steps,

@@ -193,10 +193,11 @@ class Losses(Section):
     l1: NotNegative = 1.0
     histogram: NotNegative = 0.1
     total_variation: NotNegative = 0.01
+    brightness: NotNegative = 0.0
 
     @model_validator(mode="after")
     def _some_weight(self) -> Losses:
-        if not self.l1 + self.histogram + self.total_variation > 0:
+        if not sum(self.model_dump().values()) > 0:
             raise ValueError("at least one loss needs a weight above 0")
         return self
 
