@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,29 @@ def test_the_old_folder_stays_when_writing_fails(tmp_path: Path) -> None:
 
 
 def test_replacing_leaves_only_the_new_one(tmp_path: Path) -> None:
+    path = write_ome_zarr(tmp_path / "a.zarr", picture((64, 64)), pixel_size_nm=SIZE)
+    write_ome_zarr(path, picture((32, 40)), pixel_size_nm=SIZE)
+    assert read_image(path).pixels.shape == (32, 40)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot exchange names")
+def test_an_old_folder_is_never_missing_while_it_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_ome_zarr(tmp_path / "a.zarr", picture((64, 64)), pixel_size_nm=SIZE)
+    moved = []
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda self, to: (moved.append(self), rename(self, to))[1])
+    write_ome_zarr(path, picture((32, 40)), pixel_size_nm=SIZE)
+    assert path not in moved
+    assert read_image(path).pixels.shape == (32, 40)
+
+
+def test_where_names_cannot_be_exchanged_the_folder_is_replaced_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_semnet.files.ome_zarr.exchange", lambda *_: False)
     path = write_ome_zarr(tmp_path / "a.zarr", picture((64, 64)), pixel_size_nm=SIZE)
     write_ome_zarr(path, picture((32, 40)), pixel_size_nm=SIZE)
     assert read_image(path).pixels.shape == (32, 40)

@@ -168,7 +168,7 @@ def test_several_layers_are_restored_one_after_the_other(
 def test_tiles_appear_in_the_layer_while_the_run_goes_on(
     viewer: Any, open_widget: Open, finish: Finish, qtbot: Any, reduced_model: Path
 ) -> None:
-    image = picture(160, 160)
+    image = picture(480, 480)
     viewer.add_image(image, name="s")
     widget = open_widget(tile=16)
     values = []
@@ -181,7 +181,8 @@ def test_tiles_appear_in_the_layer_while_the_run_goes_on(
     np.testing.assert_array_equal(partial[:32, :32], final[:32, :32])
     rising = [value for value in values if value > 0]
     assert rising == sorted(rising)
-    assert len(set(rising)) > 50
+    # There are 900 tiles; no more news are shown than a window has time for.
+    assert 2 < len(set(rising)) < 100
     assert widget.progress.value() == widget.progress.maximum()
 
 
@@ -394,15 +395,6 @@ def test_the_list_follows_the_viewer_and_keeps_what_was_chosen(
     assert "Open an image" in widget.status.text()
 
 
-def test_a_layer_without_units_gets_a_hint(viewer: Any, open_widget: Open) -> None:
-    bare = viewer.add_image(picture(8, 8), name="bare")
-    widget = open_widget()
-    assert not widget.hint.isHidden()
-    assert "'bare' has no physical units" in widget.hint.text()
-    bare.units = NM
-    assert widget.hint.isHidden()
-
-
 def test_the_card_and_the_device_are_shown_by_name(viewer: Any, open_widget: Open) -> None:
     from napari_semnet.restoration.runtime import describe_device
 
@@ -453,7 +445,7 @@ def test_a_genuine_file_is_restored_without_its_databar(
     path = shared / "vendor-samples" / "test_tiff_Zeiss_SEM_512pix.tif"
     (source,) = viewer.open(path, plugin="napari-semnet")
     widget = open_widget()
-    assert "rows 0 to 349 show the specimen" in widget.hint.text()
+    assert "rows 0 to 349 show the specimen" in widget.databar.text.text()
     widget.start()
     finish(widget)
     result = viewer.layers[-1]

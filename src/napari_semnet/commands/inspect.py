@@ -114,7 +114,8 @@ def _calibration(image: SemImage) -> Iterator[tuple[str, str]]:
 def _specimen(image: SemImage, height: int) -> Iterator[tuple[str, str]]:
     rows = image.specimen_rows
     if rows is None:
-        yield "specimen", "all rows, as far as is known"
+        unsure = image.specimen_rows_from == "uncertain"
+        yield "specimen", "not certain; please look" if unsure else "all rows, as far as is known"
     elif rows == (0, height):
         yield "specimen", f"all {height} rows ({_source(image)})"
     else:

@@ -5,27 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_semnet.files.methods import MethodsFiles
     from napari_semnet.files.provenance import Provenance
     from napari_semnet.files.reader import SemImage
 
-__all__ = ["MethodsFiles", "add_parser", "run", "write_methods"]
-
-
-@dataclass(frozen=True, slots=True)
-class MethodsFiles:
-    """What `write_methods` wrote."""
-
-    paragraph: str
-    text: Path
-    figures: tuple[Path, ...]
-    """PNG and PDF; empty where the figure could not be drawn."""
-    why_no_figure: str
-    """Reason for that; empty otherwise."""
+__all__ = ["add_parser", "run", "write_methods"]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -84,9 +72,8 @@ def write_methods(record_path: Path, folder: Path) -> MethodsFiles:
     FileFormatError
         There is no record, or the folder cannot be written to.
     """
-    from napari_semnet.errors import FileFormatError, SemnetError
-    from napari_semnet.files.atomic import replacing
-    from napari_semnet.files.methods import methods_paragraph
+    from napari_semnet.errors import SemnetError
+    from napari_semnet.files.methods import methods_paragraph, write_methods_files
     from napari_semnet.files.provenance import sidecar_path
     from napari_semnet.files.reader import read_image
     from napari_semnet.files.replay import find_source, read_record
@@ -106,30 +93,13 @@ def write_methods(record_path: Path, folder: Path) -> MethodsFiles:
     paragraph = methods_paragraph(record, conditions, instrument)
     name = record_path.name
     stem = (name if name.endswith(".json") else sidecar_path(record_path).name).split(".semnet")[0]
-    text = folder / f"{stem}_methods.txt"
     figure = None
     if source is not None:
         try:
             figure = _figure(record, record_path, source)
         except SemnetError as error:
             reason = str(error)
-    figures = []
-    try:
-        with replacing(text) as temporary:
-            temporary.write_text(paragraph + "\n", encoding="utf-8")
-        for suffix in (".png", ".pdf"):
-            if figure is None:
-                break
-            path = folder / f"{stem}_methods{suffix}"
-            with replacing(path) as temporary:
-                figure.save(temporary, resolution=300, dpi=(300, 300))
-            figures.append(path)
-    except OSError as error:
-        raise FileFormatError(
-            f"The files cannot be written to {folder}: {error.strerror or error}. Give another "
-            "folder with -o."
-        ) from error
-    return MethodsFiles(paragraph, text, tuple(figures), reason)
+    return write_methods_files(folder / f"{stem}_methods.txt", paragraph, figure, reason)
 
 
 def _figure(record: Provenance, record_path: Path, source: SemImage) -> Any:

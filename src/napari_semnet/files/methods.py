@@ -1,12 +1,17 @@
-"""The paragraph on image processing for a paper's methods section."""
+"""The paragraph on image processing for a paper's methods section, and its files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from napari_semnet.errors import FileFormatError
+from napari_semnet.files.atomic import replacing
 from napari_semnet.files.provenance import Provenance
 
-__all__ = ["methods_paragraph", "pixel_size_text"]
+__all__ = ["MethodsFiles", "methods_paragraph", "pixel_size_text", "write_methods_files"]
 
 _ESTIMATES = (
     "The restored image is the output of a neural network: its pixels are estimates, not "
@@ -19,6 +24,57 @@ _CONDITIONS = {
     "dwell time": "a dwell time of {}",
     "detector": "the {} detector",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class MethodsFiles:
+    """What `write_methods_files` wrote."""
+
+    paragraph: str
+    text: Path
+    figures: tuple[Path, ...]
+    """PNG and PDF; empty where the figure could not be drawn."""
+    why_no_figure: str
+    """Reason for that; empty otherwise."""
+
+
+def write_methods_files(
+    text: Path, paragraph: str, figure: Any, why_no_figure: str = ""
+) -> MethodsFiles:
+    """Write the paragraph as text, and the figure as PNG and PDF, each whole or not at all.
+
+    Parameters
+    ----------
+    text : Path
+        File for the paragraph; the figure goes beside it, with ``.png`` and ``.pdf`` in the place
+        of its ending.
+    paragraph : str
+    figure : PIL.Image.Image or None
+    why_no_figure : str
+        Reason where there is none.
+
+    Raises
+    ------
+    FileFormatError
+        The folder cannot be written to.
+    """
+    figures = []
+    try:
+        with replacing(text) as temporary:
+            temporary.write_text(paragraph + "\n", encoding="utf-8")
+        for suffix in (".png", ".pdf"):
+            if figure is None:
+                break
+            path = text.with_suffix(suffix)
+            with replacing(path) as temporary:
+                figure.save(temporary, resolution=300, dpi=(300, 300))
+            figures.append(path)
+    except OSError as error:
+        raise FileFormatError(
+            f"The files cannot be written to {text.parent}: {error.strerror or error}. Choose "
+            "another folder."
+        ) from error
+    return MethodsFiles(paragraph, text, tuple(figures), why_no_figure)
 
 
 def methods_paragraph(

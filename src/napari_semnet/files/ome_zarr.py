@@ -21,6 +21,7 @@ import numpy as np
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.calibration import NM_PER_UNIT, Findings, pixel_size
+from napari_semnet.files.exchange import exchange
 from napari_semnet.files.provenance import Provenance, named, write_sidecar
 
 __all__ = ["Levels", "is_ome_zarr", "read_levels", "write_ome_zarr"]
@@ -276,8 +277,8 @@ def _halved_band(source: Any, where: tuple[Any, ...]) -> Any:
 def _replacing_folder(path: Path) -> Iterator[Path]:
     """Write a folder under another name and give it its own when complete.
 
-    A folder cannot take another's place in one step: an old one is first put aside, and put
-    back if that fails.
+    An old folder exchanges names with the new one in a single step. Where the system cannot do
+    that it is put aside first, and put back if the new one cannot take its place.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
@@ -287,6 +288,8 @@ def _replacing_folder(path: Path) -> Iterator[Path]:
         new.mkdir()
         yield new
         if path.exists():
+            if exchange(new, path):
+                return
             path.rename(old)
         try:
             new.rename(path)

@@ -72,7 +72,8 @@ class SemImage:
     """First row of specimen and the row after the last; None when nothing states or shows a
     databar. A warning says when there may be one all the same."""
     specimen_rows_from: str = ""
-    """``header``, ``pixels``, or empty where `specimen_rows` is None."""
+    """``header``, ``pixels``, or empty where `specimen_rows` is None; ``uncertain`` where it is
+    None although something looks drawn."""
     z_step_nm: float | None = None
     """Distance of slices along Z, in nanometres."""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -243,7 +244,7 @@ def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
         rows = (0, pixels.shape[-2])
     if rows is None:
         rows, warning = _from_pixels(pixels, axes)
-        source = "pixels" if rows is not None else ""
+        source = "pixels" if rows is not None else "uncertain" if warning else ""
         warnings += [warning] if warning else []
     metadata = {k: v for findings in reversed(found) for k, v in findings.metadata.items()}
     return SemImage(

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Failed", "Happened", "Job", "JobEvent", "Opened", "allocate", "run_jobs"]
 
-PROGRESS_PAUSE = 0.25
-"""Seconds between two reports of progress within a tile, at least. Whatever changes in a window
-with an OpenGL canvas makes Qt compose all of it anew; without a GPU that costs real time."""
+NEWS_PAUSE = 0.1
+"""Seconds between two reports of progress, or of tiles, at least. With small tiles there are more
+of them than a window can show, and each makes the thread that computes wait for the window's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,23 +113,23 @@ def run_jobs(
 def _run_job(
     job: Job, restorer: Restorer, stop: threading.Event
 ) -> Generator[JobEvent, None, None]:
-    from napari_semnet.restoration.events import Progress, Started
+    from napari_semnet.restoration.events import Progress, Started, TileDone
 
     image = as_grey(_cut(job))
     out = allocate(restored_shape(job.region.shape), np.dtype(image.dtype))
     if out.ndim == 2 or set(out.shape[:-2]) == {1}:
         _fill_with_source(out, image)
     run = restorer.run(image, out)
-    said = 0.0
+    said: dict[type, float] = {}
     try:
         for event in run:
             if stop.is_set() or job.withdrawn.is_set():
                 return
-            if isinstance(event, Progress):
-                # With small tiles there are more of these than a window should draw.
-                if time.perf_counter() - said < PROGRESS_PAUSE:
+            if isinstance(event, Progress | TileDone):
+                kind, now = type(event), time.perf_counter()
+                if now - said.get(kind, 0.0) < NEWS_PAUSE:
                     continue
-                said = time.perf_counter()
+                said[kind] = now
             if isinstance(event, Started):
                 yield Opened(job, out, event.plan)
             yield Happened(job, event)

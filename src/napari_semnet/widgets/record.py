@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_semnet.files.layers import FILE_KEY
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.imaging.geometry import FACTOR, Placement, Region
 from napari_semnet.widgets.layers import source_pixels, source_shape, specimen_rows
@@ -60,7 +61,7 @@ def provenance_of(
         source_dtype=str(source_pixels(source).dtype),
         specimen_rows=specimen_rows(source),
         source_pixel_size_nm=size,
-        source_pixel_size_from="the layer's scale and units" if size is not None else "",
+        source_pixel_size_from=_size_from(source, size),
         pixel_size_nm=(size[0] / FACTOR, size[1] / FACTOR) if size is not None else None,
         intensity_range=(plan.intensity.low, plan.intensity.high),
         intensity_source=plan.intensity.source,
@@ -70,3 +71,14 @@ def provenance_of(
         precision=plan.precision,
         seconds=seconds,
     ).model_dump(mode="json")
+
+
+def _size_from(source: Image, size: tuple[float, float] | None) -> str:
+    """Say where a layer's pixel size comes from, and how far to trust it."""
+    if size is None:
+        return ""
+    told = source.metadata.get(FILE_KEY)
+    stated = told.get("pixel_size") if isinstance(told, dict) else None
+    if isinstance(stated, dict) and np.allclose((stated["y_nm"], stated["x_nm"]), size, rtol=1e-9):
+        return f"{stated['source']} ({stated['confidence']})"
+    return "the layer's scale and units"

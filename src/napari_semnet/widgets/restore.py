@@ -24,23 +24,22 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_semnet.errors import SemnetError
-from napari_semnet.imaging.geometry import Placement
 from napari_semnet.widgets.advanced import AdvancedOptions, combo_of, select
 from napari_semnet.widgets.catalogue import Catalogue, load_catalogue, read_entry
 from napari_semnet.widgets.choices import REGIONS, Choices, KeptRestorer
+from napari_semnet.widgets.databar import DatabarPanel
 from napari_semnet.widgets.layer_list import LayerList
-from napari_semnet.widgets.layers import source_shape, specimen_rows
+from napari_semnet.widgets.layers import source_shape
 from napari_semnet.widgets.model_choice import ModelChoice
+from napari_semnet.widgets.pixel_size import PixelSizePanel
 from napari_semnet.widgets.preferences import load_choices, save_choices
+from napari_semnet.widgets.results import ResultActions, latest_result
 from napari_semnet.widgets.run import Outcome, Progress, Run
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
 __all__ = ["RestoreWidget"]
-
-NO_UNITS = "{} has no physical units: the scale bar will count pixels."
-DATABAR = "{}: rows {} to {} show the specimen; the databar is left out."
 
 
 class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
@@ -95,6 +94,12 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         if not self.is_ready:
             self._then = self.start
             return
+        self.databar.accept()
+        question = self.databar.question()
+        if question:
+            self.scroll.ensureWidgetVisible(self.databar)
+            self.status.setText(question)
+            return
         try:
             choices = self.choices()
             save_choices(choices)
@@ -124,8 +129,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
 
     def _build(self) -> None:
         self.layers = LayerList(self._viewer, self)
-        self.hint = QLabel(self)
-        self.hint.setWordWrap(True)
+        self.pixel_size = PixelSizePanel(self._viewer, self)
+        self.databar = DatabarPanel(self._viewer, self)
         self.model = ModelChoice(self)
         self.device = combo_of({}, self)
         self.region = combo_of(REGIONS, self)
@@ -137,6 +142,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.folded.addWidget(self.advanced)
         self.restore_button = QPushButton("Restore (2x)", self)
         self.cancel_button = QPushButton("Cancel", self)
+        self.results = ResultActions(self._viewer, self)
         self.progress = QProgressBar(self)
         self.progress.setRange(0, 1000)
         self.progress.setValue(0)
@@ -154,13 +160,14 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(QLabel("Layers", options))
         column.addWidget(self.layers)
-        column.addWidget(self.hint)
+        column.addWidget(self.pixel_size)
+        column.addWidget(self.databar)
         column.addWidget(QLabel("Model", options))
         column.addWidget(self.model)
         column.addLayout(form)
         column.addWidget(self.folded)
         column.addStretch(1)
-        scroll = QScrollArea(self)
+        self.scroll = scroll = QScrollArea(self)
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -173,6 +180,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
+        layout.addWidget(self.results)
 
     def _connect(self) -> None:
         self.layers.chosen_changed.connect(self._on_layers)
@@ -180,6 +188,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.cancel_button.clicked.connect(self.cancel)
         self.run.progressed.connect(self._on_progress)
         self.run.ended.connect(self._on_ended)
+        self.results.said.connect(self.status.setText)
+        self.pixel_size.said.connect(self.status.setText)
         self._on_layers()
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
@@ -196,14 +206,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
 
     def _on_layers(self) -> None:
         chosen = self.layers.chosen()
-        without = [layer.name for layer in chosen if not Placement.of(layer).has_physical_units]
-        hints = [NO_UNITS.format(_names(without))] if without else []
-        for layer in chosen:
-            rows = specimen_rows(layer)
-            if rows is not None:
-                hints.append(DATABAR.format(_names([layer.name]), rows[0], rows[1] - 1))
-        self.hint.setText("\n".join(hints))
-        self.hint.setVisible(bool(hints))
+        self.pixel_size.show_layers(chosen)
+        self.databar.show_layers(chosen)
         has_stack = any(len(source_shape(layer)) > 2 for layer in chosen)
         item = self.region.model().item(self.region.findData("slice"))
         item.setEnabled(has_stack or not chosen)
@@ -231,6 +235,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.restore_button.setText(f"Restore{many} (2x)")
         self.restore_button.setEnabled(self.is_ready and bool(chosen) and not running)
         self.cancel_button.setEnabled(running)
+        self.results.offer(None if running else latest_result(self._viewer, chosen))
         if running:
             return
         if not self.is_ready:
@@ -254,11 +259,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         """Stop the run, follow the viewer no longer, and go: the dock will not come back."""
         self._was_docked = False
         self.run.abandon()
+        self.results.task.cancel()
+        self.pixel_size.let_go()
+        self.databar.let_go()
         self.layers.let_go()
         self.deleteLater()
-
-
-def _names(names: list[str]) -> str:
-    quoted = [f"'{name}'" for name in names[:2]]
-    more = len(names) - len(quoted)
-    return " and ".join(quoted) if not more else ", ".join(quoted) + f" and {more} more"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.notifications import notification_manager, show_error, show_warning
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_semnet.errors import SemnetError
 from napari_semnet.widgets.jobs import Failed, Job, JobEvent, Opened, run_jobs
@@ -21,6 +21,7 @@ from napari_semnet.widgets.layers import (
     region_of,
     source_pixels,
 )
+from napari_semnet.widgets.pace import Pace
 from napari_semnet.widgets.record import provenance_of
 from napari_semnet.widgets.wording import describe_duration, time_left
 
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
     from napari_semnet.widgets.choices import Choices
 
 __all__ = ["Outcome", "Progress", "Run"]
-
-REDRAW_SHARE = 0.05
-"""Part of the time that drawing finished tiles may take."""
-SHORTEST_PAUSE = 0.2
-"""Seconds between two redraws, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +65,8 @@ class _Task:
     """Done, from 0 to 1."""
     tiles: str = ""
     """Finished tiles, in words."""
+    undrawn: bool = False
+    """Whether tiles came that are not in the picture on the screen."""
     finished: bool = False
 
     @property
@@ -117,16 +115,10 @@ class Run(QObject):  # type: ignore[misc]
         self._choices: Choices | None = None
         self._started = 0.0
         self._first_tile = 0.0
-        self._drawing_since = 0.0
         self._failures = 0
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.timeout.connect(self._draw)
-        # Due when all events are dealt with: then the canvas is painted as well.
-        self._painted = QTimer(self)
-        self._painted.setSingleShot(True)
-        self._painted.timeout.connect(self._rest)
-        self._waiting: _Task | None = None
+        self._pace = Pace(self)
+        self._pace.due.connect(self._show)
+        self._news: _Task | None = None
         viewer.layers.events.removed.connect(self._on_layer_removed)
 
     @property
@@ -223,11 +215,11 @@ class Run(QObject):  # type: ignore[misc]
         match event.event:
             case Within(fraction):
                 task.part = fraction
-                self.progressed.emit(self._progress(task))
+                self._show_soon(task)
             case TileDone(_, _, done, total):
                 task.part, task.tiles = done / total, f"{done} of {total} tiles"
-                self.progressed.emit(self._progress(task))
-                self._draw_soon(task)
+                task.undrawn = True
+                self._show_soon(task)
             case Notice(text):
                 show_warning(f"{task.job.name}: {text}")
             case Finished(restored):
@@ -258,24 +250,19 @@ class Run(QObject):  # type: ignore[misc]
             text = f"Layer {self._tasks.index(task) + 1} of {len(self._tasks)}: {text}"
         return Progress(part, text)
 
-    def _draw_soon(self, task: _Task) -> None:
-        self._waiting = task
-        if not self._redraw.isActive():
-            self._redraw.start(int(1000 * SHORTEST_PAUSE))
+    def _show_soon(self, task: _Task) -> None:
+        self._news = task
+        self._pace.ask()
 
-    def _draw(self) -> None:
-        """Show the tiles that came since the last time."""
-        task, self._waiting = self._waiting, None
-        if task is None or task.result is None:
+    def _show(self) -> None:
+        """Show how far the run is, and the tiles that came since the last time."""
+        task, self._news = self._news, None
+        if task is None or self._is_stopping:
             return
-        self._drawing_since = time.perf_counter()
-        task.result.refresh(thumbnail=False, highlight=False, extent=False)
-        self._painted.start(0)
-
-    def _rest(self) -> None:
-        """Wait before the next redraw, the longer the longer this one took."""
-        pause = max(SHORTEST_PAUSE, (time.perf_counter() - self._drawing_since) / REDRAW_SHARE)
-        self._redraw.start(int(1000 * pause))
+        self.progressed.emit(self._progress(task))
+        if task.undrawn and task.result is not None:
+            task.undrawn = False
+            task.result.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _finish(self, task: _Task, seconds: float) -> None:
         assert self._choices is not None
@@ -316,9 +303,8 @@ class Run(QObject):  # type: ignore[misc]
 
     def _clear(self) -> None:
         """Take away what is not finished, and forget all layers."""
-        self._redraw.stop()
-        self._painted.stop()
-        self._waiting = None
+        self._pace.stop()
+        self._news = None
         self._first_tile = 0.0
         tasks, self._tasks = self._tasks, []
         for task in tasks:

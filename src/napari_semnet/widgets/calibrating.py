@@ -1,0 +1,158 @@
+"""Give layers a pixel size, in a way that can be undone. No Qt here."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_semnet.errors import ImageError
+from napari_semnet.files.calibration import PixelSize
+from napari_semnet.files.calibration import pixel_size as checked_size
+from napari_semnet.files.layers import FILE_KEY
+from napari_semnet.files.methods import pixel_size_text
+from napari_semnet.imaging.geometry import Placement
+from napari_semnet.widgets.layers import METADATA_KEY, image_layers
+from napari_semnet.widgets.lineage import source_of
+from napari_semnet.widgets.record import pixel_size_nm
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+__all__ = ["Calibration", "calibrate", "trusted_size"]
+
+NM = "nanometer"
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What a layer was before it got its pixel size."""
+
+    layer: weakref.ref[Image]
+    placement: Placement
+    told: Any
+    """What its metadata said of its file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A pixel size that a user gave to a layer."""
+
+    words: str
+    """What was done."""
+    factor: float
+    """By which the world grew."""
+    befores: tuple[_Before, ...]
+    """The layer first, then its restorations."""
+
+    def layer(self) -> Image | None:
+        """Give the layer, if it is still there."""
+        return self.befores[0].layer()
+
+    def undo(self, viewer: Any) -> None:
+        """Put the layers back to what they were."""
+        for before in self.befores:
+            layer = before.layer()
+            if layer is None:
+                continue
+            _place(layer, before.placement)
+            if before.told is None:
+                layer.metadata.pop(FILE_KEY, None)
+            else:
+                layer.metadata[FILE_KEY] = before.told
+        _zoom(viewer, 1 / self.factor)
+
+
+def trusted_size(layer: Image) -> bool:
+    """Whether a layer has a pixel size, and one that nobody called doubtful."""
+    if pixel_size_nm(layer) is None:
+        return False
+    told = layer.metadata.get(FILE_KEY)
+    stated = told.get("pixel_size") if isinstance(told, dict) else None
+    return not isinstance(stated, dict) or stated.get("confidence") != "low"
+
+
+def calibrate(viewer: Any, layer: Image, size_nm: float, source: str) -> Calibration:
+    """Give a layer its pixel size, and with it the restorations that lie over it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    layer : Image
+        Its pixels may be longer than wide; they stay so.
+    size_nm : float
+        Width of a pixel.
+    source : str
+        Where the value comes from, for the record.
+
+    Raises
+    ------
+    ImageError
+        No pixel of an electron microscope has this size.
+    """
+    width = abs(float(layer.scale[-1]))
+    height = abs(float(layer.scale[-2]))
+    size = checked_size(size_nm * height / width, size_nm, source, "medium")
+    if size is None:
+        raise ImageError(
+            f"{size_nm:g} nm is no size of a pixel: it must be between 0.001 nm and 1 mm. Check "
+            "the number and its unit."
+        )
+    present = pixel_size_nm(layer)
+    factor = size_nm / (width if present is None else present[1])
+    layers = image_layers(viewer.layers)
+    family = [layer, *(other for other in layers if _is_made_from(other, layer, layers))]
+    befores = tuple(
+        _Before(weakref.ref(one), Placement.of(one), one.metadata.get(FILE_KEY)) for one in family
+    )
+    for one in family:
+        _place(one, _grown(Placement.of(one), factor, present is None))
+    told = layer.metadata.get(FILE_KEY)
+    known = dict(told) if isinstance(told, dict) else {}
+    layer.metadata[FILE_KEY] = known | {"pixel_size": asdict(size)}
+    _zoom(viewer, factor)
+    words = f"'{layer.name}': {pixel_size_text(size.yx)} per pixel, {_short(size)}"
+    return Calibration(words, factor, befores)
+
+
+def _short(size: PixelSize) -> str:
+    return size.source.split(",")[0]
+
+
+def _is_made_from(layer: Image, source: Image, layers: list[Image]) -> bool:
+    return METADATA_KEY in layer.metadata and source_of(layer, layers) is source
+
+
+def _grown(place: Placement, factor: float, into_nm: bool) -> Placement:
+    """Enlarge the world along Y and X around its origin, so that layers keep lying together."""
+    n = place.ndim
+    growth = np.ones(n)
+    growth[-2:] = factor
+    affine = np.array(place.affine)
+    affine[:-1] *= growth[:, None]
+    affine[:, :-1] /= growth[None, :]
+    return Placement(
+        scale=tuple(float(s) for s in np.asarray(place.scale) * growth),
+        translate=tuple(float(t) for t in np.asarray(place.translate) * growth),
+        rotate=place.rotate,
+        shear=place.shear,
+        affine=tuple(tuple(float(v) for v in row) for row in affine),
+        units=(*place.units[:-2], NM, NM) if into_nm else place.units,
+        axis_labels=place.axis_labels,
+    )
+
+
+def _place(layer: Image, place: Placement) -> None:
+    layer.scale = place.scale
+    layer.translate = place.translate
+    layer.affine = np.array(place.affine)
+    layer.units = place.units
+
+
+def _zoom(viewer: Any, factor: float) -> None:
+    """Let the canvas show the same pixels of a world that grew."""
+    camera = viewer.scene.camera
+    camera.center = tuple(c * factor for c in camera.center)
+    camera.zoom /= factor

@@ -1,0 +1,137 @@
+"""Where no pixel size is known the user is asked, and can take the answer back."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.gui
+
+Open = Callable[..., Any]
+Finish = Callable[[Any], None]
+NM = ("nanometer", "nanometer")
+
+
+def picture(*shape: int) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+
+
+def place(layer: Any) -> tuple[Any, ...]:
+    return (
+        tuple(layer.scale),
+        tuple(layer.translate),
+        np.asarray(layer.affine).tolist(),
+        tuple(str(unit) for unit in layer.units),
+    )
+
+
+def test_a_layer_without_units_is_asked_for_until_it_has_them(
+    viewer: Any, open_widget: Open
+) -> None:
+    bare = viewer.add_image(picture(8, 8), name="bare")
+    widget = open_widget()
+    assert not widget.pixel_size.isHidden()
+    assert "'bare' has no physical units" in widget.pixel_size.text.text()
+    bare.units = NM
+    assert widget.pixel_size.isHidden()
+
+
+def test_a_typed_pixel_size_calibrates_the_layer_and_its_restoration(
+    viewer: Any, open_widget: Open, finish: Finish
+) -> None:
+    source = viewer.add_image(picture(40, 60), name="s", translate=(3, 4), rotate=15)
+    widget = open_widget()
+    widget.start()
+    finish(widget)
+    result = viewer.layers["s [SEMNet 2x]"]
+    before = place(source), place(result)
+    zoom = viewer.scene.camera.zoom
+    widget.pixel_size.value.setText("5")
+    widget.pixel_size.set_button.click()
+    assert tuple(source.scale) == (5, 5)
+    assert tuple(result.scale) == (2.5, 2.5)
+    assert {str(unit) for unit in (*source.units, *result.units)} == {"nanometer"}
+    for corner in itertools.product((-0.5, 39.5), (-0.5, 59.5)):
+        fine = 2 * np.asarray(corner) + 0.5
+        np.testing.assert_allclose(
+            result.data_to_world(fine), source.data_to_world(corner), atol=1e-9
+        )
+    assert viewer.scene.camera.zoom == pytest.approx(zoom / 5)
+    assert "5 nm per pixel, typed by the user" in widget.pixel_size.text.text()
+    widget.pixel_size.undo_button.click()
+    assert (place(source), place(result)) == before
+    assert viewer.scene.camera.zoom == pytest.approx(zoom)
+    assert "has no physical units" in widget.pixel_size.text.text()
+
+
+def test_a_line_over_the_scale_bar_gives_the_pixel_size(
+    viewer: Any, open_widget: Open, finish: Finish, qtbot: Any
+) -> None:
+    source = viewer.add_image(picture(40, 60), name="s")
+    widget = open_widget()
+    panel = widget.pixel_size
+    panel.draw_button.click()
+    panel.value.setText("1")
+    panel.unit.setCurrentText("µm")
+    panel.set_button.click()
+    assert "Draw a line" in widget.status.text()
+    assert tuple(source.scale) == (1, 1)
+    shapes = panel.drawing.layer
+    assert viewer.layers.selection == {shapes}
+    shapes.add_lines(np.array([(30, 5), (30, 45)]))
+    qtbot.wait(150)
+    assert "40.0 pixels long" in panel.text.text()
+    panel.set_button.click()
+    assert tuple(source.scale) == (25, 25)
+    assert [layer.name for layer in viewer.layers] == ["s"]
+    widget.start()
+    finish(widget)
+    record = viewer.layers["s [SEMNet 2x]"].metadata["semnet"]
+    assert record["source_pixel_size_nm"] == [25, 25]
+    assert "scale bar of 1 µm drawn over" in record["source_pixel_size_from"]
+
+
+def test_pixels_that_are_not_square_stay_so(viewer: Any, open_widget: Open, qtbot: Any) -> None:
+    source = viewer.add_image(picture(3, 40, 60), name="s", scale=(9, 2, 1))
+    widget = open_widget()
+    widget.pixel_size.value.setText("0,5")
+    widget.pixel_size.set_button.click()
+    assert tuple(source.scale) == (9, 1, 0.5)
+    assert [str(unit) for unit in source.units] == ["pixel", "nanometer", "nanometer"]
+
+
+@pytest.mark.parametrize("text", ["", "five", "-2", "0", "nan", "1e12"])
+def test_what_is_no_length_changes_nothing(text: str, viewer: Any, open_widget: Open) -> None:
+    source = viewer.add_image(picture(8, 8), name="s")
+    widget = open_widget()
+    before = place(source)
+    widget.pixel_size.value.setText(text)
+    widget.pixel_size.set_button.click()
+    assert place(source) == before
+    assert widget.status.text()
+
+
+def test_a_doubtful_pixel_size_is_asked_about_and_can_be_corrected(
+    viewer: Any, open_widget: Open
+) -> None:
+    size = {"y_nm": 2000.0, "x_nm": 2000.0, "source": "magnification", "confidence": "low"}
+    source = viewer.add_image(
+        picture(8, 8),
+        name="s",
+        scale=(2000, 2000),
+        units=NM,
+        metadata={"semnet_file": {"pixel_size": size}},
+    )
+    widget = open_widget()
+    assert "2 µm per pixel is doubtful" in widget.pixel_size.text.text()
+    widget.pixel_size.value.setText("1.9")
+    widget.pixel_size.unit.setCurrentText("µm")
+    widget.pixel_size.set_button.click()
+    np.testing.assert_allclose(source.scale, (1900, 1900))
+    widget.pixel_size.undo_button.click()
+    np.testing.assert_allclose(source.scale, (2000, 2000))
+    assert source.metadata["semnet_file"]["pixel_size"] == size

@@ -1,0 +1,135 @@
+"""What can be done with a restored layer, from the restore widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_semnet.files.provenance import read_sidecar
+from napari_semnet.files.reader import read_image
+
+pytestmark = pytest.mark.gui
+
+Open = Callable[..., Any]
+Finish = Callable[[Any], None]
+
+
+@pytest.fixture
+def restored(viewer: Any, open_widget: Open, finish: Finish) -> Any:
+    """The widget, after it restored one layer."""
+    image = np.random.default_rng(3).integers(0, 256, (60, 90), dtype=np.uint8)
+    told = {"conditions": {"acceleration voltage": "5 kV"}, "vendor": "Zeiss"}
+    viewer.add_image(
+        image, name="gold", scale=(4, 4), units=("nm", "nm"), metadata={"semnet_file": told}
+    )
+    widget = open_widget()
+    for button in ("compare_button", "save_button", "methods_button"):
+        assert not getattr(widget.results, button).isEnabled()
+    widget.start()
+    finish(widget)
+    return widget
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Choose a file, whenever one is asked for."""
+    monkeypatch.setattr(
+        "napari_semnet.widgets.results.QFileDialog.getSaveFileName",
+        lambda *_args, **_kwargs: (str(path), ""),
+    )
+
+
+def wait(widget: Any, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not widget.results.task.is_running, timeout=60_000)
+
+
+def test_one_click_compares_the_result_with_its_source(
+    viewer: Any, restored: Any, qtbot: Any
+) -> None:
+    restored.results.compare_button.click()
+    comparison = viewer.window.dock_widgets["Compare (napari-semnet)"]
+    assert comparison.subject.raw().name == "gold"
+    assert comparison.subject.restored().name == "gold [SEMNet 2x]"
+    qtbot.waitUntil(lambda: viewer.canvas.grid.enabled, timeout=60_000)
+    viewer.window.remove_dock_widget(comparison)
+
+
+@pytest.mark.parametrize("name", ["out.ome.tif", "out.tif", "out"])
+def test_save_writes_a_calibrated_file_with_its_record(
+    name: str,
+    viewer: Any,
+    restored: Any,
+    qtbot: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer(monkeypatch, tmp_path / name)
+    restored.results.save_button.click()
+    wait(restored, qtbot)
+    path = tmp_path / (name if "." in name else "out.ome.tif")
+    assert restored.status.text() == f"Saved {path}"
+    written = read_image(path)
+    assert written.pixel_size is not None
+    assert written.pixel_size.yx == pytest.approx((2, 2), rel=1e-6)
+    result = viewer.layers["gold [SEMNet 2x]"]
+    np.testing.assert_array_equal(written.pixels, result.data)
+    assert written.provenance is not None
+    assert written.provenance.model == "reduced"
+    assert read_sidecar(tmp_path / "out.semnet.json").result == path.name
+
+
+def test_save_writes_an_ome_zarr(
+    viewer: Any, restored: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, tmp_path / "out.ome.zarr")
+    restored.results.save_button.click()
+    wait(restored, qtbot)
+    (layer,) = viewer.open(tmp_path / "out.ome.zarr", plugin="napari-semnet")
+    np.testing.assert_allclose(layer.scale, (2, 2))
+    assert {str(unit) for unit in layer.units} == {"nanometer"}
+
+
+def test_what_cannot_be_written_is_said(
+    restored: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    answer(monkeypatch, tmp_path / "file" / "out.ome.tif")
+    restored.results.save_button.click()
+    wait(restored, qtbot)
+    assert "could not be written" in restored.status.text()
+    assert restored.results.save_button.isEnabled()
+
+
+def test_methods_writes_the_paragraph_and_the_figure(
+    viewer: Any, restored: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+    from qtpy.QtWidgets import QApplication
+
+    answer(monkeypatch, tmp_path / "gold_methods.txt")
+    restored.results.methods_button.click()
+    wait(restored, qtbot)
+    text = (tmp_path / "gold_methods.txt").read_text(encoding="utf-8")
+    assert "acquired on a Zeiss with an acceleration voltage of 5 kV" in text
+    assert "pixel size of 2 nm" in text
+    assert "estimates, not measurements" in text
+    assert QApplication.clipboard().text() == text.strip()
+    assert (tmp_path / "gold_methods.pdf").read_bytes().startswith(b"%PDF")
+    with Image.open(tmp_path / "gold_methods.png") as figure:
+        # Three panels of the picture, each raw pixel as 2 x 2.
+        assert figure.width > 3 * 180
+    assert "Written to" in restored.status.text()
+
+
+def test_methods_says_why_there_is_no_figure_once_the_source_is_gone(
+    viewer: Any, restored: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer.layers.remove("gold")
+    answer(monkeypatch, tmp_path / "gold_methods.txt")
+    restored.results.methods_button.click()
+    wait(restored, qtbot)
+    assert "No figure: the source, gold, is not open any more." in restored.status.text()
+    assert not (tmp_path / "gold_methods.png").exists()
