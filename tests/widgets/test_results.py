@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_semnet.files.provenance import read_sidecar
+from napari_semnet.cli import main
+from napari_semnet.files.provenance import read_sidecar, sha256_of
 from napari_semnet.files.reader import read_image
+from tests.files.making import databar, fei_header, specimen, write
 
 pytestmark = pytest.mark.gui
 
@@ -133,3 +135,40 @@ def test_methods_says_why_there_is_no_figure_once_the_source_is_gone(
     wait(restored, qtbot)
     assert "No figure: the source, gold, is not open any more." in restored.status.text()
     assert not (tmp_path / "gold_methods.png").exists()
+
+
+def test_what_was_saved_can_be_repeated_by_the_command_line_bit_for_bit(
+    viewer: Any,
+    open_widget: Open,
+    finish: Finish,
+    qtbot: Any,
+    tmp_path: Path,
+    reduced_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write(
+        tmp_path / "grains.tif",
+        np.vstack([specimen(), databar()]),
+        {34682: fei_header(x=5e-9, y=5e-9)},
+    )
+    (source,) = viewer.open(path, plugin="napari-semnet")
+    widget = open_widget(device="cpu")
+    widget.databar.edit()
+    widget.databar.drawing.layer.data = [np.array([(149.5, 0), (149.5, 256), (230, 256), (230, 0)])]
+    widget.start()
+    finish(widget)
+    record = viewer.layers[-1].metadata["semnet"]
+    assert record["specimen_rows"] == [0, 150]
+    assert record["source_sha256"] == sha256_of(path)
+    assert record["source_pixel_size_from"].endswith("(high)")
+    answer(monkeypatch, tmp_path / "first.ome.tif")
+    widget.results.save_button.click()
+    wait(widget, qtbot)
+    command = ["restore", "--from", str(tmp_path / "first.semnet.json"), "-o"]
+    again = tmp_path / "again.ome.tif"
+    assert main([*command, str(again), "--model", str(reduced_model), "--quiet"]) == 0
+    one, other = read_image(tmp_path / "first.ome.tif"), read_image(again)
+    np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert one.pixels.shape == (300, 512)
+    assert one.pixel_size is not None
+    assert one.pixel_size == other.pixel_size

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -144,13 +144,17 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
 
     digest, before = sha256_of(job.source), _state(job.source)
     image = read_image(job.source)
+    if job.specimen_rows is not None:
+        image = replace(image, specimen_rows=job.specimen_rows, specimen_rows_from="user")
     for warning in image.warnings:
         yield Notice(warning)
     pixels, rows = image.pixels, image.specimen_rows
     if rows is not None:
         at = (slice(None),) * image.axes.index("Y")
         pixels = pixels[(*at, slice(*rows))]
-        yield Notice(f"Rows {rows[0]} to {rows[1] - 1} show the specimen; the databar is left out.")
+        if rows != (0, image.pixels.shape[len(at)]):
+            kept = f"Rows {rows[0]} to {rows[1] - 1} show the specimen"
+            yield Notice(f"{kept}; the databar is left out.")
     restored: Restoration | None = None
     for event in restorer.run(pixels):
         if isinstance(event, Finished):

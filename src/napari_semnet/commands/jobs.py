@@ -35,6 +35,8 @@ class Job:
 
     source: Path
     target: Path
+    specimen_rows: tuple[int, int] | None = None
+    """First row to restore and the one after the last; None takes what the file tells."""
 
 
 @dataclass(frozen=True, slots=True)

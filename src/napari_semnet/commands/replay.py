@@ -35,7 +35,7 @@ def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
         overwrite the source or the first result.
     """
     from napari_semnet.files.provenance import sidecar_path
-    from napari_semnet.files.reader import TIFF_SUFFIXES, read_image
+    from napari_semnet.files.reader import TIFF_SUFFIXES
     from napari_semnet.files.replay import find_result, replay_arguments
 
     again = replay_arguments(record)
@@ -50,13 +50,30 @@ def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
         raise FileFormatError(
             f"{target} would overwrite what is repeated. Give another name with -o."
         )
-    if read_image(again.source).specimen_rows != again.specimen_rows:
+    return Job(again.source, target, _rows(again)), again
+
+
+def _rows(again: Replay) -> tuple[int, int]:
+    """Rows that were restored: as the file told then, or as the user set them.
+
+    Raises
+    ------
+    FileFormatError
+        The source holds other pixels than were restored, such as several pictures of which one
+        was.
+    """
+    from napari_semnet.files.reader import read_image
+
+    image = read_image(again.source)
+    here, then = tuple(image.pixels.shape), again.record.source_shape
+    grey = here[:-1] if image.axes.endswith("S") else here
+    if then and then not in (here, grey):
         raise FileFormatError(
-            f"The record restored the rows {again.specimen_rows} of {again.source.name}, and this "
-            "version of napari-semnet takes others for specimen: the run cannot be repeated. "
-            f"Use version {again.record.version}."
+            f"The record is of {' x '.join(map(str, then))} pixels, and {again.source.name} holds "
+            f"{' x '.join(map(str, grey))}: what was one layer of several in napari cannot be "
+            "repeated from the file."
         )
-    return Job(again.source, target), again
+    return again.specimen_rows or (0, here[image.axes.index("Y")])
 
 
 def prepare(again: Replay, model: str | None) -> Restorer:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from napari_semnet.errors import FileFormatError
@@ -103,9 +104,27 @@ def _layer(image: SemImage, name: str, arrays: tuple[Any, ...], axes: str) -> La
     }
     if axes.endswith("S"):
         options["rgb"] = True
+    elif (limits := _specimen_limits(image, arrays[0])) is not None:
+        options["contrast_limits"] = limits
     if len(arrays) > 1:
         return list(arrays), options | {"multiscale": True}, "image"
     return arrays[0], options, "image"
+
+
+def _specimen_limits(image: SemImage, pixels: Any) -> tuple[float, float] | None:
+    """Darkest and brightest grey level of the specimen, where a databar would set them.
+
+    None leaves the choice to napari: for 8 bits, which it shows whole, for pixels that are on the
+    disk, and where there is no databar.
+    """
+    rows = image.specimen_rows
+    if rows is None or not isinstance(pixels, np.ndarray) or pixels.dtype.itemsize < 2:
+        return None
+    specimen = pixels[..., slice(*rows), :]
+    if specimen.shape == pixels.shape or not bool(np.isfinite(specimen).any()):
+        return None
+    low, high = float(np.nanmin(specimen)), float(np.nanmax(specimen))
+    return (low, high) if low < high and np.isfinite(high - low) else None
 
 
 def _length(image: SemImage, letter: str) -> float | None:

@@ -16,7 +16,7 @@ from napari_semnet.files.methods import pixel_size_text
 from napari_semnet.imaging.geometry import Placement
 from napari_semnet.widgets.layers import METADATA_KEY, image_layers
 from napari_semnet.widgets.lineage import source_of
-from napari_semnet.widgets.record import pixel_size_nm
+from napari_semnet.widgets.record import pixel_size_nm, sizes_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Calibration", "calibrate", "trusted_size"]
 
 NM = "nanometer"
+_TOLD = (FILE_KEY, METADATA_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,22 @@ class _Before:
 
     layer: weakref.ref[Image]
     placement: Placement
-    told: Any
-    """What its metadata said of its file."""
+    told: dict[str, Any]
+    """What its metadata said of its file and of how it was made."""
+
+    @classmethod
+    def of(cls, layer: Image) -> _Before:
+        told = {key: layer.metadata[key] for key in _TOLD if key in layer.metadata}
+        return cls(weakref.ref(layer), Placement.of(layer), told)
+
+    def restore(self) -> None:
+        layer = self.layer()
+        if layer is None:
+            return
+        _place(layer, self.placement)
+        for key in _TOLD:
+            layer.metadata.pop(key, None)
+        layer.metadata.update(self.told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +69,7 @@ class Calibration:
     def undo(self, viewer: Any) -> None:
         """Put the layers back to what they were."""
         for before in self.befores:
-            layer = before.layer()
-            if layer is None:
-                continue
-            _place(layer, before.placement)
-            if before.told is None:
-                layer.metadata.pop(FILE_KEY, None)
-            else:
-                layer.metadata[FILE_KEY] = before.told
+            before.restore()
         _zoom(viewer, 1 / self.factor)
 
 
@@ -104,14 +112,14 @@ def calibrate(viewer: Any, layer: Image, size_nm: float, source: str) -> Calibra
     factor = size_nm / (width if present is None else present[1])
     layers = image_layers(viewer.layers)
     family = [layer, *(other for other in layers if _is_made_from(other, layer, layers))]
-    befores = tuple(
-        _Before(weakref.ref(one), Placement.of(one), one.metadata.get(FILE_KEY)) for one in family
-    )
+    befores = tuple(_Before.of(one) for one in family)
     for one in family:
         _place(one, _grown(Placement.of(one), factor, present is None))
     told = layer.metadata.get(FILE_KEY)
     known = dict(told) if isinstance(told, dict) else {}
     layer.metadata[FILE_KEY] = known | {"pixel_size": asdict(size)}
+    for restored in family[1:]:
+        restored.metadata[METADATA_KEY] = restored.metadata[METADATA_KEY] | sizes_of(layer)
     _zoom(viewer, factor)
     words = f"'{layer.name}': {pixel_size_text(size.yx)} per pixel, {_short(size)}"
     return Calibration(words, factor, befores)

@@ -6,16 +6,20 @@ draws progress and tiles from what it yields, and stops it through a `threading.
 
 from __future__ import annotations
 
+import hashlib
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import psutil
 
 from napari_semnet.errors import ImageError, SemnetError
+from napari_semnet.files.provenance import sha256_of
 from napari_semnet.imaging.geometry import FACTOR, Region, restored_shape, whole
 from napari_semnet.imaging.intensity import as_grey
 
@@ -29,6 +33,9 @@ NEWS_PAUSE = 0.1
 """Seconds between two reports of progress, or of tiles, at least. With small tiles there are more
 of them than a window can show, and each makes the thread that computes wait for the window's."""
 
+MOST_HASHED = 2**32
+"""Bytes of pixels; a larger source is not hashed, which would take longer than a moment."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
@@ -40,6 +47,8 @@ class Job:
     """The whole layer's, at full resolution; colour channels, if any, are last."""
     region: Region
     has_channels: bool = False
+    path: str = ""
+    """File that the layer was read from, if any."""
     withdrawn: threading.Event = field(default_factory=threading.Event)
     """Set when nobody wants the result any more, such as when its layer is removed."""
 
@@ -51,6 +60,8 @@ class Opened:
     job: Job
     out: Any
     plan: RunPlan
+    source_sha256: str
+    """Of the layer's file, else of its pixels; empty where that would take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,7 @@ def _run_job(
     from napari_semnet.restoration.events import Progress, Started, TileDone
 
     image = as_grey(_cut(job))
+    digest = _sha256(job)
     out = allocate(restored_shape(job.region.shape), np.dtype(image.dtype))
     if out.ndim == 2 or set(out.shape[:-2]) == {1}:
         _fill_with_source(out, image)
@@ -131,10 +143,22 @@ def _run_job(
                     continue
                 said[kind] = now
             if isinstance(event, Started):
-                yield Opened(job, out, event.plan)
+                yield Opened(job, out, event.plan, digest)
             yield Happened(job, event)
     finally:
         run.close()
+
+
+def _sha256(job: Job) -> str:
+    pixels = job.pixels
+    if math.prod(pixels.shape) * np.dtype(pixels.dtype).itemsize > MOST_HASHED:
+        return ""
+    file = Path(job.path)
+    if job.path and file.exists():
+        return sha256_of(file)
+    if isinstance(pixels, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
+    return ""
 
 
 def _cut(job: Job) -> Any:

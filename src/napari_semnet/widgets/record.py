@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_semnet.files.layers import FILE_KEY
 from napari_semnet.files.provenance import Provenance
-from napari_semnet.imaging.geometry import FACTOR, Placement, Region
+from napari_semnet.imaging.geometry import FACTOR, Placement, Region, whole
 from napari_semnet.widgets.layers import source_pixels, source_shape, specimen_rows
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_semnet.restoration.events import RunPlan
     from napari_semnet.widgets.choices import Choices
 
-__all__ = ["pixel_size_nm", "provenance_of"]
+__all__ = ["pixel_size_nm", "provenance_of", "sizes_of"]
 
 
 def pixel_size_nm(layer: Image) -> tuple[float, float] | None:
@@ -38,18 +38,29 @@ def pixel_size_nm(layer: Image) -> tuple[float, float] | None:
 
 
 def provenance_of(
-    source: Image, region: Region, choices: Choices, plan: RunPlan, seconds: float | None = None
+    source: Image, region: Region, choices: Choices, plan: RunPlan, source_sha256: str = ""
 ) -> dict[str, Any]:
     """Describe a restoration completely enough to repeat it.
+
+    Parameters
+    ----------
+    source : Image
+    region : Region
+        What of it is restored.
+    choices : Choices
+    plan : RunPlan
+        What became of them.
+    source_sha256 : str
+        Of the source's file, or of its pixels.
 
     Returns
     -------
     dict
         A `Provenance` as plain JSON values.
     """
-    size = pixel_size_nm(source)
-    parameters = asdict(choices)
-    if region.shape != source_shape(source):
+    parameters, rows = asdict(choices), specimen_rows(source)
+    everything = whole(source_shape(source))
+    if region != (everything if rows is None else everything.between_rows(*rows)):
         parameters["region_start"], parameters["region_stop"] = region.start, region.stop
     return Provenance(
         model=plan.model_name,
@@ -57,20 +68,27 @@ def provenance_of(
         parameters=parameters,
         source=source.name,
         source_path=str(source.source.path or ""),
+        source_sha256=source_sha256,
         source_shape=source_shape(source),
         source_dtype=str(source_pixels(source).dtype),
-        specimen_rows=specimen_rows(source),
-        source_pixel_size_nm=size,
-        source_pixel_size_from=_size_from(source, size),
-        pixel_size_nm=(size[0] / FACTOR, size[1] / FACTOR) if size is not None else None,
+        specimen_rows=rows,
         intensity_range=(plan.intensity.low, plan.intensity.high),
         intensity_source=plan.intensity.source,
         tile=plan.tile,
         halo=plan.halo,
         device=plan.device_name,
         precision=plan.precision,
-        seconds=seconds,
-    ).model_dump(mode="json")
+    ).model_dump(mode="json") | sizes_of(source)
+
+
+def sizes_of(source: Image) -> dict[str, Any]:
+    """Give what a record says of pixel sizes, by a layer's scale and units of now."""
+    size = pixel_size_nm(source)
+    return {
+        "source_pixel_size_nm": None if size is None else list(size),
+        "source_pixel_size_from": _size_from(source, size),
+        "pixel_size_nm": None if size is None else [length / FACTOR for length in size],
+    }
 
 
 def _size_from(source: Image, size: tuple[float, float] | None) -> str:

@@ -60,7 +60,6 @@ class _Task:
     job: Job
     source: Image
     result: Image | None = None
-    plan: Any = None
     part: float = 0.0
     """Done, from 0 to 1."""
     tiles: str = ""
@@ -156,6 +155,7 @@ class Run(QObject):  # type: ignore[misc]
                     source_pixels(source),
                     region_of(source, choices.region, self._viewer),
                     has_channels=bool(source.rgb),
+                    path=str(source.source.path or ""),
                 ),
                 source,
             )
@@ -231,8 +231,9 @@ class Run(QObject):  # type: ignore[misc]
 
     def _open(self, task: _Task, event: Opened) -> None:
         assert self._choices is not None
-        task.plan = event.plan
-        record = provenance_of(task.source, task.job.region, self._choices, event.plan)
+        record = provenance_of(
+            task.source, task.job.region, self._choices, event.plan, event.source_sha256
+        )
         task.result = add_restored_layer(
             self._viewer, task.source, event.out, task.job.region, record
         )
@@ -265,12 +266,9 @@ class Run(QObject):  # type: ignore[misc]
             task.result.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _finish(self, task: _Task, seconds: float) -> None:
-        assert self._choices is not None
         task.finished = True
         if task.result is not None:
-            task.result.metadata[METADATA_KEY] = provenance_of(
-                task.source, task.job.region, self._choices, task.plan, round(seconds, 3)
-            )
+            task.result.metadata[METADATA_KEY]["seconds"] = round(seconds, 3)
             task.result.refresh()
 
     def _report(self, event: Failed) -> None:
