@@ -151,7 +151,7 @@ def test_what_was_saved_can_be_repeated_by_the_command_line_bit_for_bit(
         np.vstack([specimen(), databar()]),
         {34682: fei_header(x=5e-9, y=5e-9)},
     )
-    (source,) = viewer.open(path, plugin="napari-semnet")
+    viewer.open(path, plugin="napari-semnet")
     widget = open_widget(device="cpu")
     widget.databar.edit()
     widget.databar.drawing.layer.data = [np.array([(149.5, 0), (149.5, 256), (230, 256), (230, 0)])]
