@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from napari_semnet.training import events as kinds
 from napari_semnet.training.config import load_config
 from napari_semnet.training.event_log import read_events
-from napari_semnet.training.events import Evaluated, Event, Started, Step
+from napari_semnet.training.events import Evaluated, Event, Finished, Started, Step, Stopped
 from napari_semnet.training.process import RunProcess, ask_to_stop, process_of
 from napari_semnet.training.run_folder import RunFolder
 
@@ -121,7 +121,7 @@ class Story:
         self.evaluations = [one for one in self.evaluations if one.step <= event.step]
 
     def end(self, phase: Phase, detail: str, model: Path | None = None) -> None:
-        """Close the story: nothing more will come."""
+        """Close a chapter: nothing more will come, unless the run is resumed."""
         self.phase, self.detail, self.model = phase, detail, model
 
 
@@ -141,12 +141,13 @@ class Follower:
         self.story = Story()
         self._offset = RunFolder(folder).events.stat().st_size if process and _has(folder) else 0
         self._given = process
+        self._held: list[Event] = []
         self._gone_since: float | None = None
         if process is not None and self._offset:
             # A resumed run goes on with a story that is known already.
             for event in read_events(RunFolder(folder).events)[0]:
                 self.story.add(event, folder)
-            self.story.phase, self.story.detail = "starting", ""
+            self.story.end("starting", "")
 
     @property
     def process(self) -> RunProcess | None:
@@ -187,6 +188,11 @@ class Follower:
         """
         before = (self.story.phase, self.story.detail)
         events, self._offset = read_events(RunFolder(self.folder).events, self._offset)
+        events = [*self._held, *events]
+        # A run is over when its process is: only then is its memory free, and its folder.
+        is_last_word = bool(events) and isinstance(events[-1], Stopped | Finished)
+        self._held = events[-1:] if is_last_word and self._is_alive else []
+        events = events[: len(events) - len(self._held)]
         for event in events:
             self.story.add(event, self.folder)
         if not self.story.has_ended:
@@ -195,6 +201,11 @@ class Follower:
             # The model is there before it is measured how far it looks.
             self.story.model = self._model()
         return bool(events) or before != (self.story.phase, self.story.detail)
+
+    @property
+    def _is_alive(self) -> bool:
+        process = self.process
+        return process is not None and process.is_alive
 
     def _look_at_process(self) -> None:
         process = self.process

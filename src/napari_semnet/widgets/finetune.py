@@ -40,6 +40,7 @@ from napari_semnet.widgets.finetune_images import ImagesPage
 from napari_semnet.widgets.finetune_noise import NoisePage
 from napari_semnet.widgets.finetune_result import ResultPage
 from napari_semnet.widgets.finetune_training import TrainingPage
+from napari_semnet.widgets.parting import ClosingWatch
 from napari_semnet.widgets.training_run import TrainingRun
 
 __all__ = ["FinetuneWidget"]
@@ -74,6 +75,7 @@ class FinetuneWidget(Docked):
         self.task = Task(self)
         self._loading = Task(self)
         self.run = TrainingRun(self)
+        self._closing: ClosingWatch | None = None
         self.images = ImagesPage(napari_viewer, self._choices, self)
         self.noise = NoisePage(napari_viewer, self._choices, self)
         self.training = TrainingPage(napari_viewer, self.run, self._choices, self)
@@ -180,7 +182,9 @@ class FinetuneWidget(Docked):
         self._keep_choices()
         for task in (self.task, self._loading):
             task.cancel()
-        self.run.let_go(goes_on=self.training.goes_on.isChecked())
+        self.run.let_go()
+        if self._closing is not None:
+            self._closing.let_go()
         for page in (self.images, self.noise, self.result):
             page.let_go()
         self._viewer.events.theme.disconnect(self._on_theme)
@@ -252,7 +256,8 @@ class FinetuneWidget(Docked):
             task.ended.connect(self._update)
             task.progressed.connect(self._on_progress)
         self.task.failed.connect(self._say)
-        self.run.changed.connect(self.result.update_run)
+        self.run.changed.connect(self._on_run)
+        self.run.parting.watch(self)
         self._viewer.events.theme.connect(self._on_theme)
 
     def _on_catalogue(self, catalogue: Any) -> None:
@@ -263,6 +268,16 @@ class FinetuneWidget(Docked):
     def _on_picked(self) -> None:
         self._looked = None
         self.noise.show_survey(None)
+
+    def _on_run(self) -> None:
+        if self._closing is None and self.parentWidget() is not None:
+            self._closing = ClosingWatch(self, self._on_closed)
+        self.result.update_run()
+
+    def _on_closed(self) -> None:
+        """Do what closing the dock does, as far as that is possible without a window."""
+        self._keep_choices()
+        self.run.let_go()
 
     def _on_cancel(self) -> None:
         for task in (self.task, self.result.task, self.noise.measuring):

@@ -81,6 +81,8 @@ class TrainingPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         self.resume_button.clicked.connect(self._resume)
         self.new_button.clicked.connect(run.forget)
         self.open_button.clicked.connect(self._open)
+        run.parting.goes_on = choices.goes_on
+        self.goes_on.toggled.connect(self._on_goes_on)
         run.changed.connect(self.update_run)
         self.update_run()
 
@@ -115,6 +117,9 @@ class TrainingPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
             self.refused.emit(f"{folder} is not the folder of a run: it has no config.toml.")
             return
         self._run.attach(folder)
+
+    def _on_goes_on(self, goes_on: bool) -> None:
+        self._run.parting.goes_on = goes_on
 
     def _is_saved(self) -> bool:
         return self._run.folder is not None and RunFolder(self._run.folder).last.is_file()

@@ -12,6 +12,7 @@ from napari_semnet.training.estimate import child_environment, train_command
 from napari_semnet.training.following import Follower, Story
 from napari_semnet.training.process import RunProcess, this_process
 from napari_semnet.training.run_folder import RunFolder
+from napari_semnet.widgets.parting import Parting
 
 __all__ = ["TrainingRun"]
 
@@ -30,6 +31,8 @@ class TrainingRun(QObject):  # type: ignore[misc]  # Qt is not followed by the t
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._follower: Follower | None = None
+        self.parting = Parting()
+        """What becomes of the run when the window goes."""
         self._timer = QTimer(self)
         self._timer.setInterval(POLL)
         self._timer.timeout.connect(self._poll)
@@ -119,25 +122,14 @@ class TrainingRun(QObject):  # type: ignore[misc]  # Qt is not followed by the t
     def forget(self) -> None:
         """Follow no run any more."""
         self._timer.stop()
-        self._follower = None
+        self._follower = self.parting.follower = None
         self.changed.emit()
 
-    def let_go(self, *, goes_on: bool) -> None:
-        """Look at the run no longer.
-
-        Parameters
-        ----------
-        goes_on : bool
-            Whether it trains on by itself; else it stops with its state saved.
-        """
+    def let_go(self) -> None:
+        """Look at the run no longer; `parting` says whether it trains on."""
         self._timer.stop()
-        if not goes_on and self.is_running and self._follower is not None:
-            process = self._follower.process
-            try:
-                self._follower.stop()
-            except OSError:
-                if process is not None:
-                    process.kill()
+        self.parting()
+        self.parting.forget()
 
     def _launch(self, files: RunFolder, resume: bool) -> RunProcess:
         program, *arguments = train_command(files.config, resume=resume)
@@ -159,7 +151,7 @@ class TrainingRun(QObject):  # type: ignore[misc]  # Qt is not followed by the t
         return this_process(int(pid))
 
     def _follow(self, follower: Follower) -> None:
-        self._follower = follower
+        self._follower = self.parting.follower = follower
         self._timer.start()
         self.changed.emit()
 

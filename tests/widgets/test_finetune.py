@@ -1,0 +1,437 @@
+"""The fine-tune dialog in a real viewer, with real training processes of a reduced network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from napari_semnet.training.config import load_config
+from napari_semnet.training.process import process_of
+from napari_semnet.training.run_folder import RunFolder
+from napari_semnet.widgets.preview_layers import PREVIEW_KEY
+from tests.training.runs import as_8bit, scene, write_scenes
+
+pytestmark = pytest.mark.gui
+
+NM = ("nm", "nm")
+Open = Callable[..., Any]
+
+
+def until(qtbot: Any, done: Callable[[], Any], looks: int = 1500) -> None:
+    """Wait by looks, not by the clock: a machine that is halted meanwhile has no part in it."""
+    for _ in range(looks):
+        if done():
+            return
+        qtbot.wait(20)
+    pytest.fail("it did not get there")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folders of a user of their own; no process may be left that trains in them."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
+def runs(home: Path) -> Iterator[Path]:
+    """Where runs are kept; whatever still trains there at the end is ended."""
+    folder = home / "data" / "napari-semnet" / "runs"
+    yield folder
+    for one in folder.iterdir() if folder.is_dir() else ():
+        process = process_of(one)
+        if process is not None:
+            process.kill()
+
+
+@pytest.fixture
+def open_dialog(viewer: Any, reduced_model: Path, runs: Path, qtbot: Any) -> Iterator[Open]:
+    """Open the dialog from the menu's command, with the reduced model to start from."""
+    from napari.qt.threading import WorkerBase
+
+    def open_it(**choices: Any) -> Any:
+        from napari_semnet.widgets.finetune_choices import (
+            load_finetune_choices,
+            save_finetune_choices,
+        )
+
+        wanted = {"start_from": str(reduced_model), "device": "cpu", "steps": 12, **choices}
+        save_finetune_choices(replace(load_finetune_choices(), **wanted))
+        _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Fine-tune")
+        until(qtbot, lambda: widget.is_ready)
+        return widget
+
+    yield open_it
+    with suppress(RuntimeError):  # of a viewer that is closed
+        if "Fine-tune (napari-semnet)" in viewer.window.dock_widgets:
+            viewer.window.remove_dock_widget(
+                viewer.window.dock_widgets["Fine-tune (napari-semnet)"]
+            )
+    until(qtbot, lambda: not WorkerBase._worker_set)
+
+
+@pytest.fixture
+def three(viewer: Any) -> list[Any]:
+    """Three good images."""
+    return [
+        viewer.add_image(as_8bit(scene(n, 220, 200)), name=f"slow {n}", scale=(5, 5), units=NM)
+        for n in range(3)
+    ]
+
+
+def begin(widget: Any, layers: list[Any], qtbot: Any) -> None:
+    widget.images.first.layers.choose(layers)
+    widget.training.start_button.click()
+    until(
+        qtbot,
+        lambda: (
+            widget.run.folder is not None or (widget.status.text() and not widget.task.is_running)
+        ),
+    )
+    assert widget.run.folder is not None, widget.status.text()
+
+
+def test_three_layers_become_a_model_that_the_restore_widget_uses(
+    viewer: Any,
+    open_dialog: Open,
+    three: list[Any],
+    qtbot: Any,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from qtpy.QtWidgets import QMessageBox
+
+    before = [np.array(layer.data) for layer in three]
+    widget = open_dialog(name="our SEM")
+    widget.images.first.layers.choose(three)
+    widget.images.look_button.click()
+    until(qtbot, lambda: not widget.task.is_running)
+    assert widget.images.summary.text().startswith("2 pictures of 0.1 megapixels to train on, 1")
+    table = widget.images.table
+    texts = [[table.item(row, column).text() for column in range(5)] for row in range(3)]
+    assert sorted(row[0] for row in texts) == ["slow 0", "slow 1", "slow 2"]
+    assert {row[1] for row in texts} == {"200 × 220"}
+    assert {row[2] for row in texts} == {"5 nm"}
+    assert sorted(row[4] for row in texts) == ["held out", "training", "training"]
+
+    begin(widget, three, qtbot)
+    folder = widget.run.folder
+    assert folder == home / "data" / "napari-semnet" / "runs" / "our-SEM"
+    assert load_config(RunFolder(folder).config).steps == 12
+    assert not widget.training.setup.isVisibleTo(widget)
+    until(qtbot, lambda: not widget.run.is_running)
+    story = widget.run.story
+    assert story.phase == "finished", story.detail
+    assert widget.run.process is not None
+    assert not widget.run.process.is_alive
+    assert [one.step for one in story.evaluations][:2] == [0, 2]
+    progress = widget.training.progress
+    assert [curve.name for curve in progress.psnr.curves] == [
+        "fine-tuned",
+        "model it started from",
+        "bicubic",
+    ]
+    assert [curve.name for curve in progress.loss.curves] == ["loss", "L1"]
+    assert progress.status.text().startswith("Finished: step 12 of 12")
+    assert "finished after 12 steps" in progress.log.toPlainText()
+    previews = [layer for layer in viewer.layers if PREVIEW_KEY in layer.metadata]
+    assert [layer.name for layer in previews] == [
+        "fine-tune: input",
+        "fine-tune: output",
+        "fine-tune: target",
+    ]
+    assert {layer.units for layer in viewer.layers} == {three[0].units}
+    right = float(np.max([layer.extent.world[1, 1] for layer in three]))
+    assert all(layer.extent.world[0, 1] > right for layer in previews)
+
+    until(qtbot, lambda: widget.result.judgement is not None)
+    judgement = widget.result.judgement
+    assert judgement.base == "reduced"
+    assert judgement.tuned == "our-SEM"
+    assert len(judgement.fields) == 6
+    assert widget.result.verdict.text().startswith("Fine-tuning ")
+    assert widget.result.table.rowCount() == 7
+    widget.result.layers_button.click()
+    assert "held out: fine-tuned" in viewer.layers
+
+    widget.result.use_button.click()
+    assert widget.status.text().startswith("Kept as 'our-SEM'")
+    kept = home / "data" / "napari-semnet" / "models" / "our-SEM.safetensors"
+    assert kept.read_bytes() == RunFolder(folder).model("our-SEM").read_bytes()
+    restore = viewer.window.dock_widgets["Restore (napari-semnet)"]
+    until(qtbot, lambda: restore.is_ready)
+    assert restore.model.key == "our-SEM"
+    widget.result.keep_button.click()
+    assert [path.name for path in kept.parent.iterdir()] == ["our-SEM.safetensors"]
+    for layer, pixels in zip(three, before, strict=True):
+        np.testing.assert_array_equal(layer.data, pixels)
+
+    answers = iter([QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes])
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: next(answers))
+    widget.result.discard_button.click()
+    assert folder.is_dir()
+    widget.result.discard_button.click()
+    assert not folder.exists()
+    assert widget.run.folder is None
+    assert viewer.layers == three
+    assert kept.is_file()
+
+
+LONG = 100_000
+
+
+def training(widget: Any) -> bool:
+    return bool(widget.run.story.phase == "training" and widget.run.story.steps)
+
+
+def test_a_run_is_paused_stopped_and_resumed_by_buttons(
+    open_dialog: Open, three: list[Any], qtbot: Any
+) -> None:
+    widget = open_dialog(steps=LONG)
+    page = widget.training
+    begin(widget, three, qtbot)
+    until(qtbot, lambda: training(widget))
+    assert " left" in page.progress.status.text()
+    page.pause_button.click()
+    until(qtbot, lambda: widget.run.story.phase == "paused")
+    assert page.pause_button.text() == "Go on"
+    assert psutil.Process(widget.run.process.pid).status() == psutil.STATUS_STOPPED
+    page.pause_button.click()
+    until(qtbot, lambda: training(widget))
+    page.stop_button.click()
+    until(qtbot, lambda: not widget.run.is_running)
+    assert widget.run.story.phase == "stopped"
+    assert not widget.run.process.is_alive
+    stopped_at = widget.run.story.step
+    assert page.progress.status.text().endswith("Press Resume to go on.")
+    until(qtbot, lambda: widget.result.judgement is not None)
+
+    page.resume_button.click()
+    assert widget.result.judgement is None
+    until(qtbot, lambda: widget.run.story.step > stopped_at)
+    widget.run.process.kill()
+    until(qtbot, lambda: not widget.run.is_running)
+    assert "ended from outside" in page.progress.status.text()
+    assert page.resume_button.isVisibleTo(page)
+    assert RunFolder(widget.run.folder).last.is_file()
+    page.new_button.click()
+    assert page.setup.isVisibleTo(page)
+    assert page.start_button.isVisibleTo(page)
+
+
+@pytest.mark.parametrize(
+    ("what", "goes_on"),
+    [
+        ("dock", False),
+        ("dock", True),
+        ("viewer", False),
+        pytest.param("viewer", True, marks=pytest.mark.slow),
+    ],
+)
+def test_closing_the_window_stops_the_run_unless_it_is_to_go_on(
+    viewer: Any, open_dialog: Open, three: list[Any], qtbot: Any, goes_on: bool, what: str
+) -> None:
+    widget = open_dialog(steps=LONG)
+    widget.training.goes_on.setChecked(goes_on)
+    begin(widget, three, qtbot)
+    until(qtbot, lambda: training(widget))
+    folder, process = widget.run.folder, widget.run.process
+    if what == "viewer":
+        viewer.close()
+    else:
+        viewer.window.remove_dock_widget(widget)
+    if not goes_on:
+        until(qtbot, lambda: not process.is_alive)
+        assert RunFolder(folder).last.is_file()
+        return
+    qtbot.wait(500)
+    assert process.is_alive
+    if what == "dock":
+        again = open_dialog(steps=LONG)
+        assert again.run.folder == folder
+        assert again.run.is_running
+        assert again.training.goes_on.isChecked()
+        step = again.run.story.step
+        assert step > 0
+        until(qtbot, lambda: again.run.story.step > step)
+        again.training.stop_button.click()
+        until(qtbot, lambda: not process.is_alive and not again.run.is_running)
+        assert again.run.story.phase == "stopped"
+    process.kill()
+
+
+def test_closing_the_dock_during_every_other_job_leaves_nothing(
+    viewer: Any, open_dialog: Open, three: list[Any], qtbot: Any
+) -> None:
+    from napari.qt.threading import WorkerBase
+
+    def children() -> list[Any]:
+        return [
+            child
+            for child in psutil.Process().children(recursive=True)
+            if "napari_semnet" in " ".join(child.cmdline())
+        ]
+
+    widget = open_dialog()
+    draft = widget._draft
+    widget.images.first.layers.choose(three)
+    widget.estimate()
+    until(qtbot, children)
+    viewer.window.remove_dock_widget(widget)
+    until(qtbot, lambda: not children() and not WorkerBase._worker_set)
+    assert not draft.exists()
+
+    widget = open_dialog()
+    widget.noise.noisy.choose(three[0])
+    widget.noise.measure()
+    widget.look()
+    viewer.window.remove_dock_widget(widget)
+    until(qtbot, lambda: not WorkerBase._worker_set)
+    del viewer.layers[0]  # nothing may listen any more
+
+
+def test_the_cost_is_measured_by_a_few_steps(
+    open_dialog: Open, three: list[Any], qtbot: Any
+) -> None:
+    widget = open_dialog(steps=600)
+    widget.images.first.layers.choose(three)
+    setup = widget.training.setup
+    assert "not measured yet" in setup.cost.text()
+    setup.estimate_button.click()
+    until(qtbot, lambda: "About" in setup.cost.text())
+    assert "on CPU" in setup.cost.text()
+    assert "GB free" in setup.cost.text()
+    first = setup.cost.text()
+    setup.steps.setValue(600_000)
+    assert setup.cost.text() != first
+    assert widget.run.folder is None
+    assert not (widget._draft / "trial").exists()
+
+
+def test_patches_follow_the_sliders(open_dialog: Open, three: list[Any], qtbot: Any) -> None:
+    widget = open_dialog()
+    page = widget.noise
+    assert "Look through the images" in page.grid.message
+    widget.images.first.layers.choose(three)
+    widget.look()
+    until(qtbot, lambda: page.grid.rows)
+    (headings, first), *_ = page.grid.rows
+    assert headings == ("good", "made poor", "made poor")
+    assert first[0].shape == (128, 128)
+    assert first[1].shape == (64, 64)
+    before = page.range.text()
+    page.sliders["Noise"].setValue(40)
+    until(qtbot, lambda: page.range.text() != before)
+    (_, second), *_ = page.grid.rows
+    np.testing.assert_array_equal(second[0], first[0])
+    assert not np.array_equal(second[1], first[1])
+    page.again_button.click()
+    until(qtbot, lambda: not np.array_equal(page.grid.rows[0][1][1], second[1]))
+    assert page.profile().name == "sem (adjusted)"
+    assert page.profile().chains[1].gaussian.sigma == (0.0, 100.0)
+
+
+def test_the_noise_of_a_fast_scan_becomes_the_profile(
+    viewer: Any, open_dialog: Open, qtbot: Any
+) -> None:
+    rng = np.random.default_rng(0)
+    flat = np.linspace(0.3, 0.7, 256)[None].repeat(256, 0)
+    fast = viewer.add_image(as_8bit(flat + rng.normal(0, 12 / 255, flat.shape)), name="fast")
+    widget = open_dialog()
+    page = widget.noise
+    page.measure()
+    assert page.measured_text.text().startswith("Choose a layer first")
+    page.noisy.choose(fast)
+    page.measure_button.click()
+    until(qtbot, lambda: not page.measuring.is_running)
+    assert "noise of the electronics" in page.measured_text.text()
+    assert page.profile_list.currentData() == "measured"
+    low, high = page.profile().chains[0].gaussian.sigma
+    assert low < 12 < high
+    assert page.key == "sem", "a measurement is not there the next time"
+
+
+def test_what_goes_wrong_is_a_sentence_and_nothing_begins(
+    viewer: Any, open_dialog: Open, three: list[Any], qtbot: Any, home: Path
+) -> None:
+    widget = open_dialog(first_folder=str(home / "none"))
+    widget.images.first.layers.choose([])
+
+    def said(words: str) -> None:
+        widget.training.start_button.click()
+        until(qtbot, lambda: not widget.task.is_running and words in widget.status.text())
+        assert widget.run.folder is None
+        assert widget.training.start_button.isEnabled()
+
+    said("There is no file or folder")
+    widget.images.first.folder.setText("")
+    widget.images.first.folder.editingFinished.emit()
+    said("Choose at least one good image")
+    small = viewer.add_image(as_8bit(scene(9, 20, 20)), name="small")
+    widget.images.first.layers.choose([small])
+    said("too small")
+    widget.images.first.layers.choose(three)
+    blocked = home / "blocked"
+    blocked.write_bytes(b"")
+    widget.training.setup.folder.setText(str(blocked))
+    said("could not be prepared")
+
+
+@pytest.mark.slow
+def test_a_device_that_is_not_there_and_a_folder_that_vanishes_are_told_of(
+    open_dialog: Open, three: list[Any], qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = open_dialog()
+    monkeypatch.setattr(type(widget.training.setup), "device_key", "cuda:7")
+    begin(widget, three, qtbot)
+    until(qtbot, lambda: not widget.run.is_running)
+    text = widget.training.progress.status.text()
+    assert text.startswith("Failed")
+    assert "cuda:7" in text
+    assert not widget.training.resume_button.isVisibleTo(widget)
+    assert RunFolder(widget.run.folder).config.is_file()
+    monkeypatch.undo()
+
+
+@pytest.mark.slow
+def test_a_folder_that_vanishes_under_a_run_is_told_of(
+    open_dialog: Open, three: list[Any], qtbot: Any, home: Path
+) -> None:
+    widget = open_dialog(steps=LONG)
+    begin(widget, three, qtbot)
+    until(qtbot, lambda: training(widget))
+    process = widget.run.process
+    widget.run.folder.rename(home / "elsewhere")
+    until(qtbot, lambda: not widget.run.is_running)
+    assert "no longer there" in widget.training.progress.status.text()
+    process.kill()
+
+
+def test_choices_come_back(viewer: Any, open_dialog: Open, qtbot: Any, home: Path) -> None:
+    from napari_semnet.widgets.finetune_choices import load_finetune_choices
+
+    folder = write_scenes(home / "mine", 4, rows=220, columns=200)
+    widget = open_dialog()
+    widget.images.kind.setCurrentIndex(1)
+    widget.images.first.folder.setText(str(folder))
+    widget.training.setup.name.setText("next")
+    widget.training.setup.steps.setValue(77)
+    widget.noise.sliders["Blur"].setValue(-20)
+    widget.training.previews.setChecked(False)
+    viewer.window.remove_dock_widget(widget)
+    choices = load_finetune_choices()
+    assert (choices.kind, choices.first_folder) == ("pairs", str(folder))
+    assert (choices.name, choices.steps, choices.blur) == ("next", 77, 0.5)
+    assert not choices.shows_previews
+    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Fine-tune")
+    until(qtbot, lambda: widget.is_ready)
+    assert widget.choices() == choices
+    assert widget.images.second.isVisibleTo(widget.images)
