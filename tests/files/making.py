@@ -75,7 +75,7 @@ def tescan_header(main: dict[str, Any], sem: dict[str, Any] | None = None) -> by
 
 
 def fibics_header(step: float, width: int, height: int, rotation: float = 0.0) -> str:
-    cos, sin = np.cos(rotation) * step, np.sin(rotation) * step
+    cos, sin = float(np.cos(rotation) * step), float(np.sin(rotation) * step)
     return (
         '<?xml version="1.0" encoding="iso-8859-1"?><Fibics version="1.2">'
         f"<Image><Width>{width}</Width><Height>{height}</Height></Image>"
