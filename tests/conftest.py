@@ -10,7 +10,8 @@ from hypothesis import settings
 
 # How long an example takes depends on who else uses the machine, which is no property of the code.
 settings.register_profile("project", deadline=None)
-settings.load_profile("project")
+settings.register_profile("quick", deadline=None, max_examples=15)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 REPOSITORY = Path(__file__).parent.parent
 

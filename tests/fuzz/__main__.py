@@ -159,7 +159,8 @@ def _with_atheris(
     options = [
         f"-runs={10 * arguments.count}",
         f"-seed={arguments.seed + 1}",
-        "-timeout=0",  # seconds on the clock; `Watch` counts those of computing
+        "-timeout=86400",  # on the clock; `Watch` counts seconds of computing
+        f"-artifact_prefix={scratch}/",
         "-rss_limit_mb=0",
         "-max_len=20000",
         "-verbosity=0",

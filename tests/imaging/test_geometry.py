@@ -125,6 +125,23 @@ def test_an_origin_for_y_and_x_leaves_the_leading_axes_at_the_start() -> None:
     assert restored_placement(source, (2, 8, 6)).translate == (10.0, 7.75, 5.75)
 
 
+@pytest.mark.parametrize("leading", [(), (3,), (2, 5)])
+@pytest.mark.parametrize(
+    ("rows", "kept"), [((0, 99), (4, 9)), ((6, 99), (6, 9)), ((0, 7), (4, 7)), ((5, 6), (5, 6))]
+)
+def test_a_region_is_cut_to_rows_and_keeps_all_else(
+    leading: tuple[int, ...], rows: tuple[int, int], kept: tuple[int, int]
+) -> None:
+    region = Region((*leading, 4, 20), (*(n + 1 for n in leading), 9, 31))
+    expected = Region((*leading, kept[0], 20), (*(n + 1 for n in leading), kept[1], 31))
+    assert region.between_rows(*rows) == expected
+
+
+@pytest.mark.parametrize("rows", [(0, 4), (9, 20), (6, 6)])
+def test_a_region_without_rows_in_common_is_none(rows: tuple[int, int]) -> None:
+    assert Region((4, 20), (9, 31)).between_rows(*rows) is None
+
+
 # napari says this of every layer that leans out of its slices, the source as much as the result.
 @pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
 @settings(max_examples=60, deadline=None)

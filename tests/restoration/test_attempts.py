@@ -52,11 +52,12 @@ ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
     RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"),
+    RuntimeError("could not create a primitive"),
     MemoryError(),
 ]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=["cuda", "cpu", "mps", "python"])
+@pytest.mark.parametrize("error", ERRORS, ids=["cuda", "cpu", "mps", "onednn", "python"])
 def test_a_tile_that_does_not_fit_is_computed_in_parts(model, faulty, error) -> None:
     make, computed = faulty(too_large(error, 1600))
     notices, pixels, tiles = told(Restorer(model, Settings(precision="fp32", **TILED), make))
@@ -224,3 +225,5 @@ def test_running_out_of_memory_is_told_from_other_failures() -> None:
     assert all(is_out_of_memory(error) for error in ERRORS)
     assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
     assert not is_out_of_memory(ValueError("out of memory"))
+    descriptor = "could not create a primitive descriptor for a convolution"
+    assert not is_out_of_memory(RuntimeError(descriptor))

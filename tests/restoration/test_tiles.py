@@ -151,3 +151,19 @@ def test_too_little_room_gives_the_smallest_tile_instead_of_none() -> None:
 
 def test_a_box_enlarged_covers_twice_the_pixels_along_each_axis() -> None:
     assert Box(1, 3, 5, 6).enlarged() == Box(2, 6, 10, 12)
+
+
+def test_a_grown_box_ends_where_the_image_does() -> None:
+    box = Box(10, 20, 31, 40)
+    assert box.grown(3, (100, 200)) == Box(7, 23, 28, 43)
+    assert box.grown(0, (100, 200)) == box
+    assert box.grown(11, (100, 200)) == Box(0, 31, 20, 51)
+    assert box.grown(32, (100, 200)) == Box(0, 52, 0, 72)
+    assert box.grown(5, (22, 43)) == Box(5, 22, 26, 43)
+
+
+def test_a_box_knows_its_size_and_its_place_in_another() -> None:
+    box = Box(10, 20, 31, 45)
+    assert (box.shape, box.pixels) == ((10, 14), 140)
+    assert box.slices == (slice(10, 20), slice(31, 45))
+    assert box.within(Box(7, 99, 11, 99)) == Box(3, 13, 20, 34)

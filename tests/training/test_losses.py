@@ -134,6 +134,17 @@ def test_total_is_the_weighted_sum_of_the_terms_shown() -> None:
     assert restored.grad is not None
 
 
+@pytest.mark.parametrize("distance", ["emd2", "w1"])
+def test_the_chosen_distance_of_histograms_is_the_one_in_the_total(distance: str) -> None:
+    restored, reference = pictures(9)
+    terms = combined_loss(restored, reference, LossWeights(distance=distance))
+    alone = histogram_loss(restored, reference, distance=distance)
+    assert float(terms.histogram) == pytest.approx(float(alone))
+    assert float(histogram_loss(restored, reference, distance="w1")) != pytest.approx(
+        float(histogram_loss(restored, reference, distance="emd2")), rel=1e-3
+    )
+
+
 def test_weights_are_the_posters() -> None:
     weights = LossWeights()
     assert (weights.l1, weights.histogram, weights.total_variation) == (1.0, 0.1, 0.01)

@@ -28,6 +28,7 @@ _MEMORY_COMPLAINTS = (
     "defaultcpuallocator",
     "out of memory",
     "cudnn_status_alloc_failed",
+    "could not create a primitive",
 )
 
 
@@ -152,5 +153,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    text = str(error).lower()
+    # oneDNN has no "descriptor" for what it cannot compute, and no "primitive" for want of memory.
+    text = str(error).lower().replace("primitive descriptor", "")
     return isinstance(error, RuntimeError) and any(part in text for part in _MEMORY_COMPLAINTS)
