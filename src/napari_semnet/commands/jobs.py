@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.ome_zarr import is_ome_zarr
 from napari_semnet.files.provenance import sidecar_path
 from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES
+from napari_semnet.files.tile_store import unfinished_record
 
 __all__ = [
     "Entry",
@@ -21,12 +23,16 @@ __all__ = [
     "FileSkipped",
     "Job",
     "find_jobs",
+    "is_volume",
     "result_name",
     "skip_existing",
 ]
 
 RESULT_ENDING = "_semnet-x2.ome.tif"
 """What a result is called after its source's stem."""
+VOLUME_ENDING = "_semnet-x2.ome.zarr"
+
+_IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *PICTURE_SUFFIXES, ".zarr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,11 @@ def find_jobs(inputs: Sequence[str], output: str) -> list[Entry]:
     Parameters
     ----------
     inputs : sequence of str
-        Files, folders (their images, not their subfolders') and patterns with ``*``, ``?``
-        and ``**``, which are expanded here because the Windows shells do not.
+        Files, OME-Zarrs, folders (their images, not their subfolders') and patterns with ``*``,
+        ``?`` and ``**``, which are expanded here because the Windows shells do not.
     output : str
-        A folder, or for one single file the name of its result, which must end in .tif or .tiff.
+        A folder, or for one single file the name of its result, which must end in .tif, .tiff or
+        .zarr.
 
     Returns
     -------
@@ -84,7 +91,8 @@ def find_jobs(inputs: Sequence[str], output: str) -> list[Entry]:
     """
     found = [entry for text in inputs for entry in _expand(text)]
     sources = [entry for entry in found if isinstance(entry, Path)]
-    is_file = Path(output).suffix.lower() in TIFF_SUFFIXES and not Path(output).is_dir()
+    suffix = Path(output).suffix.lower()
+    is_file = suffix == ".zarr" or (suffix in TIFF_SUFFIXES and not Path(output).is_dir())
     if is_file and len(dict.fromkeys(p.resolve() for p in sources)) > 1:
         raise FileFormatError(
             f"{output} is one file, but there are {len(sources)} images to restore. "
@@ -116,20 +124,34 @@ def find_jobs(inputs: Sequence[str], output: str) -> list[Entry]:
 
 
 def skip_existing(entries: Sequence[Entry]) -> list[Entry]:
-    """Put a reason in the place of each job whose result is there already."""
+    """Put a reason in the place of each job whose result is there already.
+
+    A volume that is there but not finished is gone on with.
+    """
     reason = "its result exists; --overwrite makes it anew."
     return [
         FileSkipped(entry.source, reason)
-        if isinstance(entry, Job) and entry.target.exists()
+        if isinstance(entry, Job)
+        and entry.target.exists()
+        and unfinished_record(entry.target) is None
         else entry
         for entry in entries
     ]
 
 
+def is_volume(target: Path) -> bool:
+    """Tell whether a result is written block by block."""
+    return target.suffix.lower() == ".zarr"
+
+
 def result_name(source: Path) -> str:
-    """Name the file that a source's restoration is written to: ``<stem>_semnet-x2.ome.tif``."""
+    """Name what a source's restoration is written to.
+
+    ``<stem>_semnet-x2.ome.tif``, or ``.ome.zarr`` where the source is a Zarr too.
+    """
     stem = source.stem
-    return (stem[:-4] if stem.lower().endswith(".ome") else stem) + RESULT_ENDING
+    ending = VOLUME_ENDING if is_volume(source) else RESULT_ENDING
+    return (stem[:-4] if stem.lower().endswith(".ome") else stem) + ending
 
 
 def _problem_with(target: Path) -> str:
@@ -153,24 +175,24 @@ def _expand(text: str) -> list[Path | FileSkipped | FileFailed]:
 
 def _found(text: str, path: Path) -> list[Path | FileSkipped | FileFailed]:
     # A name with brackets in it is a file before it is a pattern.
-    if path.is_file():
+    if path.is_file() or is_ome_zarr(path):
         return [path]
     if path.is_dir():
-        found = sorted(
-            p for p in path.iterdir() if p.suffix.lower() in (*TIFF_SUFFIXES, *PICTURE_SUFFIXES)
-        )
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES)
         nothing = "There is no image in this folder."
     elif glob.has_magic(text):
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
         nothing = "No file matches this pattern."
     else:
         return [FileFailed(text, "There is no such file or folder.")]
-    files: list[Path | FileSkipped | FileFailed] = [_unless_result(p) for p in found if p.is_file()]
+    files: list[Path | FileSkipped | FileFailed] = [
+        _unless_result(p) for p in found if p.is_file() or is_ome_zarr(p)
+    ]
     return files or [FileFailed(text, nothing)]
 
 
 def _unless_result(path: Path) -> Path | FileSkipped:
     """Leave out what an earlier run has written beside its sources."""
-    if path.name.endswith(RESULT_ENDING):
+    if path.name.endswith((RESULT_ENDING, VOLUME_ENDING)):
         return FileSkipped(path, "It is a result already; name the file itself to restore it.")
     return path

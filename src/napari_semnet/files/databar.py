@@ -19,6 +19,8 @@ __all__ = ["Databar", "find_databar"]
 
 _LEVELS = 256
 _MOST_COLUMNS = 4096
+_BAND = 1024
+"""Rows that are counted at once, so that little memory is taken for a large picture."""
 _LOWER_PART = 0.25
 """A databar takes at most this share of the height."""
 _FEWEST_ROWS = 12
@@ -113,10 +115,15 @@ def _commonest(
     rows: npt.NDArray[np.uint8],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
     """Share and value of the commonest grey level of each row."""
-    count, width = rows.shape
-    keys = rows.astype(np.intp) + np.arange(count)[:, None] * _LEVELS
-    histograms = np.bincount(keys.ravel(), minlength=count * _LEVELS).reshape(count, _LEVELS)
-    return histograms.max(axis=1) / width, histograms.argmax(axis=1)
+    parts = [_counted(rows[top : top + _BAND]) for top in range(0, len(rows), _BAND)]
+    highest, level = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return highest / rows.shape[1], level
+
+
+def _counted(rows: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    keys = rows.astype(np.intp) + np.arange(len(rows))[:, None] * _LEVELS
+    counts = np.bincount(keys.ravel(), minlength=len(rows) * _LEVELS).reshape(-1, _LEVELS)
+    return counts.max(axis=1), counts.argmax(axis=1)
 
 
 def _run_at_bottom(share: npt.NDArray[np.float64]) -> tuple[int, int] | None:

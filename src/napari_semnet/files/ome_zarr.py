@@ -20,17 +20,23 @@ from typing import Any
 import numpy as np
 
 from napari_semnet.errors import FileFormatError
-from napari_semnet.files.calibration import NM_PER_UNIT, Findings, pixel_size
+from napari_semnet.files.calibration import Findings, pixel_size
 from napari_semnet.files.exchange import exchange
+from napari_semnet.files.ome_metadata import (
+    axis_letter,
+    axis_unit_nm,
+    checked_axes,
+    first_level_transforms,
+    multiscales,
+)
 from napari_semnet.files.provenance import Provenance, named, write_sidecar
+from napari_semnet.files.pyramid import MOST_LEVELS, halved, level_shapes
+from napari_semnet.files.tile_store import unfinished_record
 
 __all__ = ["Levels", "is_ome_zarr", "read_levels", "write_ome_zarr"]
 
-_VERSION = "0.5"
 _CHUNK = 1024
-_SMALLEST_LEVEL = 512
-_MOST_LEVELS = 16
-_AXIS_TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
+_METADATA = ("zarr.json", ".zattrs", ".zarray")
 _LARGEST_METADATA = 2**22
 _NEEDS_EXTRA = (
     "OME-Zarr needs the packages zarr and dask. Install them: pip install napari-semnet[arrays]."
@@ -52,8 +58,8 @@ class Levels:
 
 
 def is_ome_zarr(path: Path) -> bool:
-    """Tell whether a path is a folder that holds a Zarr group."""
-    return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zattrs"))
+    """Tell whether a path is a folder that holds a Zarr group or array."""
+    return path.is_dir() and any((path / name).is_file() for name in _METADATA)
 
 
 def write_ome_zarr(
@@ -100,9 +106,7 @@ def write_ome_zarr(
     shape, dtype = tuple(int(n) for n in pixels.shape), np.dtype(pixels.dtype)
     if not 2 <= len(shape) <= 5 or 0 in shape or dtype.kind not in "uif":
         raise FileFormatError(f"Pixels of shape {shape} and type {dtype} cannot be written.")
-    axes = axes or "TCZYX"[-len(shape) :]
-    if len(axes) != len(shape) or not axes.endswith("YX") or not _in_order(axes):
-        axes = "TCZYX"[-len(shape) :]
+    axes = checked_axes(axes, len(shape))
     if provenance is not None:
         provenance = named(provenance, path)
     try:
@@ -113,16 +117,14 @@ def write_ome_zarr(
         with _replacing_folder(path) as temporary:
             group = zarr.open_group(str(temporary), mode="w", zarr_format=3)
             count = _write_levels(group, pixels, axes, dtype)
-            group.attrs["ome"] = {
-                "version": _VERSION,
-                "multiscales": [
-                    {
-                        "name": name or path.name.split(".")[0],
-                        "axes": _axes_entry(axes, pixel_size_nm, z_step_nm),
-                        "datasets": _datasets(axes, count, pixel_size_nm, z_step_nm, origin_nm),
-                    }
-                ],
-            }
+            group.attrs["ome"] = multiscales(
+                axes,
+                count,
+                pixel_size_nm=pixel_size_nm,
+                z_step_nm=z_step_nm,
+                origin_nm=origin_nm,
+                name=name or path.name.split(".")[0],
+            )
             if provenance is not None:
                 group.attrs["semnet"] = json.loads(provenance.to_json())
                 write_sidecar(path, provenance)
@@ -135,31 +137,38 @@ def write_ome_zarr(
 
 
 def read_levels(path: Path) -> Levels:
-    """Open an OME-Zarr picture without reading its pixels.
+    """Open an OME-Zarr picture, or a plain Zarr array, without reading its pixels.
 
     Raises
     ------
     FileFormatError
-        zarr is missing, or the folder is no OME-Zarr picture or damaged.
+        zarr is missing, or the folder is no OME-Zarr picture, unfinished or damaged.
     """
     try:
         import dask.array
         import zarr
     except ImportError as error:
         raise FileFormatError(_NEEDS_EXTRA) from error
-    for metadata in (path / "zarr.json", path / ".zattrs"):
+    for metadata in (path / name for name in _METADATA):
         if metadata.is_file() and metadata.stat().st_size > _LARGEST_METADATA:
             raise FileFormatError(f"{path.name} has metadata too large to be true.")
+    if unfinished_record(path) is not None:
+        raise FileFormatError(
+            f"{path.name} is a restoration that is not finished. Run the command that began it "
+            "once more: it goes on where it stopped."
+        )
     try:
-        group = zarr.open_group(str(path), mode="r")
+        group = zarr.open(str(path), mode="r")
+        if isinstance(group, zarr.Array):
+            return _plain_array(dask.array.from_zarr(group))
         attributes = dict(group.attrs)
         ome = attributes.get("ome", attributes)
         multiscale = ome["multiscales"][0]
-        letters = [_letter(axis) for axis in multiscale["axes"]]
-        datasets = multiscale["datasets"][:_MOST_LEVELS]
+        letters = [axis_letter(axis) for axis in multiscale["axes"]]
+        datasets = multiscale["datasets"][:MOST_LEVELS]
         arrays = tuple(dask.array.from_zarr(group[str(d["path"])]) for d in datasets)
-        scale, translation = _transforms(multiscale, datasets[0], len(letters))
-        units = [_unit(axis) for axis in multiscale["axes"]]
+        scale, translation = first_level_transforms(multiscale, datasets[0], len(letters))
+        units = [axis_unit_nm(axis) for axis in multiscale["axes"]]
     except FileFormatError:
         raise
     except Exception as error:
@@ -186,71 +195,28 @@ def read_levels(path: Path) -> Levels:
     )
 
 
-def _in_order(axes: str) -> bool:
-    leading = axes[:-2]
-    return set(leading) <= set("TCZ") and list(leading) == sorted(leading, key="TCZ".index)
-
-
-def _axes_entry(
-    axes: str, size: tuple[float, float] | None, z_step_nm: float | None
-) -> list[dict[str, str]]:
-    entries = []
-    for letter in axes:
-        entry = {"name": letter.lower(), "type": _AXIS_TYPES[letter]}
-        if (letter in "YX" and size is not None) or (letter == "Z" and z_step_nm is not None):
-            entry["unit"] = "nanometer"
-        entries.append(entry)
-    return entries
-
-
-def _datasets(
-    axes: str,
-    count: int,
-    size: tuple[float, float] | None,
-    z_step_nm: float | None,
-    origin_nm: tuple[float, float],
-) -> list[dict[str, Any]]:
-    y, x = size or (1.0, 1.0)
-    steps = {"Y": y, "X": x, "Z": z_step_nm or 1.0}
-    origins = dict(zip("YX", origin_nm, strict=True)) if size is not None else {}
-    entries = []
-    for level in range(count):
-        factor = 2**level
-        scale = [steps.get(a, 1.0) * (factor if a in "YX" else 1) for a in axes]
-        # A pixel of a coarser level has its centre between those that were averaged.
-        shift = [
-            origins.get(a, 0.0) + (steps[a] * (factor - 1) / 2 if a in "YX" else 0.0) for a in axes
-        ]
-        entries.append(
-            {
-                "path": str(level),
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": scale},
-                    {"type": "translation", "translation": shift},
-                ],
-            }
-        )
-    return entries
+def _plain_array(pixels: Any) -> Levels:
+    if not 2 <= pixels.ndim <= 5:
+        raise FileFormatError(f"The array has {pixels.ndim} axes; pictures and stacks have 2 to 5.")
+    return Levels((pixels,), "TCZYX"[-pixels.ndim :], Findings(), (0.0, 0.0), None)
 
 
 def _write_levels(group: Any, pixels: Any, axes: str, dtype: np.dtype[Any]) -> int:
     """Write the picture and its halved levels; give their number."""
-    source, level, shape = pixels, 0, tuple(int(n) for n in pixels.shape)
-    while True:
+    source, shapes = pixels, level_shapes(pixels.shape)
+    for level, shape in enumerate(shapes):
         *leading, height, width = shape
-        chunks = (*(1 for _ in leading), min(_CHUNK, height), min(_CHUNK, width))
         array = group.create_array(
             str(level),
             shape=shape,
             dtype=dtype,
-            chunks=chunks,
+            chunks=(*(1 for _ in leading), min(_CHUNK, height), min(_CHUNK, width)),
             dimension_names=list(axes.lower()),
         )
         for where in _bands(shape):
             array[where] = _band(source, where) if level == 0 else _halved_band(source, where)
-        if min(height, width) < 2 * _SMALLEST_LEVEL or level + 1 >= _MOST_LEVELS:
-            return level + 1
-        source, level, shape = array, level + 1, (*leading, height // 2, width // 2)
+        source = array
+    return len(shapes)
 
 
 def _bands(shape: Sequence[int]) -> Iterator[tuple[Any, ...]]:
@@ -264,13 +230,8 @@ def _band(source: Any, where: tuple[Any, ...]) -> Any:
 
 
 def _halved_band(source: Any, where: tuple[Any, ...]) -> Any:
-    """Mean of 2 x 2 pixels of the level above, rounded for integers; odd edges are left out."""
     *index, rows = where
-    fine = np.asarray(source[(*index, slice(2 * rows.start, 2 * rows.stop))])
-    width = fine.shape[-1] // 2 * 2
-    fine = fine[: 2 * (rows.stop - rows.start), :width]
-    mean = fine.reshape(-1, 2, width // 2, 2).mean(axis=(1, 3), dtype=np.float64)
-    return (np.rint(mean) if source.dtype.kind in "ui" else mean).astype(source.dtype)
+    return halved(_band(source, (*index, slice(2 * rows.start, 2 * rows.stop))))
 
 
 @contextmanager
@@ -305,32 +266,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _letter(axis: Any) -> str:
-    name = str(axis["name"] if isinstance(axis, Mapping) else axis)
-    return name[:1].upper() or "?"
-
-
-def _unit(axis: Any) -> float | None:
-    return NM_PER_UNIT.get(str(axis.get("unit", "")).lower()) if isinstance(axis, Mapping) else None
-
-
-def _transforms(
-    multiscale: Mapping[str, Any], dataset: Mapping[str, Any], ndim: int
-) -> tuple[list[float], list[float]]:
-    """Scale and translation of a level, in the units of the axes."""
-    scale, translation = [1.0] * ndim, [0.0] * ndim
-    lists = (dataset, multiscale)
-    for entry in (t for holder in lists for t in holder.get("coordinateTransformations", [])):
-        if entry["type"] == "scale":
-            factors = [float(v) for v in entry["scale"]]
-            scale = [a * b for a, b in zip(scale, factors, strict=True)]
-            translation = [a * b for a, b in zip(translation, factors, strict=True)]
-        elif entry["type"] == "translation":
-            shifts = [float(v) for v in entry["translation"]]
-            translation = [a + b for a, b in zip(translation, shifts, strict=True)]
-    return scale, translation
 
 
 def _provenance(content: Any) -> Provenance | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_semnet.imaging.intensity import IntensityRange
 
 __all__ = [
+    "BlockWritten",
     "Event",
     "Finished",
     "Notice",
@@ -87,6 +88,17 @@ class TileDone:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockWritten:
+    """A block of a volume is restored and on the disk; blocks may come in any order."""
+
+    where: tuple[slice, ...]
+    """Its place in the output; one slice for each axis."""
+    done: int
+    """Blocks on the disk so far, those of earlier runs included."""
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something went otherwise than planned and was dealt with; a sentence to show."""
 
@@ -100,4 +112,4 @@ class Finished:
     restored: Restoration
 
 
-Event: TypeAlias = Started | Progress | TileDone | Notice | Finished
+Event: TypeAlias = Started | Progress | TileDone | BlockWritten | Notice | Finished

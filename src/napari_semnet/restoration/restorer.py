@@ -45,8 +45,9 @@ from napari_semnet.restoration.memory import (
     most_pixels,
     probe_cost,
 )
+from napari_semnet.restoration.planned import PlannedRun
 from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
-from napari_semnet.restoration.runtime import Device, Precision, describe_device
+from napari_semnet.restoration.runtime import Device, Precision, as_precision, describe_device
 from napari_semnet.restoration.settings import Settings
 from napari_semnet.restoration.strength import weakened
 from napari_semnet.restoration.tiles import (
@@ -176,6 +177,60 @@ class Restorer:
             if isinstance(event, Finished):
                 return event.restored
         raise AssertionError("A run ends with Finished.")
+
+    def begin(
+        self,
+        image: Any,
+        plan: RunPlan | None = None,
+        largest: tuple[int, int] | None = None,
+    ) -> PlannedRun:
+        """Settle how to restore an image, without restoring any of it yet.
+
+        Parameters
+        ----------
+        image : array-like
+            As for `run`.
+        plan : RunPlan, optional
+            What was settled before, here or on another machine, for the same image and model: it
+            is done the same way again. By default everything is chosen and measured now.
+        largest : (int, int), optional
+            (Y, X) of the parts that are going to be asked for; tiles are no larger.
+
+        Raises
+        ------
+        ImageError
+            The image cannot be used.
+        """
+        grey = as_grey(image)
+        dtype, shape = np.dtype(grey.dtype), tuple(grey.shape)
+        plane = (shape[-2], shape[-1])
+        if plan is None:
+            if self.settings.non_finite == "refuse":
+                check_finite(grey)
+            asked = self.settings.intensity
+            intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
+            reader = TileReader(grey, intensity, self.settings.non_finite)
+            device, precision, notices = self._settle(reader, shape)
+            halo = self._halo()
+            part = (
+                plane if largest is None else (min(plane[0], largest[0]), min(plane[1], largest[1]))
+            )
+            plan = RunPlan(
+                intensity,
+                device.name,
+                precision,
+                self._core(part, halo, device, precision),
+                halo,
+                self.model.name,
+                self.model.sha256,
+            )
+        else:
+            reader = TileReader(grey, plan.intensity, self.settings.non_finite)
+            device, precision, notices = self.device, as_precision(plan.precision), []
+        attempts = Attempts(
+            self._backend(device, precision), self._backend, self._cpu, plane, plan.halo
+        )
+        return PlannedRun(plan, shape, dtype, tuple(notices), reader, attempts)
 
     def _halo(self) -> int:
         asked = self.settings.halo

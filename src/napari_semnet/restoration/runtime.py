@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 
 from napari_semnet.errors import DeviceError
 
-__all__ = ["CPU", "Device", "Precision", "available_devices", "describe_device"]
+__all__ = ["CPU", "Device", "Precision", "as_precision", "available_devices", "describe_device"]
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
@@ -32,6 +32,21 @@ class Device:
     def kind(self) -> str:
         """``cpu``, ``cuda`` or ``mps``."""
         return str(self.torch_device.type)
+
+
+def as_precision(name: str) -> Precision:
+    """Give a precision by its name.
+
+    Raises
+    ------
+    DeviceError
+        There is no such precision.
+    """
+    for precision in get_args(Precision):
+        if name == precision:
+            found: Precision = precision
+            return found
+    raise DeviceError(f"The precision is fp32 or bf16, not '{name}'.")
 
 
 def available_devices() -> tuple[Device, ...]:

@@ -78,6 +78,10 @@ class Box:
             self.right - outer.left,
         )
 
+    def moved(self, down: int, right: int) -> Box:
+        """Give the same rectangle, shifted by so many pixels."""
+        return Box(self.top + down, self.bottom + down, self.left + right, self.right + right)
+
     def enlarged(self) -> Box:
         """Give the same rectangle in output pixels."""
         return Box(SCALE * self.top, SCALE * self.bottom, SCALE * self.left, SCALE * self.right)

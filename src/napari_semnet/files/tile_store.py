@@ -1,0 +1,353 @@
+"""An OME-Zarr that grows block by block, written by one process or by many at once.
+
+A block is written by one process, and no chunk belongs to two blocks, so that nobody waits for
+anybody. Each process keeps a journal of what it has finished: a block counts once its chunks are
+on the disk. Whoever is killed leaves a folder that others go on with.
+
+Until all is done the folder has no OME metadata, so that no program takes it for a picture.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_semnet.errors import FileFormatError
+from napari_semnet.files.ome_metadata import checked_axes, multiscales
+from napari_semnet.files.provenance import Provenance, named, write_sidecar
+from napari_semnet.files.pyramid import halved, level_shapes
+
+__all__ = ["Layout", "TileStore", "unfinished_record"]
+
+_UNFINISHED = "semnet_unfinished"
+"""The group's attribute that holds the plan for as long as there is something to do."""
+_JOURNALS = ".unfinished"
+_FORMAT = 1
+_CHUNK = 1024
+_SMALLEST_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a picture is cut into blocks and chunks."""
+
+    shape: tuple[int, ...]
+    """(..., Y, X) of the finest level."""
+    dtype: str
+    block: tuple[int, int]
+    """(Y, X) of a block in pixels of the finest level; those at the end are smaller."""
+    axes: str
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of all levels, the finest first."""
+        return level_shapes(self.shape)
+
+    @property
+    def _grid(self) -> tuple[int, int]:
+        """Largest chunk, along Y and X, that no border of a block cuts."""
+        y, x = (
+            _CHUNK if block >= length else min(_CHUNK, block & -block)
+            for block, length in zip(self.block, self.shape[-2:], strict=True)
+        )
+        return y, x
+
+    @property
+    def own_levels(self) -> int:
+        """How many levels, from the finest, are made of blocks alone.
+
+        Chunks get smaller with each of them, so that they too belong to one block.
+        """
+        levels = 1
+        while min(self._grid) >> levels >= _SMALLEST_CHUNK:
+            levels += 1
+        return min(levels, len(self.shapes))
+
+    def chunk(self, level: int) -> tuple[int, int]:
+        """(Y, X) of the chunks of a level."""
+        y, x = self._grid if level < self.own_levels else (_CHUNK, _CHUNK)
+        shift = level if level < self.own_levels else 0
+        height, width = self.shapes[level][-2:]
+        return min(y >> shift, height), min(x >> shift, width)
+
+
+class TileStore:
+    """An OME-Zarr in the making.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    group : zarr.Group
+        It, opened for writing.
+    layout : Layout
+    run : mapping
+        What `create` was given: whatever tells one job from another.
+    """
+
+    def __init__(self, path: Path, group: Any, layout: Layout, run: Mapping[str, Any]) -> None:
+        self.path = path
+        self.layout = layout
+        self.run = run
+        self._group = group
+        self._arrays = [group[str(level)] for level in range(len(layout.shapes))]
+        self._journal: Path | None = None
+
+    @classmethod
+    def create(cls, path: Path, layout: Layout, run: Mapping[str, Any]) -> TileStore:
+        """Make the folder with all its levels, or open the one that another process just made.
+
+        Raises
+        ------
+        FileFormatError
+            It cannot be written, or something else is there.
+        """
+        if path.suffix.lower() != ".zarr":
+            raise FileFormatError(f"An OME-Zarr must end in .zarr, not '{path.suffix}'.")
+        record = {"format": _FORMAT, "layout": asdict(layout), "run": dict(run)}
+        with _said(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            work = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+            try:
+                _make_levels(work / path.name, layout, record)
+                try:
+                    (work / path.name).rename(path)
+                except OSError:
+                    if not path.exists():
+                        raise
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> TileStore:
+        """Open a folder that is not finished.
+
+        Raises
+        ------
+        FileFormatError
+            There is none, or it is finished, or of a newer format.
+        """
+        record = unfinished_record(path)
+        if record is None:
+            raise FileFormatError(
+                f"{path} is there already, and no unfinished restoration. Give another name, or "
+                "remove it first."
+            )
+        if record.get("format") != _FORMAT:
+            raise FileFormatError(
+                f"{path.name} was begun by another version of napari-semnet, which must finish "
+                "it. Or give another name."
+            )
+        import zarr
+
+        layout = record["layout"]
+        with _said(path):
+            group = zarr.open_group(str(path), mode="r+")
+            return cls(
+                path,
+                group,
+                Layout(
+                    tuple(layout["shape"]), layout["dtype"], tuple(layout["block"]), layout["axes"]
+                ),
+                record["run"],
+            )
+
+    @property
+    def finest(self) -> Any:
+        """The first level, a zarr array; blocks that are not written yet are 0."""
+        return self._arrays[0]
+
+    def finished(self) -> set[int]:
+        """Numbers of the blocks that are complete and on the disk."""
+        done: set[int] = set()
+        for journal in sorted((self.path / _JOURNALS).glob("*.txt")):
+            text = journal.read_text(encoding="ascii", errors="replace")
+            # A line that a crash has cut has no end.
+            lines = text.split("\n")[:-1]
+            done.update(int(line) for line in lines if line.isdecimal())
+        return done
+
+    def write(self, number: int, where: tuple[slice, ...], pixels: npt.NDArray[Any]) -> None:
+        """Write a block, with its part of the halved levels, and note that it is finished.
+
+        Parameters
+        ----------
+        number : int
+            Of the block; what `finished` gives back.
+        where : tuple of slice
+            Its place in the finest level, one slice for each axis.
+        pixels : ndarray
+            As `where` says.
+
+        Raises
+        ------
+        FileFormatError
+            It cannot be written.
+        """
+        *leading, rows, columns = where
+        with _said(self.path):
+            written: list[Path] = []
+            for level in range(self.layout.own_levels):
+                if level:
+                    pixels = halved(pixels)
+                if 0 in pixels.shape:
+                    break
+                place = (*leading, *(_shifted(part, level) for part in (rows, columns)))
+                self._arrays[level][place] = pixels
+                written += self._chunk_files(level, place)
+            _flush(written)
+            self._note(number)
+
+    def finish(
+        self,
+        provenance: Provenance,
+        *,
+        z_step_nm: float | None = None,
+        origin_nm: tuple[float, float] | None = None,
+    ) -> Iterator[float]:
+        """Build the coarse levels and make the folder a picture.
+
+        May be done again, also by two processes at once: they write the same.
+
+        Parameters
+        ----------
+        provenance : Provenance
+            Goes into the group's attributes and beside the folder; its pixel size is the
+            picture's.
+        z_step_nm, origin_nm
+            See `napari_semnet.files.ome_zarr.write_ome_zarr`.
+
+        Yields
+        ------
+        float
+            The part of the work that is done, up to 1.
+        """
+        layout = self.layout
+        levels = range(layout.own_levels, len(layout.shapes))
+        steps = [(level, place) for level in levels for place in self._chunk_places(level)]
+        with _said(self.path):
+            for number, (level, place) in enumerate(steps):
+                yield number / len(steps)
+                *leading, rows, columns = place
+                finer = (*leading, *(slice(2 * s.start, 2 * s.stop) for s in (rows, columns)))
+                self._arrays[level][place] = halved(np.asarray(self._arrays[level - 1][finer]))
+            record = named(provenance, self.path)
+            ome = multiscales(
+                layout.axes,
+                len(layout.shapes),
+                pixel_size_nm=record.pixel_size_nm,
+                z_step_nm=z_step_nm,
+                origin_nm=origin_nm or (0.0, 0.0),
+                name=self.path.name.split(".")[0],
+            )
+            self._group.attrs.put({"ome": ome, "semnet": json.loads(record.to_json())})
+            _flush([self.path / "zarr.json"])
+            shutil.rmtree(self.path / _JOURNALS, ignore_errors=True)
+        write_sidecar(self.path, record)
+        yield 1.0
+
+    def _note(self, number: int) -> None:
+        """Add a block to this process's own journal."""
+        folder = self.path / _JOURNALS
+        if self._journal is None:
+            name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.txt"
+            self._journal = folder / name
+        folder.mkdir(exist_ok=True)
+        with self._journal.open("a", encoding="ascii", newline="\n") as journal:
+            journal.write(f"{number}\n")
+            journal.flush()
+            os.fsync(journal.fileno())
+
+    def _chunk_files(self, level: int, place: tuple[slice, ...]) -> Iterator[Path]:
+        chunk = self._arrays[level].chunks
+        ranges = (
+            range(part.start // side, -(-part.stop // side))
+            for part, side in zip(place, chunk, strict=True)
+        )
+        for index in product(*ranges):
+            yield self.path.joinpath(str(level), "c", *map(str, index))
+
+    def _chunk_places(self, level: int) -> Iterator[tuple[slice, ...]]:
+        array = self._arrays[level]
+        starts = (
+            range(0, length, side) for length, side in zip(array.shape, array.chunks, strict=True)
+        )
+        for first in product(*starts):
+            yield tuple(
+                slice(start, min(start + side, length))
+                for start, side, length in zip(first, array.chunks, array.shape, strict=True)
+            )
+
+
+def unfinished_record(path: Path) -> dict[str, Any] | None:
+    """Give what an unfinished store says of itself; None where there is no such store."""
+    try:
+        attributes = json.loads((path / "zarr.json").read_bytes())["attributes"]
+        record: dict[str, Any] = attributes[_UNFINISHED]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record
+
+
+def _make_levels(path: Path, layout: Layout, record: Mapping[str, Any]) -> None:
+    import zarr
+
+    group = zarr.open_group(str(path), mode="w", zarr_format=3)
+    axes = checked_axes(layout.axes, len(layout.shape))
+    for level, shape in enumerate(layout.shapes):
+        group.create_array(
+            str(level),
+            shape=shape,
+            dtype=np.dtype(layout.dtype),
+            chunks=(*(1 for _ in shape[:-2]), *layout.chunk(level)),
+            dimension_names=list(axes.lower()),
+        )
+    group.attrs[_UNFINISHED] = dict(record)
+    (path / _JOURNALS).mkdir()
+
+
+def _shifted(part: slice, level: int) -> slice:
+    return slice(part.start >> level, part.stop >> level)
+
+
+def _flush(files: list[Path]) -> None:
+    """Wait until files, and their names in their folders, are on the disk.
+
+    Chunks of nothing but zeros are no files.
+    """
+    for path in (*files, *dict.fromkeys(file.parent for file in files)):
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except (FileNotFoundError, PermissionError):  # Windows opens no folders
+            continue
+        try:
+            os.fsync(handle)
+        except OSError:  # nor flushes what is open for reading
+            pass
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileFormatError(
+            f"{path.name} could not be written: {error.strerror or error}. Make room or mend "
+            "the connection, and run the same again: what is finished is kept."
+        ) from error

@@ -1,0 +1,89 @@
+"""A restoration of which all is settled, and any part of which can be computed at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semnet.imaging.intensity import from_unit
+from napari_semnet.restoration.attempts import Attempts
+from napari_semnet.restoration.events import Notice, RunPlan
+from napari_semnet.restoration.host import TileReader
+from napari_semnet.restoration.masking import mark_missing
+from napari_semnet.restoration.tiles import Box, Tile
+
+__all__ = ["PlannedRun", "Seen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of a tile."""
+
+    tile: Tile
+    values: NDArray[np.float32]
+    """Intensities in [0, 1] of what the tile reads."""
+    missing: NDArray[np.bool_] | None
+    """Pixels of the core without a value."""
+
+
+class PlannedRun:
+    """What `Restorer.begin` gives: an image, and how it is going to be restored.
+
+    Parameters
+    ----------
+    plan : RunPlan
+    shape : tuple of int
+        Of the image, (..., Y, X).
+    dtype : dtype
+        Of the image and the result.
+    notices : tuple of Notice
+        What went otherwise than asked while it was planned.
+    reader : TileReader
+    attempts : Attempts
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        notices: tuple[Notice, ...],
+        reader: TileReader,
+        attempts: Attempts,
+    ) -> None:
+        self.plan = plan
+        self.shape = shape
+        self.dtype = dtype
+        self.notices = notices
+        self._reader = reader
+        self._attempts = attempts
+        self._plane = (shape[-2], shape[-1])
+
+    def tile(self, index: tuple[int, ...], core: Box) -> Tile:
+        """Give the tile that restores a part of a slice."""
+        return Tile(index, core, core.grown(self.plan.halo, self._plane))
+
+    def read(self, tile: Tile) -> Seen:
+        """Read what a tile sees; may run in another thread than `restore`.
+
+        Raises
+        ------
+        ImageError
+            There are pixels that are not finite, and the settings refuse them.
+        """
+        return Seen(tile, *self._reader.read(tile))
+
+    def restore(self, seen: Seen) -> Generator[Notice | float, None, NDArray[Any]]:
+        """Compute the output of a tile's core, (2Y, 2X) in the image's data type.
+
+        Yields and raises what `Attempts.restore` does.
+        """
+        restored = yield from self._attempts.restore(seen.tile, seen.values)
+        pixels = from_unit(restored, self.plan.intensity, self.dtype)
+        if seen.missing is not None:
+            mark_missing(pixels, seen.missing)
+        return pixels
