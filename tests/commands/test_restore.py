@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from napari_semnet.cli import main
-from napari_semnet.commands.batch import BatchEnded, restore_files
+from napari_semnet.commands.batch import restore_files
+from napari_semnet.commands.events import BatchEnded
 from napari_semnet.commands.jobs import FileFailed, Job
 from napari_semnet.files.provenance import read_sidecar, sha256_of, sidecar_path
 from napari_semnet.files.reader import read_image

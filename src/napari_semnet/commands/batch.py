@@ -7,71 +7,35 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job
+from napari_semnet.commands.captions import open_source, printable
+from napari_semnet.commands.events import (
+    BatchEnded,
+    BatchEvent,
+    FileBegan,
+    FileWritten,
+    PartWritten,
+)
+from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job, is_volume
+from napari_semnet.commands.volume import VolumeChoices, restore_volume
 from napari_semnet.errors import FileFormatError, SemnetError
 
 if TYPE_CHECKING:
-    from napari_semnet.commands.judging import Checks, Judged
-    from napari_semnet.files.calibration import PixelSize
-    from napari_semnet.files.provenance import Provenance
-    from napari_semnet.files.reader import SemImage
-    from napari_semnet.restoration.events import Event, Restoration
-    from napari_semnet.restoration.restorer import Restorer, Settings
+    from napari_semnet.commands.judging import Checks
+    from napari_semnet.restoration.events import Restoration
+    from napari_semnet.restoration.restorer import Restorer
 
-__all__ = [
-    "BatchEnded",
-    "BatchEvent",
-    "FileBegan",
-    "FileWritten",
-    "restore_file",
-    "restore_files",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class FileBegan:
-    """A file's turn has come."""
-
-    source: Path
-    target: Path
-    number: int
-    """Counted from 1."""
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class FileWritten:
-    """A result is complete and on the disk."""
-
-    source: Path
-    target: Path
-    shape: tuple[int, ...]
-    pixel_size_nm: tuple[float, float] | None
-    """Of the result, (y, x); None when the source does not tell."""
-    seconds: float
-    """Time for the restoration alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchEnded:
-    """All files have had their turn."""
-
-    written: int
-    skipped: int
-    failed: int
-
-
-BatchEvent: TypeAlias = (
-    "FileBegan | FileWritten | Judged | FileSkipped | FileFailed | BatchEnded | Event"
-)
+__all__ = ["restore_file", "restore_files"]
 
 
 def restore_files(
-    entries: Sequence[Entry], prepare: Callable[[], Restorer], checks: Checks | None = None
+    entries: Sequence[Entry],
+    prepare: Callable[[], Restorer],
+    checks: Checks | None = None,
+    volumes: VolumeChoices | None = None,
 ) -> Iterator[BatchEvent]:
     """Restore one file after the other.
 
@@ -85,10 +49,12 @@ def restore_files(
         Gives the engine; called once, and only when there is something to restore.
     checks : Checks, optional
         What each result is checked for; nothing by default.
+    volumes : VolumeChoices, optional
+        How those are restored that are written block by block.
 
     Yields
     ------
-    FileBegan, then the engine's events, then FileWritten or FileFailed
+    FileBegan, then the engine's events, then FileWritten, PartWritten or FileFailed
         For each job.
     FileSkipped, FileFailed
         As they stand in `entries`.
@@ -107,8 +73,8 @@ def restore_files(
         if isinstance(entry, Job) and restorer is not None:
             number += 1
             yield FileBegan(entry.source, entry.target, number, total)
-            for event in _guarded(entry, restorer):
-                written += isinstance(event, FileWritten)
+            for event in _guarded(entry, restorer, volumes or VolumeChoices()):
+                written += isinstance(event, FileWritten | PartWritten)
                 failed += isinstance(event, FileFailed)
                 yield event
                 if isinstance(event, FileWritten) and checks is not None:
@@ -138,37 +104,20 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
         The file cannot be read, restored or written; there is no new file then.
     """
     from napari_semnet.files.provenance import sha256_of
-    from napari_semnet.files.reader import read_image
     from napari_semnet.files.writer import write_tiff
     from napari_semnet.restoration.events import Finished, Notice
 
     digest, before = sha256_of(job.source), _state(job.source)
-    image = read_image(job.source)
-    if job.specimen_rows is not None:
-        image = replace(image, specimen_rows=job.specimen_rows, specimen_rows_from="user")
-    for warning in image.warnings:
-        yield Notice(warning)
-    pixels, rows = image.pixels, image.specimen_rows
-    if rows is not None:
-        at = (slice(None),) * image.axes.index("Y")
-        pixels = pixels[(*at, slice(*rows))]
-        if rows != (0, image.pixels.shape[len(at)]):
-            kept = f"Rows {rows[0]} to {rows[1] - 1} show the specimen"
-            yield Notice(f"{kept}; the databar is left out.")
+    opened = open_source(job.source, job.specimen_rows)
+    for note in opened.notes:
+        yield Notice(note)
     restored: Restoration | None = None
-    for event in restorer.run(pixels):
+    for event in restorer.run(opened.pixels):
         if isinstance(event, Finished):
             restored = event.restored
         yield event
     assert restored is not None, "A run ends with Finished."
-    finer = None if image.pixel_size is None else _halved(image.pixel_size)
-    record = _provenance(image, restored, restorer.settings, finer).model_copy(
-        update={
-            "source": _as_text(job.source.name),
-            "source_path": _as_text(str(job.source)),
-            "source_sha256": digest,
-        }
-    )
+    record = opened.provenance(restored.plan, restorer.settings, digest, restored.seconds)
     if _state(job.source) != before:
         raise FileFormatError(
             f"{job.source.name} was changed while it was being restored. Restore it again when it "
@@ -177,13 +126,16 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
     write_tiff(
         job.target,
         restored.pixels,
-        pixel_size_nm=finer,
+        pixel_size_nm=opened.pixel_size_nm,
         provenance=record,
-        axes=_result_axes(image),
-        origin_nm=_result_origin(image),
-        name=_as_text(job.target.name),
+        axes=opened.axes,
+        z_step_nm=opened.z_step_nm,
+        origin_nm=opened.origin_nm,
+        name=printable(job.target.name),
     )
-    yield FileWritten(job.source, job.target, restored.pixels.shape, finer, restored.seconds)
+    yield FileWritten(
+        job.source, job.target, restored.pixels.shape, opened.pixel_size_nm, restored.seconds
+    )
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -195,84 +147,33 @@ def _state(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _provenance(
-    image: SemImage,
-    restored: Restoration,
-    settings: Settings,
-    pixel_size_nm: tuple[float, float] | None,
-) -> Provenance:
-    from napari_semnet.files.provenance import Provenance
-
-    plan, size = restored.plan, image.pixel_size
-    return Provenance(
-        model=plan.model_name,
-        model_sha256=plan.model_sha256,
-        parameters=asdict(settings),
-        source_shape=tuple(image.pixels.shape),
-        source_dtype=str(image.pixels.dtype),
-        source_pixel_size_nm=None if size is None else (size.y_nm, size.x_nm),
-        source_pixel_size_from="" if size is None else f"{size.source} ({size.confidence})",
-        pixel_size_nm=pixel_size_nm,
-        specimen_rows=image.specimen_rows,
-        intensity_range=(plan.intensity.low, plan.intensity.high),
-        intensity_source=plan.intensity.source,
-        tile=plan.tile,
-        halo=plan.halo,
-        device=plan.device_name,
-        precision=plan.precision,
-        seconds=restored.seconds,
-    )
-
-
-def _as_text(name: str) -> str:
-    """Escape what is no text in a file's name: bytes in another encoding than the system's."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _result_axes(image: SemImage) -> str | None:
-    """Letters for the result's axes: without colour; None where the file's mean nothing here."""
-    leading = image.axes[: image.axes.index("Y")]
-    return f"{leading}YX" if set(leading) <= set("TZC") else None
-
-
-def _result_origin(image: SemImage) -> tuple[float, float] | None:
-    """Place of the result's first pixel, so that it lies over the specimen of its source.
-
-    Half of half a source pixel above and left of the first restored one; see
-    `napari_semnet.imaging.geometry`.
-    """
-    if image.pixel_size is None:
-        return None
-    y, x = image.pixel_size.yx
-    top, left = image.origin_nm or (0.0, 0.0)
-    first = 0 if image.specimen_rows is None else image.specimen_rows[0]
-    return top + (first - 0.25) * y, left - 0.25 * x
-
-
-def _halved(size: PixelSize) -> tuple[float, float]:
-    return size.y_nm / 2, size.x_nm / 2
-
-
 def _checked(written: FileWritten, restorer: Restorer, checks: Checks) -> Iterator[BatchEvent]:
     """Check a result; it stands whatever becomes of that."""
     from napari_semnet.commands.judging import judge_file
     from napari_semnet.restoration.events import Notice
 
+    if is_volume(written.target):
+        yield Notice("A volume is not checked as a whole: restore one of its slices with --trust.")
+        return
     try:
         yield from judge_file(written.source, written.target, restorer, checks)
     except SemnetError as error:
         yield Notice(f"The result could not be checked: {error}")
 
 
-def _guarded(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
+def _guarded(job: Job, restorer: Restorer, volumes: VolumeChoices) -> Iterator[BatchEvent]:
     """Restore one file and turn whatever goes wrong with it into an event."""
     from napari_semnet.files.lock import lock_of
 
     source = str(job.source)
     busy = FileFormatError(f"Another run is writing {job.target.name} at this moment.")
+    shared = is_volume(job.target) and volumes.is_part
     try:
-        with lock_of(job.target, busy):
-            yield from restore_file(job, restorer)
+        with nullcontext() if shared else lock_of(job.target, busy):
+            if is_volume(job.target):
+                yield from restore_volume(job, restorer, volumes)
+            else:
+                yield from restore_file(job, restorer)
     except SemnetError as error:
         yield FileFailed(source, str(error))
     except OSError as error:

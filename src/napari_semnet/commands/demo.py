@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_semnet.commands.batch import BatchEvent
+    from napari_semnet.commands.events import BatchEvent
     from napari_semnet.imaging.phantom import Specimen
     from napari_semnet.restoration.restorer import Restorer
 
@@ -138,7 +138,7 @@ def write_demo(
     ------
     the events of the restoration, at last DemoFiles
     """
-    from napari_semnet.commands import batch, figure, jobs
+    from napari_semnet.commands import batch, events, figure, jobs
     from napari_semnet.files.writer import write_tiff
     from napari_semnet.imaging.phantom import acquire
     from napari_semnet.imaging.quality import psnr
@@ -149,7 +149,7 @@ def write_demo(
     pixel_size = 2 * specimen.pixel_size_nm
     write_tiff(source, sample, pixel_size_nm=(pixel_size, pixel_size))
     job = jobs.Job(source, folder / jobs.result_name(source))
-    yield batch.FileBegan(job.source, job.target, 1, 1)
+    yield events.FileBegan(job.source, job.target, 1, 1)
     restored: NDArray[np.uint8] | None = None
     for event in batch.restore_file(job, restorer):
         if isinstance(event, Finished):

@@ -22,7 +22,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from napari_semnet.commands.batch import BatchEnded, BatchEvent, FileBegan, FileWritten
+from napari_semnet.commands.events import (
+    BatchEnded,
+    BatchEvent,
+    FileBegan,
+    FileWritten,
+    PartWritten,
+)
 from napari_semnet.commands.jobs import FileFailed, FileSkipped
 from napari_semnet.commands.judging import Judged
 
@@ -127,7 +133,13 @@ class _Display:
         self._tiles: TaskID | None = None
 
     def __call__(self, event: BatchEvent) -> None:
-        from napari_semnet.restoration.events import Notice, Progress, Started, TileDone
+        from napari_semnet.restoration.events import (
+            BlockWritten,
+            Notice,
+            Progress,
+            Started,
+            TileDone,
+        )
 
         match event:
             case FileBegan(source, _, number, total):
@@ -148,6 +160,8 @@ class _Display:
                 self._advance(fraction)
             case TileDone(done=done, total=total):
                 self._advance(done / total, f"{done}/{total} {'tile' if total == 1 else 'tiles'}")
+            case BlockWritten(done=done, total=total):
+                self._advance(None, f"{done}/{total} {'block' if total == 1 else 'blocks'}")
             case Notice(text):
                 self._line(f"  note: {text}")
             case FileWritten():
@@ -158,6 +172,11 @@ class _Display:
                 for sentence in sentences:
                     self._line(f"  {sentence}")
                 self._line(f"  {', '.join(path.name for path in files)}")
+            case PartWritten(source, target, number, of, left):
+                self._file_done()
+                self._line(
+                    f"{source} -> {target} (part {number} of {of}; others have {left} blocks to do)"
+                )
             case FileSkipped(source, reason):
                 self._line(f"{source} skipped: {reason}")
             case FileFailed(source_name, reason, details):
@@ -168,10 +187,11 @@ class _Display:
             case _:
                 pass
 
-    def _advance(self, fraction: float, count: str | None = None) -> None:
+    def _advance(self, fraction: float | None, count: str | None = None) -> None:
         if self._tiles is None:
             self._tiles = self._bars.add_task("restoring", count="")
-        self._bars.update(self._tiles, total=1.0, completed=fraction)
+        if fraction is not None:
+            self._bars.update(self._tiles, total=1.0, completed=fraction)
         if count is not None:
             self._bars.update(self._tiles, count=count)
 

@@ -38,8 +38,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "-o",
         "--output",
         metavar="OUT",
-        help="folder for the results, or for one image the name of its result (.tif); with "
-        "--from, by default a new file beside the record",
+        help="folder for the results, or for one image the name of its result (.tif, or .zarr for "
+        "what no memory holds); with --from, by default a new file beside the record",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="restore again what is there already"
@@ -51,6 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     _add_trust_options(parser)
     add_engine_options(parser)
+    _add_volume_options(parser)
     parser.set_defaults(run=_checked(parser))
 
 
@@ -68,6 +69,33 @@ def _add_trust_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_volume_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "volumes", "Who restores an OME-Zarr result, which is written block by block."
+    )
+    who = group.add_mutually_exclusive_group()
+    who.add_argument(
+        "--shard",
+        type=_part,
+        default=(1, 1),
+        metavar="I/N",
+        help="restore part I of N, counted from 1, while other processes restore the others",
+    )
+    who.add_argument(
+        "--workers",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="start N processes on this machine",
+    )
+    who.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="let the workers of this dask scheduler restore, such as tcp://node1:8786",
+    )
+
+
 def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     """Refuse combinations that argparse cannot express, then `run`."""
 
@@ -76,6 +104,10 @@ def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], 
             parser.error("give INPUT and -o OUT, or --from RECORD")
         if arguments.record is not None and arguments.inputs:
             parser.error("--from repeats one run; it takes no INPUT")
+        if arguments.overwrite and arguments.shard[1] > 1:
+            parser.error(
+                "--overwrite would remove what the other parts have done; remove OUT first"
+            )
         return run(arguments)
 
     return run_checked
@@ -157,6 +189,12 @@ def restorer_from(arguments: argparse.Namespace) -> Restorer:
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; 0 when none failed, else 1."""
     from napari_semnet.commands import batch, jobs, judging, replay, reporting
+    )
+
+
+    from napari_semnet.commands import batch, jobs, replay, reporting
+    from napari_semnet.commands.events import BatchEnded, FileWritten
+    from napari_semnet.commands.volume import VolumeChoices
     from napari_semnet.restoration.events import Notice
 
     again = None
@@ -179,12 +217,19 @@ def run(arguments: argparse.Namespace) -> int:
     wants_checks = arguments.trust or arguments.sensitivity
     checks = judging.Checks(arguments.sensitivity) if wants_checks else None
     failed = 0
+    choices = VolumeChoices(
+        arguments.shard, arguments.workers, arguments.scheduler, arguments.overwrite
+    )
     with reporter as report:
         for event in batch.restore_files(entries, prepare, checks):
+    )
+
+
+        for event in batch.restore_files(entries, prepare, checks, choices):
             report(event)
-            if again is not None and isinstance(event, batch.FileWritten):
+            if again is not None and isinstance(event, FileWritten):
                 report(Notice(replay.compare(event.target, arguments.record, again)))
-            if isinstance(event, batch.BatchEnded):
+            if isinstance(event, BatchEnded):
                 failed = event.failed
     return 1 if failed else 0
 
@@ -196,6 +241,13 @@ def _tile(text: str) -> Literal["auto"] | int | tuple[int, int]:
     if len(parts) > 2:
         raise argparse.ArgumentTypeError(f"'{text}' is not a tile: give 512 or 256x1024 (YxX).")
     return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a part: give 1/8, 2/8 ... 8/8.")
+    return int(number), int(of)
 
 
 def _halo(text: str) -> Literal["auto", "exact"] | int:

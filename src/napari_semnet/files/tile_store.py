@@ -171,6 +171,11 @@ class TileStore:
         """The first level, a zarr array; blocks that are not written yet are 0."""
         return self._arrays[0]
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether everything is done, here or by another process."""
+        return self.path.exists() and unfinished_record(self.path) is None
+
     def finished(self) -> set[int]:
         """Numbers of the blocks that are complete and on the disk."""
         done: set[int] = set()

@@ -129,9 +129,12 @@ class VolumeRun:
         return self._work.plan
 
     @property
-    def is_complete(self) -> bool:
-        """Whether every block is on the disk, whoever restored it."""
-        return len(self.store.finished()) == len(self.grid)
+    def left(self) -> int:
+        """How many blocks are not on the disk yet, whoever is to restore them."""
+        # The journals go when the picture is finished: looked at in this order, they are all
+        # there, or it is seen to be one.
+        done = self.store.finished()
+        return 0 if self.store.is_picture else len(self.grid) - len(done)
 
     def remaining(self, shard: Shard = Shard()) -> list[int]:  # noqa: B008  frozen
         """Numbers of the blocks of a part that are still to be done."""
@@ -183,8 +186,7 @@ class VolumeRun:
         ------
         Progress, then Finished
         """
-        if not self.is_complete:
-            left = len(self.grid) - len(self.store.finished())
+        if left := self.left:
             raise ImageError(
                 f"{self.store.path.name} still lacks {left} of {len(self.grid)} blocks."
             )

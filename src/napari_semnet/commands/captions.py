@@ -1,0 +1,136 @@
+"""What is written beside the pixels of a result: calibration, axes, place and provenance."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_semnet.files.calibration import PixelSize
+    from napari_semnet.files.provenance import Provenance
+    from napari_semnet.files.reader import SemImage
+    from napari_semnet.restoration.events import RunPlan
+    from napari_semnet.restoration.settings import Settings
+
+__all__ = ["Opened", "open_source", "printable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source, and what its result will say."""
+
+    source: Path
+    image: SemImage
+    pixels: Any
+    """The specimen, without the databar; lazy where the file is large."""
+    notes: tuple[str, ...]
+    """What to tell the user about the source."""
+
+    @property
+    def axes(self) -> str | None:
+        """Letters for the result's axes: without colour; None where the file's mean nothing."""
+        leading = self.image.axes[: self.image.axes.index("Y")]
+        return f"{leading}YX" if set(leading) <= set("TZC") else None
+
+    @property
+    def pixel_size_nm(self) -> tuple[float, float] | None:
+        """(y, x) of the result: half of the source's."""
+        size = self.image.pixel_size
+        return None if size is None else (size.y_nm / 2, size.x_nm / 2)
+
+    @property
+    def z_step_nm(self) -> float | None:
+        """Distance of slices along Z."""
+        return self.image.z_step_nm
+
+    @property
+    def origin_nm(self) -> tuple[float, float] | None:
+        """Place of the result's first pixel, so that it lies over the specimen of its source.
+
+        Half of half a source pixel above and left of the first restored one; see
+        `napari_semnet.imaging.geometry`.
+        """
+        if self.image.pixel_size is None:
+            return None
+        y, x = self.image.pixel_size.yx
+        top, left = self.image.origin_nm or (0.0, 0.0)
+        rows = self.image.specimen_rows
+        first = 0 if rows is None else rows[0]
+        return top + (first - 0.25) * y, left - 0.25 * x
+
+    def provenance(
+        self, plan: RunPlan, settings: Settings, digest: str, seconds: float | None = None
+    ) -> Provenance:
+        """Give the record of how the result was made.
+
+        Parameters
+        ----------
+        plan : RunPlan
+        settings : Settings
+            What was asked for.
+        digest : str
+            SHA-256 of the source.
+        seconds : float, optional
+            How long it took.
+        """
+        from napari_semnet.files.provenance import Provenance
+
+        image, size = self.image, self.image.pixel_size
+        return Provenance(
+            model=plan.model_name,
+            model_sha256=plan.model_sha256,
+            parameters=asdict(settings),
+            source=printable(self.source.name),
+            source_path=printable(str(self.source)),
+            source_sha256=digest,
+            source_shape=tuple(image.pixels.shape),
+            source_dtype=str(image.pixels.dtype),
+            source_pixel_size_nm=None if size is None else (size.y_nm, size.x_nm),
+            source_pixel_size_from=_origin_of(size),
+            pixel_size_nm=self.pixel_size_nm,
+            specimen_rows=image.specimen_rows,
+            intensity_range=(plan.intensity.low, plan.intensity.high),
+            intensity_source=plan.intensity.source,
+            tile=plan.tile,
+            halo=plan.halo,
+            device=plan.device_name,
+            precision=plan.precision,
+            seconds=seconds,
+        )
+
+
+def open_source(source: Path, specimen_rows: tuple[int, int] | None = None) -> Opened:
+    """Read a source's header, and its pixels where they are few.
+
+    Parameters
+    ----------
+    source : Path
+    specimen_rows : (int, int), optional
+        First row to restore and the row after the last, where a person has set them.
+
+    Raises
+    ------
+    FileFormatError
+        It cannot be read.
+    """
+    from napari_semnet.files.reader import read_image
+
+    image = read_image(source)
+    if specimen_rows is not None:
+        image = replace(image, specimen_rows=specimen_rows, specimen_rows_from="user")
+    notes = list(image.warnings)
+    rows = image.specimen_rows
+    if rows is not None and rows != (0, image.pixels.shape[image.axes.index("Y")]):
+        kept = f"Rows {rows[0]} to {rows[1] - 1} show the specimen"
+        notes.append(f"{kept}; the databar is left out.")
+    return Opened(source, image, image.specimen, tuple(notes))
+
+
+def printable(name: str) -> str:
+    """Escape what is no text in a file's name: bytes in another encoding than the system's."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _origin_of(size: PixelSize | None) -> str:
+    return "" if size is None else f"{size.source} ({size.confidence})"

@@ -1,0 +1,150 @@
+"""Restore one picture or volume block by block, from disk to an OME-Zarr."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_semnet.commands.captions import Opened, open_source
+from napari_semnet.commands.events import BatchEvent, FileWritten, PartWritten
+from napari_semnet.commands.jobs import Job
+from napari_semnet.errors import FileFormatError, SemnetError
+
+if TYPE_CHECKING:
+    from napari_semnet.restoration.events import Event
+    from napari_semnet.restoration.restorer import Restorer
+    from napari_semnet.restoration.volumes import VolumeRun
+
+__all__ = ["VolumeChoices", "restore_volume"]
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeChoices:
+    """Who restores a volume, and what becomes of one that is there."""
+
+    part: tuple[int, int] = (1, 1)
+    """(number, of): which part of all blocks this process restores, counted from 1."""
+    workers: int = 0
+    """Processes to start on this machine; 0 restores in this one."""
+    scheduler: str = ""
+    """Address of a dask scheduler whose workers restore."""
+    overwrite: bool = False
+    """Whether to begin anew rather than to go on."""
+
+    def __post_init__(self) -> None:
+        number, of = self.part
+        if not 1 <= number <= of:
+            raise SemnetError(f"There is no part {number} of {of}; parts are counted from 1.")
+
+    @property
+    def is_part(self) -> bool:
+        """Whether other processes are to restore the rest."""
+        return self.part[1] > 1
+
+
+def restore_volume(job: Job, restorer: Restorer, choices: VolumeChoices) -> Iterator[BatchEvent]:
+    """Restore a picture or volume block by block, or go on with what was begun.
+
+    Parameters
+    ----------
+    job : Job
+        Its target ends in ``.zarr``.
+    restorer : Restorer
+    choices : VolumeChoices
+
+    Yields
+    ------
+    the engine's events, then FileWritten, or PartWritten where others are not finished
+
+    Raises
+    ------
+    SemnetError
+        It cannot be read, restored or written; blocks that are finished stay.
+    """
+    from napari_semnet.restoration.events import Notice
+    from napari_semnet.restoration.volumes import begin_volume
+
+    start = time.perf_counter()
+    opened = open_source(job.source, job.specimen_rows)
+    for note in opened.notes:
+        yield Notice(note)
+    if choices.overwrite:
+        _remove(job.target)
+    volume = begin_volume(restorer, opened.pixels, job.target, axes=opened.axes)
+    fresh = not volume.store.finished()
+    yield from _blocks(volume, opened, restorer, choices)
+    left = volume.left
+    if left:
+        yield PartWritten(job.source, job.target, *choices.part, left)
+        return
+    alone = fresh and not choices.is_part
+    seconds = time.perf_counter() - start if alone else None
+    if not volume.store.is_picture:
+        yield from _finished(volume, opened, restorer, seconds)
+    yield FileWritten(
+        job.source,
+        job.target,
+        volume.store.layout.shape,
+        opened.pixel_size_nm,
+        time.perf_counter() - start,
+    )
+
+
+def _blocks(
+    volume: VolumeRun, opened: Opened, restorer: Restorer, choices: VolumeChoices
+) -> Generator[Event, None, None]:
+    from napari_semnet.restoration.blocks import Shard
+
+    if not (choices.workers or choices.scheduler):
+        yield from volume.run(Shard(*choices.part))
+        return
+    from napari_semnet.restoration.cluster import run_on_cluster, worker_cluster
+
+    with worker_cluster(choices.workers, choices.scheduler) as client:
+        yield from run_on_cluster(
+            client, volume, restorer, partial(_specimen, opened.source.resolve())
+        )
+
+
+def _finished(
+    volume: VolumeRun, opened: Opened, restorer: Restorer, seconds: float | None
+) -> Iterator[Event]:
+    from napari_semnet.files.provenance import sha256_of
+
+    digest = sha256_of(opened.source)
+    record = opened.provenance(volume.plan, restorer.settings, digest, seconds)
+    yield from volume.finish(
+        record, z_step_nm=opened.z_step_nm, origin_nm=opened.origin_nm, seconds=seconds or 0.0
+    )
+
+
+def _specimen(source: Path, rows: tuple[int, int] | None) -> Any:
+    """Open a source on a worker."""
+    return open_source(source, rows).pixels
+
+
+def _remove(target: Path) -> None:
+    """Remove an earlier result, and nothing else."""
+    if not target.exists():
+        return
+    try:
+        attributes = json.loads((target / "zarr.json").read_bytes())["attributes"]
+        is_ours = "semnet" in attributes or "semnet_unfinished" in attributes
+    except (OSError, ValueError, KeyError, TypeError):
+        is_ours = False
+    if not is_ours:
+        raise FileFormatError(
+            f"{target} is no result of napari-semnet, so it is not overwritten. Give another name."
+        )
+    try:
+        shutil.rmtree(target)
+    except OSError as error:
+        raise FileFormatError(
+            f"{target.name} could not be removed: {error.strerror or error}."
+        ) from error

@@ -1,0 +1,91 @@
+"""What runs in a dask worker. Imported only where the package ``distributed`` is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distributed import WorkerPlugin, get_worker
+
+from napari_semnet.model import Model
+from napari_semnet.restoration.restorer import Restorer
+from napari_semnet.restoration.settings import Settings
+from napari_semnet.restoration.volumes import VolumeRun, begin_volume
+
+__all__ = ["RestoringWorker", "restore_block"]
+
+
+class RestoringWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no types
+    """Gives each worker its model, image and result, once; also a worker that joins later.
+
+    Parameters
+    ----------
+    name : str
+        Tells this job from others of the same workers.
+    model : Model
+    settings : Settings
+    open_image : callable
+        Gives the image.
+    path : Path
+        The result.
+    threads : int or None
+        Cores for the network; None takes as many as the worker has threads.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        settings: Settings,
+        open_image: Callable[[], Any],
+        path: Path,
+        threads: int | None,
+    ) -> None:
+        self.name = name
+        self._job = (model, settings, open_image, path)
+        self._threads = threads
+
+    def setup(self, worker: Any) -> None:
+        """Get ready in a worker; what takes long waits for the first block."""
+        self._threads = self._threads or worker.state.nthreads
+        self._run: VolumeRun | None = None
+        self._opening = threading.Lock()
+        # A worker's threads read and write at once, but one network has all of its cores.
+        self._computing = threading.Lock()
+
+    def restore(self, number: int) -> list[str]:
+        """Restore a block and write it; gives what is to be said of it."""
+        run = self._opened()
+        seen = run.read(number)
+        notices = []
+        with self._computing:
+            work = run.compute(number, seen)
+            while True:
+                try:
+                    said = next(work)
+                except StopIteration as stop:
+                    pixels = stop.value
+                    break
+                if not isinstance(said, float):
+                    notices.append(said.text)
+        run.write(number, pixels)
+        return notices
+
+    def _opened(self) -> VolumeRun:
+        with self._opening:
+            if self._run is None:
+                import torch
+
+                assert self._threads is not None, "A plugin is set up before it works."
+                torch.set_num_threads(self._threads)
+                model, settings, open_image, path = self._job
+                self._run = begin_volume(Restorer(model, settings), open_image(), path)
+            return self._run
+
+
+def restore_block(name: str, number: int) -> list[str]:
+    """Restore one block in a worker that has the plugin of that name."""
+    notices: list[str] = get_worker().plugins[name].restore(number)
+    return notices
