@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-zarr = pytest.importorskip("zarr")
+pytest.importorskip("zarr")
 pytest.importorskip("dask.array")
 
 from napari_semnet.cli import main
@@ -33,6 +33,8 @@ def engine(tiny_model: Path) -> list[str]:
 
 def volume(path: Path, shape: tuple[int, ...]) -> Path:
     pixels = np.random.default_rng(5).integers(0, 250, shape, np.uint8)
+    import zarr
+
     array = zarr.create_array(
         str(path), shape=shape, dtype="uint8", chunks=(*(1 for _ in shape[:-2]), 256, 256)
     )

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from napari_semnet.cli import main
-from napari_semnet.commands.batch import FileWritten, restore_files
+from napari_semnet.commands.batch import restore_files
+from napari_semnet.commands.events import FileWritten
 from napari_semnet.commands.jobs import FileFailed, Job
 from napari_semnet.errors import TrainingError
 from napari_semnet.files.lock import lock_of

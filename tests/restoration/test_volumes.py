@@ -34,9 +34,7 @@ def test_blocks_give_what_the_whole_image_gives(
     np.testing.assert_array_equal(volume.store.finest[:], expected)
 
 
-def test_tiles_within_a_block_give_what_the_whole_image_gives(
-    model: Model, tmp_path: Path
-) -> None:
+def test_tiles_within_a_block_give_what_the_whole_image_gives(model: Model, tmp_path: Path) -> None:
     image = noise((150, 201))
     tiled = Settings(device="cpu", precision="fp32", tile=(40, 25))
     volume = whole_volume(model, image, tmp_path / "out.zarr", tiled)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_semnet.commands.batch import BatchEvent
+    from napari_semnet.commands.events import BatchEvent
     from napari_semnet.files.reader import SemImage
     from napari_semnet.imaging.intensity import IntensityRange
     from napari_semnet.imaging.noise_level import NoiseLevel

@@ -189,10 +189,6 @@ def restorer_from(arguments: argparse.Namespace) -> Restorer:
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; 0 when none failed, else 1."""
     from napari_semnet.commands import batch, jobs, judging, replay, reporting
-    )
-
-
-    from napari_semnet.commands import batch, jobs, replay, reporting
     from napari_semnet.commands.events import BatchEnded, FileWritten
     from napari_semnet.commands.volume import VolumeChoices
     from napari_semnet.restoration.events import Notice
@@ -221,10 +217,6 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.shard, arguments.workers, arguments.scheduler, arguments.overwrite
     )
     with reporter as report:
-        for event in batch.restore_files(entries, prepare, checks):
-    )
-
-
         for event in batch.restore_files(entries, prepare, checks, choices):
             report(event)
             if again is not None and isinstance(event, FileWritten):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semnet.imaging.intensity import from_unit
+from napari_semnet.imaging.intensity import ArrayLike, from_unit
 from napari_semnet.restoration.attempts import Attempts
 from napari_semnet.restoration.events import Notice, RunPlan
 from napari_semnet.restoration.host import TileReader
 from napari_semnet.restoration.masking import mark_missing
-from napari_semnet.restoration.tiles import Box, Tile
+from napari_semnet.restoration.strength import weakened
+from napari_semnet.restoration.tiles import Box, Surround, Tile, plan_tiles
 
 __all__ = ["PlannedRun", "Seen"]
 
@@ -36,36 +37,43 @@ class PlannedRun:
     Parameters
     ----------
     plan : RunPlan
-    shape : tuple of int
-        Of the image, (..., Y, X).
-    dtype : dtype
-        Of the image and the result.
-    notices : tuple of Notice
-        What went otherwise than asked while it was planned.
+    image : array-like, shape (..., Y, X)
+    surround : Surround
+        What is read around each core.
     reader : TileReader
     attempts : Attempts
+    strength : float
+        See `napari_semnet.restoration.strength.weakened`.
+    notices : tuple of Notice
+        What went otherwise than asked while it was planned.
     """
 
     def __init__(
         self,
         plan: RunPlan,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        notices: tuple[Notice, ...],
+        image: ArrayLike,
+        surround: Surround,
         reader: TileReader,
         attempts: Attempts,
+        strength: float,
+        notices: tuple[Notice, ...] = (),
     ) -> None:
         self.plan = plan
-        self.shape = shape
-        self.dtype = dtype
+        self.shape = tuple(image.shape)
+        self.dtype: np.dtype[Any] = np.dtype(image.dtype)
         self.notices = notices
+        self._surround = surround
         self._reader = reader
         self._attempts = attempts
-        self._plane = (shape[-2], shape[-1])
+        self._strength = strength
+
+    def tiles(self) -> Iterator[Tile]:
+        """Tiles of the whole image, in reading order."""
+        return plan_tiles(self.shape, self.plan.tile, self.plan.halo, self._surround.margin)
 
     def tile(self, index: tuple[int, ...], core: Box) -> Tile:
         """Give the tile that restores a part of a slice."""
-        return Tile(index, core, core.grown(self.plan.halo, self._plane))
+        return Tile(index, core, self._surround.read(core))
 
     def read(self, tile: Tile) -> Seen:
         """Read what a tile sees; may run in another thread than `restore`.
@@ -83,6 +91,8 @@ class PlannedRun:
         Yields and raises what `Attempts.restore` does.
         """
         restored = yield from self._attempts.restore(seen.tile, seen.values)
+        plane = self._surround.plane
+        restored = weakened(restored, seen.values, seen.tile, plane, self._strength)
         pixels = from_unit(restored, self.plan.intensity, self.dtype)
         if seen.missing is not None:
             mark_missing(pixels, seen.missing)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_semnet.imaging.intensity import (
+    ArrayLike,
     as_grey,
     check_finite,
-    from_unit,
     given_range,
     measure_range,
 )
@@ -37,7 +37,6 @@ from napari_semnet.restoration.events import (
     TileDone,
 )
 from napari_semnet.restoration.host import TileReader, output_for
-from napari_semnet.restoration.masking import mark_missing
 from napari_semnet.restoration.memory import (
     MemoryCost,
     budget,
@@ -49,7 +48,6 @@ from napari_semnet.restoration.planned import PlannedRun
 from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
 from napari_semnet.restoration.runtime import Device, Precision, as_precision, describe_device
 from napari_semnet.restoration.settings import Settings
-from napari_semnet.restoration.strength import weakened
 from napari_semnet.restoration.tiles import (
     SCALE,
     Box,
@@ -58,7 +56,6 @@ from napari_semnet.restoration.tiles import (
     choose_tile,
     count_tiles,
     largest_read,
-    plan_tiles,
 )
 
 __all__ = ["Restorer", "Settings", "restore"]
@@ -132,44 +129,19 @@ class Restorer:
         """
         start = time.perf_counter()
         grey = as_grey(image)
-        if self.settings.non_finite == "refuse":
-            check_finite(grey)
-        dtype, shape = np.dtype(grey.dtype), tuple(grey.shape)
-        plane = (shape[-2], shape[-1])
-        asked = self.settings.intensity
-        intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
-        reader = TileReader(grey, intensity, self.settings.non_finite)
-        output_shape = (*shape[:-2], SCALE * plane[0], SCALE * plane[1])
-        target = output_for(out, output_shape, dtype)
-        device, precision, notices = self._settle(reader, shape)
-        halo = self._halo()
-        surround = Surround(plane, halo, self._margin())
-        core = self._core(surround, device, precision)
-        plan = RunPlan(
-            intensity,
-            device.name,
-            precision,
-            core,
-            halo,
-            self.model.name,
-            self.model.sha256,
-        )
-        total = count_tiles(shape, core)
-        yield Started(total, output_shape, dtype, plan)
-        yield from notices
-        backend = self._backend(device, precision)
-        attempts = Attempts(backend, self._backend, self._cpu, surround)
-        for number, tile in enumerate(plan_tiles(shape, core, halo, surround.margin), 1):
-            values, missing = reader.read(tile)
-            restored = yield from _reported(attempts.restore(tile, values), number - 1, total)
-            restored = weakened(restored, values, tile, plane, self.settings.strength)
-            pixels = from_unit(restored, intensity, dtype)
-            if missing is not None:
-                mark_missing(pixels, missing)
+        shape = tuple(grey.shape)
+        output_shape = (*shape[:-2], SCALE * shape[-2], SCALE * shape[-1])
+        target = output_for(out, output_shape, np.dtype(grey.dtype))
+        work = self.begin(grey)
+        total = count_tiles(shape, work.plan.tile)
+        yield Started(total, output_shape, work.dtype, work.plan)
+        yield from work.notices
+        for number, tile in enumerate(work.tiles(), 1):
+            pixels = yield from _reported(work.restore(work.read(tile)), number - 1, total)
             pixels = pixels.reshape((1,) * len(tile.index) + pixels.shape)
             target[tile.where] = pixels
             yield TileDone(tile.where, pixels, number, total)
-        yield Finished(Restoration(target, plan, time.perf_counter() - start))
+        yield Finished(Restoration(target, work.plan, time.perf_counter() - start))
 
     def restore(self, image: Any, out: Any = None) -> Restoration:
         """Restore an image; see `run` for what it takes and raises."""
@@ -202,35 +174,48 @@ class Restorer:
             The image cannot be used.
         """
         grey = as_grey(image)
-        dtype, shape = np.dtype(grey.dtype), tuple(grey.shape)
-        plane = (shape[-2], shape[-1])
+        shape = tuple(grey.shape)
+        notices: list[Notice] = []
         if plan is None:
-            if self.settings.non_finite == "refuse":
-                check_finite(grey)
-            asked = self.settings.intensity
-            intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
-            reader = TileReader(grey, intensity, self.settings.non_finite)
-            device, precision, notices = self._settle(reader, shape)
-            halo = self._halo()
-            part = (
-                plane if largest is None else (min(plane[0], largest[0]), min(plane[1], largest[1]))
-            )
-            plan = RunPlan(
-                intensity,
-                device.name,
-                precision,
-                self._core(part, halo, device, precision),
-                halo,
-                self.model.name,
-                self.model.sha256,
-            )
+            device, plan, notices = self._planned(grey, largest)
         else:
-            reader = TileReader(grey, plan.intensity, self.settings.non_finite)
-            device, precision, notices = self.device, as_precision(plan.precision), []
-        attempts = Attempts(
-            self._backend(device, precision), self._backend, self._cpu, plane, plan.halo
+            device = self.device
+        precision = as_precision(plan.precision)
+        surround = Surround((shape[-2], shape[-1]), plan.halo, self._margin())
+        reader = TileReader(grey, plan.intensity, self.settings.non_finite)
+        backend = self._backend(device, precision)
+        attempts = Attempts(backend, self._backend, self._cpu, surround)
+        return PlannedRun(
+            plan, grey, surround, reader, attempts, self.settings.strength, tuple(notices)
         )
-        return PlannedRun(plan, shape, dtype, tuple(notices), reader, attempts)
+
+    def _planned(
+        self, grey: ArrayLike, largest: tuple[int, int] | None
+    ) -> tuple[Device, RunPlan, list[Notice]]:
+        """Choose and measure all that decides about the result."""
+        if self.settings.non_finite == "refuse":
+            check_finite(grey)
+        asked = self.settings.intensity
+        intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
+        reader = TileReader(grey, intensity, self.settings.non_finite)
+        device, precision, notices = self._settle(reader, tuple(grey.shape))
+        halo = self._halo()
+        height, width = grey.shape[-2:]
+        tallest, widest = largest or (height, width)
+        part = (min(height, tallest), min(width, widest))
+        # A part of a larger image has that around it which a whole one has beyond its border.
+        margin = self._margin() if part == (height, width) else halo
+        core = self._core(Surround(part, halo, margin), device, precision)
+        plan = RunPlan(
+            intensity,
+            device.name,
+            precision,
+            core,
+            halo,
+            self.model.name,
+            self.model.sha256,
+        )
+        return device, plan, notices
 
     def _halo(self) -> int:
         asked = self.settings.halo
@@ -330,16 +315,16 @@ def _middle(shape: tuple[int, ...]) -> Tile:
 
 
 def _reported(
-    attempt: Generator[Notice | float, None, NDArray[np.float32]], done: int, total: int
-) -> Generator[Event, None, NDArray[np.float32]]:
+    work: Generator[Notice | float, None, NDArray[Any]], done: int, total: int
+) -> Generator[Event, None, NDArray[Any]]:
     """Turn a tile's own progress into the run's, which never goes back."""
     furthest = 0.0
     while True:
         try:
-            said = next(attempt)
+            said = next(work)
         except StopIteration as stop:
-            restored: NDArray[np.float32] = stop.value
-            return restored
+            pixels: NDArray[Any] = stop.value
+            return pixels
         if isinstance(said, Notice):
             yield said
         elif said > furthest:
