@@ -10,6 +10,7 @@ from napari_semnet.commands.jobs import (
     Job,
     find_jobs,
     result_name,
+    share_files,
     skip_existing,
 )
 from napari_semnet.errors import FileFormatError
@@ -116,3 +117,20 @@ def test_existing_results_are_skipped_and_missing_ones_made(folder: Path, tmp_pa
     inputs = [str(folder / "a.PNG"), str(folder / "b.tif"), "missing.tif"]
     entries = skip_existing(find_jobs(inputs, str(tmp_path)))
     assert [type(entry) for entry in entries] == [Job, FileSkipped, FileFailed]
+
+
+def test_files_are_shared_out_and_each_falls_to_one_part(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / f"{n}.tif", tmp_path / f"{n}.out.tif") for n in range(5)]
+    volume = Job(tmp_path / "v.zarr", tmp_path / "v.out.zarr")
+    shares = [share_files([*jobs, volume], number, 2) for number in (1, 2)]
+    mine = [[entry for entry in share if isinstance(entry, Job)] for share in shares]
+    assert mine == [[jobs[0], jobs[2], jobs[4], volume], [jobs[1], jobs[3], volume]]
+
+
+def test_a_zarr_is_an_image_not_a_folder_of_images(tmp_path: Path) -> None:
+    for name in ("a.zarr/zarr.json", "b_semnet-x2.ome.zarr/zarr.json", "c.zarr/other.txt"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        (tmp_path / "in" / name).touch()
+    assert sources(find_jobs([str(tmp_path / "in" / "a.zarr")], "out")) == ["a.zarr"]
+    assert sources(find_jobs([str(tmp_path / "in")], "out")) == ["a.zarr"]
+    assert result_name(tmp_path / "a.ome.zarr") == "a_semnet-x2.ome.zarr"

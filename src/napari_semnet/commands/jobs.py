@@ -25,6 +25,7 @@ __all__ = [
     "find_jobs",
     "is_volume",
     "result_name",
+    "share_files",
     "skip_existing",
 ]
 
@@ -137,6 +138,25 @@ def skip_existing(entries: Sequence[Entry]) -> list[Entry]:
         else entry
         for entry in entries
     ]
+
+
+def share_files(entries: Sequence[Entry], number: int, of: int) -> list[Entry]:
+    """Leave to other processes what is not in one's own part: all files but every `of`-th.
+
+    Volumes stay: their blocks are shared out, not they.
+    """
+    shared: list[Entry] = []
+    place = 0
+    for entry in entries:
+        if isinstance(entry, Job) and not is_volume(entry.target):
+            owner = place % of + 1
+            place += 1
+            if owner != number:
+                reason = f"it belongs to part {owner} of {of}."
+                shared.append(FileSkipped(entry.source, reason))
+                continue
+        shared.append(entry)
+    return shared
 
 
 def is_volume(target: Path) -> bool:

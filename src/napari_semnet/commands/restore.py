@@ -79,7 +79,8 @@ def _add_volume_options(parser: argparse.ArgumentParser) -> None:
         type=_part,
         default=(1, 1),
         metavar="I/N",
-        help="restore part I of N, counted from 1, while other processes restore the others",
+        help="restore part I of N, counted from 1, while other processes restore the others; of "
+        "several images every N-th",
     )
     who.add_argument(
         "--workers",
@@ -202,6 +203,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         entries = jobs.find_jobs(arguments.inputs, arguments.output)
         prepare = partial(restorer_from, arguments)
+    entries = jobs.share_files(entries, *arguments.shard)
     if not arguments.overwrite:
         entries = jobs.skip_existing(entries)
     if arguments.json:
