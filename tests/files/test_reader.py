@@ -119,6 +119,17 @@ def test_a_sidecar_calibrates_a_plain_picture(
     assert image.pixel_size.yx == pytest.approx((nm, nm))
 
 
+@pytest.mark.parametrize(("picture", "beside"), [("A.TIF", "A-tif.hdr"), ("A.TIF", "A.HDR")])
+def test_a_sidecar_is_found_whatever_the_case_of_endings(
+    picture: str, beside: str, tmp_path: Path
+) -> None:
+    write(tmp_path / picture, specimen())
+    (tmp_path / beside).write_text("[MAIN]\nPixelSizeX=5e-9\nPixelSizeY=5e-9\n")
+    image = read_image(tmp_path / picture)
+    assert image.pixel_size is not None
+    assert image.pixel_size.yx == pytest.approx((5, 5))
+
+
 @pytest.mark.parametrize("suffix", ["png", "bmp", "jpg"])
 def test_a_picture_without_a_sidecar_is_not_calibrated(suffix: str, tmp_path: Path) -> None:
     Image.fromarray(specimen()).save(tmp_path / f"a.{suffix}", dpi=(300, 300))

@@ -142,9 +142,13 @@ def read_image(path: str | Path) -> SemImage:
 
 def sidecars(path: Path) -> list[Path]:
     """Files beside a picture in which JEOL, Hitachi or TESCAN may have put its header."""
-    kind = path.suffix.lstrip(".")
-    names = [f"{path.stem}-{kind}.hdr", f"{path.stem}.hdr", f"{path.stem}.txt", f"{path.stem}.TXT"]
-    return [candidate for name in names if (candidate := path.with_name(name)).is_file()]
+    kinds = dict.fromkeys(kind.lstrip(".") for kind in (path.suffix, path.suffix.lower()))
+    names = [f"{path.stem}-{kind}" for kind in kinds]
+    names = [f"{name}{ending}" for name in (*names, path.stem) for ending in (".hdr", ".HDR")]
+    names += [f"{path.stem}{ending}" for ending in (".txt", ".TXT")]
+    found = [candidate for name in names if (candidate := path.with_name(name)).is_file()]
+    # Where names differ in nothing but their case, one file may answer to two of them.
+    return [file for i, file in enumerate(found) if not any(map(file.samefile, found[:i]))]
 
 
 def _traced(image: SemImage) -> SemImage:
