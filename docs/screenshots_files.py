@@ -45,6 +45,7 @@ def main() -> None:
     viewer.add_image(exported_picture(), name="exported")
     _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Restore")
     wait_until(lambda: widget.is_ready)
+    settle(3)
     viewer.reset_view()
 
     row = SHAPE[0] + 20
