@@ -83,6 +83,17 @@ def test_save_writes_a_calibrated_file_with_its_record(
     assert read_sidecar(tmp_path / "out.semnet.json").result == path.name
 
 
+def test_a_file_that_the_dialog_did_not_ask_about_is_not_replaced(
+    restored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out.ome.tif").write_text("precious")
+    answer(monkeypatch, tmp_path / "out")
+    restored.results.save_button.click()
+    assert not restored.results.task.is_running
+    assert "out.ome.tif is there already" in restored.status.text()
+    assert (tmp_path / "out.ome.tif").read_text() == "precious"
+
+
 def test_save_writes_an_ome_zarr(
     viewer: Any, restored: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

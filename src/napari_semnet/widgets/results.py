@@ -120,6 +120,10 @@ class ResultActions(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         suffix = path.suffix.lower()
         if suffix not in (".tif", ".tiff", ".zarr"):
             path = path.with_name(f"{path.name}.ome.tif")
+            if path.exists():
+                # The dialog asked about another name.
+                self.said.emit(f"{path.name} is there already. Type its whole name to replace it.")
+                return
         write = write_zarr_layer if suffix == ".zarr" else write_layer
         data, attributes, _ = self._result.as_layer_data_tuple()
 
