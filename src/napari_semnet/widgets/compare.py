@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_info
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QTabWidget, QVBoxLayout
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QTabWidget, QVBoxLayout
 
 from napari_semnet.errors import SemnetError
 from napari_semnet.imaging.plane import Plane
@@ -20,6 +20,7 @@ from napari_semnet.widgets.compare_numbers import NumbersPage
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.compare_view import ViewPage
 from napari_semnet.widgets.docked import Docked
+from napari_semnet.widgets.plain_label import PlainLabel
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -50,7 +51,7 @@ class CompareWidget(Docked):
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
         self.cancel_button = QPushButton("Cancel", self)
-        self.status = QLabel(self)
+        self.status = PlainLabel(parent=self)
         self.status.setWordWrap(True)
         self._lay_out()
         self._connect()

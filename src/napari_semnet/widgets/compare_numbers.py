@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -29,6 +28,7 @@ from napari_semnet.imaging.regions import contrast_to_noise, region_statistics
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.drawn import Drawing
+from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.planes import plane_of
 
 __all__ = [
@@ -162,7 +162,7 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         self.table.verticalHeader().setVisible(False)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.table.setWordWrap(False)
-        self.note = QLabel(self)
+        self.note = PlainLabel(parent=self)
         self.note.setWordWrap(True)
         row = QHBoxLayout()
         for button in (self.draw_button, self.reference_button, self.copy_button):

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_semnet.widgets.drawn import Drawing
 from napari_semnet.widgets.layers import source_shape
+from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.specimen import (
     Specimen,
     rows_beside,
@@ -56,7 +57,7 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         )
         self.drawing = Drawing(viewer, "databar", "select", self)
         self.drawing.changed.connect(self._on_drawn)
-        self.text = QLabel(self)
+        self.text = PlainLabel(parent=self)
         self.text.setWordWrap(True)
         self.edit_button = QPushButton(self)
         self.edit_button.setToolTip(

@@ -14,7 +14,6 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -41,6 +40,7 @@ from napari_semnet.widgets.finetune_noise import NoisePage
 from napari_semnet.widgets.finetune_result import ResultPage
 from napari_semnet.widgets.finetune_training import TrainingPage
 from napari_semnet.widgets.parting import ClosingWatch
+from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.training_run import TrainingRun
 
 __all__ = ["FinetuneWidget"]
@@ -232,7 +232,7 @@ class FinetuneWidget(Docked):
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
         self.cancel_button = QPushButton("Cancel", self)
-        self.status = QLabel(self)
+        self.status = PlainLabel(parent=self)
         self.status.setWordWrap(True)
         row = QHBoxLayout()
         row.addWidget(self.progress, 1)

@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -23,6 +22,7 @@ from napari_semnet.training.survey import Found, Survey
 from napari_semnet.widgets.advanced import combo_of, select
 from napari_semnet.widgets.finetune_choices import FinetuneChoices
 from napari_semnet.widgets.picture_picker import PicturePicker
+from napari_semnet.widgets.plain_label import PlainLabel
 
 __all__ = ["ImagesPage"]
 
@@ -62,7 +62,7 @@ class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
         self.second = PicturePicker(viewer, "", self)
         self.look_button = QPushButton("Look through the images", self)
         self.look_button.setToolTip("Reads them as training would, and tells what is of use")
-        self.summary = QLabel(HINT, self)
+        self.summary = PlainLabel(HINT, self)
         self.summary.setWordWrap(True)
         self.table = QTableWidget(0, len(COLUMNS), self)
         self.table.setHorizontalHeaderLabels(COLUMNS)

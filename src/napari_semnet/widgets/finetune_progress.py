@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtWidgets import (
-    QLabel,
     QPlainTextEdit,
     QProgressBar,
     QTabWidget,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 from napari_semnet.commands.train import describe
 from napari_semnet.training.following import Story
 from napari_semnet.widgets.picture_grid import PictureGrid
+from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.plots import Curve, LinePlot
 from napari_semnet.widgets.wording import describe_duration
 
@@ -64,7 +64,7 @@ class ProgressView(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         super().__init__(parent)
         self.bar = QProgressBar(self)
         self.bar.setRange(0, 1000)
-        self.status = QLabel(self)
+        self.status = PlainLabel(parent=self)
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(3 * self.fontMetrics().height())
         self.psnr = LinePlot("Step", "PSNR (dB)", self)

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QMessageBox,
     QPushButton,
     QTableWidget,
@@ -28,6 +27,7 @@ from napari_semnet.training.run_folder import RunFolder
 from napari_semnet.widgets.background import Task
 from napari_semnet.widgets.commands import restore_with
 from napari_semnet.widgets.picture_grid import PictureGrid
+from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.preview_layers import remove_previews, show_row
 from napari_semnet.widgets.training_run import TrainingRun
 
@@ -61,7 +61,7 @@ class ResultPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
         """The comparison; None before it is made."""
         self._shown: tuple[Path, int] | None = None
         self.task = Task(self)
-        self.verdict = QLabel(NONE_YET, self)
+        self.verdict = PlainLabel(NONE_YET, self)
         self.verdict.setWordWrap(True)
         self.table = QTableWidget(0, len(COLUMNS), self)
         self.table.setHorizontalHeaderLabels(COLUMNS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
@@ -116,4 +117,5 @@ class ModelChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         if entry.card.limits:
             lines.append(entry.card.limits)
         self.summary.setText("\n".join(lines))
-        self.setToolTip(card_details(entry.card))
+        details = escape(card_details(entry.card)).replace("\n", "<br>")
+        self.setToolTip(f"<p>{details}</p>")  # else Qt takes what looks like HTML for it

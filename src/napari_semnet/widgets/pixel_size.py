@@ -11,7 +11,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -25,6 +24,7 @@ from napari_semnet.widgets.calibrating import Calibration, calibrate, trusted_si
 from napari_semnet.widgets.drawn import Drawing
 from napari_semnet.widgets.layers import image_layers
 from napari_semnet.widgets.lineage import source_of
+from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.record import pixel_size_nm
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class PixelSizePanel(QWidget):  # type: ignore[misc]  # Qt is not followed by th
         self._last: Calibration | None = None
         self.drawing = Drawing(viewer, "scale bar", "add_line", self)
         self.drawing.changed.connect(self._update)
-        self.text = QLabel(self)
+        self.text = PlainLabel(parent=self)
         self.text.setWordWrap(True)
         self.value = QLineEdit(self)
         self.value.setMinimumWidth(50)

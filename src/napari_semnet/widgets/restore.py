@@ -32,6 +32,7 @@ from napari_semnet.widgets.layer_list import LayerList
 from napari_semnet.widgets.layers import source_shape
 from napari_semnet.widgets.model_choice import ModelChoice
 from napari_semnet.widgets.pixel_size import PixelSizePanel
+from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.preferences import load_choices, save_choices
 from napari_semnet.widgets.results import ResultActions, latest_result
 from napari_semnet.widgets.run import Outcome, Progress, Run
@@ -146,7 +147,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.progress = QProgressBar(self)
         self.progress.setRange(0, 1000)
         self.progress.setValue(0)
-        self.status = QLabel(self)
+        self.status = PlainLabel(parent=self)
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(2 * self.fontMetrics().height() + 2)
 

@@ -1,0 +1,25 @@
+"""Text from strangers is shown, never interpreted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.gui
+
+
+def test_a_tag_in_a_text_is_shown_and_opens_no_file(qtbot: object, tmp_path: Path) -> None:
+    from qtpy.QtCore import Qt
+
+    from napari_semnet.widgets.plain_label import PlainLabel
+
+    text = f"<img src='{tmp_path / 'never-ending'}'> <b>bold</b>"
+    label = PlainLabel(text)
+    qtbot.addWidget(label)  # type: ignore[attr-defined]
+    assert label.textFormat() == Qt.TextFormat.PlainText
+    assert label.text() == text
+    label.setText("short")
+    narrow = label.sizeHint().width()
+    label.setText("<b>short</b>")
+    assert label.sizeHint().width() > narrow  # the tags take room, so they are seen
