@@ -29,6 +29,7 @@ import numpy as np
 import psutil
 
 BAR_GB = 2.0
+CHUNK = 1024
 
 
 class Watch:
@@ -66,19 +67,31 @@ def make_model(path: Path) -> None:
 
 
 def make_picture(path: Path, side: int) -> None:
-    """Write noise over slow waves as a Zarr array, chunk by chunk."""
+    """Write noise over slow waves as a Zarr array: 16 different chunks, again and again."""
     import zarr
 
-    array = zarr.create_array(str(path), shape=(side, side), chunks=(1024, 1024), dtype="uint8")
+    array = zarr.create_array(str(path), shape=(side, side), chunks=(CHUNK, CHUNK), dtype="uint8")
     generator = np.random.default_rng(0)
-    noise = generator.normal(0, 12, (1024, 1024))
-    for top in range(0, side, 1024):
-        for left in range(0, side, 1024):
-            y, x = np.ogrid[top : min(top + 1024, side), left : min(left + 1024, side)]
+    y, x = np.ogrid[:CHUNK, :CHUNK]
+    files: list[bytes] = []
+    count = -(-side // CHUNK)
+    for number in range(count * count):
+        row, column = divmod(number, count)
+        if len(files) < 16:
             waves = 128 + 60 * np.sin(y / 90) * np.cos(x / 130)
-            rolled = np.roll(noise, generator.integers(1024, size=2), (0, 1))
-            piece = waves + rolled[: len(y), : x.shape[1]]
-            array[top : top + 1024, left : left + 1024] = piece.clip(0, 255).astype(np.uint8)
+            piece = (waves + generator.normal(0, 12, (CHUNK, CHUNK))).clip(0, 255)
+            place = (
+                slice(row * CHUNK, (row + 1) * CHUNK),
+                slice(column * CHUNK, (column + 1) * CHUNK),
+            )
+            height, width = array[place].shape
+            array[place] = piece.astype(np.uint8)[:height, :width]
+            files.append((path / "c" / str(row) / str(column)).read_bytes())
+        else:
+            # Not in step with the rows, so that no two neighbourhoods are the same for long.
+            target = path / "c" / str(row) / str(column)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(files[(row * 7 + column * 3 + number // 11) % len(files)])
 
 
 def start(source: Path, target: Path, model: Path, more: list[str]) -> subprocess.Popen[str]:
@@ -88,7 +101,9 @@ def start(source: Path, target: Path, model: Path, more: list[str]) -> subproces
     return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
 
 
-def follow(process: subprocess.Popen[str], until: int | None = None) -> tuple[int, int]:
+def follow(
+    process: subprocess.Popen[str], until: int | None = None, watch: Watch | None = None
+) -> tuple[int, int]:
     """Read events to the end, or until so many blocks are done; give blocks done and all."""
     done = total = 0
     assert process.stdout is not None
@@ -97,6 +112,8 @@ def follow(process: subprocess.Popen[str], until: int | None = None) -> tuple[in
         total = event.get("total_tiles", total)
         if event["event"] == "block_written":
             done = event["done"]
+            if watch is not None and done % 256 == 0:
+                print(f"{done} of {total} blocks, {watch.peak / 1e9:.3f} GB so far", flush=True)
             if until is not None and done >= until:
                 break
         if event["event"] == "file_failed":
@@ -154,7 +171,7 @@ def measure(work: Path, arguments: argparse.Namespace) -> dict[str, object]:
     began = time.perf_counter()
     process = start(source, work / "once.zarr", model, arguments.rest)
     watch = Watch(process.pid)
-    _, total = follow(process)
+    _, total = follow(process, watch=watch)
     process.wait()
     result: dict[str, object] = {
         "side": arguments.side,
@@ -164,6 +181,7 @@ def measure(work: Path, arguments: argparse.Namespace) -> dict[str, object]:
         "seconds": round(time.perf_counter() - began, 1),
         "exit_status": process.returncode,
     }
+    print(json.dumps(result), flush=True)
     if not arguments.kills:
         return result
     moments = random.Random(0)
@@ -179,6 +197,7 @@ def measure(work: Path, arguments: argparse.Namespace) -> dict[str, object]:
             killed_at.append(done)
         process.communicate()
         peaks.append(round(watch.peak / 1e9, 3))
+        print(f"run ended after {done} blocks, {peaks[-1]} GB at the peak", flush=True)
     files, differing = same_files(work / "once.zarr", work / "killed.zarr")
     return result | {
         "killed_after_blocks": killed_at,

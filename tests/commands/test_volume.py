@@ -136,6 +136,31 @@ def test_parts_give_the_same_bytes_and_the_last_one_finishes(
     assert read_image(target).coarser[-1].shape == (550, 550)
 
 
+def test_a_tiled_tiff_that_stays_on_disk_is_restored_block_by_block(
+    tmp_path: Path, engine: list[str], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tifffile
+
+    monkeypatch.setattr("napari_semnet.files.tiff_pixels.LAZY_BYTES", 1000)
+    pixels = np.random.default_rng(5).integers(0, 250, (2, 130, 200), np.uint8)
+    source = tmp_path / "tiled.tif"
+    tifffile.imwrite(source, pixels, tile=(64, 64), compression="zlib", photometric="minisblack")
+    assert not isinstance(read_image(source).pixels, np.ndarray)
+    target = tmp_path / "out.zarr"
+    assert main(["restore", str(source), "-o", str(target), "--quiet", *engine]) == 0
+    expected = Restorer(tiny_model, Settings(device="cpu", precision="fp32")).restore(pixels)
+    np.testing.assert_array_equal(np.asarray(read_image(target).pixels), expected.pixels)
+
+
+def test_workers_without_a_volume_are_refused(
+    tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = volume(tmp_path / "a.zarr", (40, 50))
+    command = ["restore", str(source), "-o", str(tmp_path / "out.tif"), "--workers", "2"]
+    assert main([*command, *engine]) == 1
+    assert "Give -o OUT.zarr" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "1/0"])
 def test_a_part_that_is_none_is_a_wrong_command_line(part: str) -> None:
     with pytest.raises(SystemExit, match="2"):

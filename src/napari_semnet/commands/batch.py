@@ -6,6 +6,7 @@ One file that cannot be restored never stops the others.
 from __future__ import annotations
 
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,12 +17,13 @@ from napari_semnet.commands.events import (
     BatchEnded,
     BatchEvent,
     FileBegan,
+    FileDeferred,
     FileWritten,
     PartWritten,
 )
 from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job, is_volume
 from napari_semnet.commands.volume import VolumeChoices, restore_volume
-from napari_semnet.errors import FileFormatError, SemnetError
+from napari_semnet.errors import DeviceError, FileFormatError, SemnetError
 
 if TYPE_CHECKING:
     from napari_semnet.commands.judging import Checks
@@ -36,6 +38,7 @@ def restore_files(
     prepare: Callable[[], Restorer],
     checks: Checks | None = None,
     volumes: VolumeChoices | None = None,
+    retries: int = 0,
 ) -> Iterator[BatchEvent]:
     """Restore one file after the other.
 
@@ -51,10 +54,13 @@ def restore_files(
         What each result is checked for; nothing by default.
     volumes : VolumeChoices, optional
         How those are restored that are written block by block.
+    retries : int
+        How often a file is tried again, after all others, where the disk, the memory or the
+        device failed.
 
     Yields
     ------
-    FileBegan, then the engine's events, then FileWritten, PartWritten or FileFailed
+    FileBegan, then the engine's events, then FileWritten, PartWritten, FileDeferred or FileFailed
         For each job.
     FileSkipped, FileFailed
         As they stand in `entries`.
@@ -69,19 +75,25 @@ def restore_files(
     total = sum(isinstance(entry, Job) for entry in entries)
     restorer = prepare() if total else None
     number = written = failed = 0
-    for entry in entries:
-        if isinstance(entry, Job) and restorer is not None:
-            number += 1
-            yield FileBegan(entry.source, entry.target, number, total)
-            for event in _guarded(entry, restorer, volumes or VolumeChoices()):
-                written += isinstance(event, FileWritten | PartWritten)
-                failed += isinstance(event, FileFailed)
-                yield event
-                if isinstance(event, FileWritten) and checks is not None:
-                    yield from _checked(event, restorer, checks)
-        elif not isinstance(entry, Job):
+    waiting = deque((entry, retries) for entry in entries)
+    while waiting:
+        entry, tries_left = waiting.popleft()
+        if not isinstance(entry, Job) or restorer is None:
             failed += isinstance(entry, FileFailed)
-            yield entry
+            yield entry  # type: ignore[misc]  # with a job there is a restorer
+            continue
+        number += tries_left == retries
+        yield FileBegan(entry.source, entry.target, number, total)
+        for event in _guarded(entry, restorer, volumes or VolumeChoices()):
+            if isinstance(event, FileFailed) and event.may_pass and tries_left:
+                waiting.append((entry, tries_left - 1))
+                yield FileDeferred(entry.source, event.reason)
+                continue
+            written += isinstance(event, FileWritten | PartWritten)
+            failed += isinstance(event, FileFailed)
+            yield event
+            if isinstance(event, FileWritten) and checks is not None:
+                yield from _checked(event, restorer, checks)
     skipped = sum(isinstance(entry, FileSkipped) for entry in entries)
     yield BatchEnded(written, skipped, failed)
 
@@ -175,11 +187,13 @@ def _guarded(job: Job, restorer: Restorer, volumes: VolumeChoices) -> Iterator[B
             else:
                 yield from restore_file(job, restorer)
     except SemnetError as error:
-        yield FileFailed(source, str(error))
+        passing = isinstance(error, DeviceError) or isinstance(error.__cause__, OSError)
+        yield FileFailed(source, str(error), may_pass=passing)
     except OSError as error:
-        yield FileFailed(source, f"{error.strerror or error}: {error.filename or job.target}")
+        reason = f"{error.strerror or error}: {error.filename or job.target}"
+        yield FileFailed(source, reason, may_pass=True)
     except MemoryError:
-        yield FileFailed(source, "There is not enough memory for this image.")
+        yield FileFailed(source, "There is not enough memory for this image.", may_pass=True)
     except Exception as error:  # noqa: BLE001
         # A mistake of the program: shown whole, but not at the cost of a night's other files.
         reason = f"An unexpected {type(error).__name__} ended it; please report the lines above."

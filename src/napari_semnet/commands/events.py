@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -11,7 +12,16 @@ if TYPE_CHECKING:
     from napari_semnet.commands.judging import Judged
     from napari_semnet.restoration.events import Event
 
-__all__ = ["BatchEnded", "BatchEvent", "FileBegan", "FileWritten", "PartWritten"]
+__all__ = [
+    "BatchEnded",
+    "BatchEvent",
+    "FileBegan",
+    "FileDeferred",
+    "FileWritten",
+    "PartWritten",
+    "Watching",
+    "event_name",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,22 @@ class PartWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class FileDeferred:
+    """A file has failed in a way that may pass; it is tried again after the others."""
+
+    source: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """All that is complete is restored; new files are waited for."""
+
+    growing: int
+    """Files that are still being written."""
+
+
+@dataclass(frozen=True, slots=True)
 class BatchEnded:
     """All files have had their turn."""
 
@@ -61,5 +87,11 @@ class BatchEnded:
 
 
 BatchEvent: TypeAlias = (
-    "FileBegan | FileWritten | PartWritten | Judged | FileSkipped | FileFailed | BatchEnded | Event"
+    "FileBegan | FileWritten | PartWritten | Judged | FileSkipped | FileDeferred | FileFailed"
+    " | Watching | BatchEnded | Event"
 )
+
+
+def event_name(kind: type) -> str:
+    """Give the name of a kind of event in JSON: the class's in snake_case."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()

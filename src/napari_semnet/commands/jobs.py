@@ -62,6 +62,8 @@ class FileFailed:
     reason: str
     details: str = ""
     """Traceback, when the reason is a mistake of the program rather than of the file."""
+    may_pass: bool = False
+    """Whether the disk, the memory or the device failed, which may be otherwise next time."""
 
 
 Entry: TypeAlias = Job | FileSkipped | FileFailed

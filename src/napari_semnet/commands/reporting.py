@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +25,11 @@ from napari_semnet.commands.events import (
     BatchEnded,
     BatchEvent,
     FileBegan,
+    FileDeferred,
     FileWritten,
     PartWritten,
+    Watching,
+    event_name,
 )
 from napari_semnet.commands.jobs import FileFailed, FileSkipped
 from napari_semnet.commands.judging import Judged
@@ -56,8 +58,7 @@ def as_json(event: Any) -> dict[str, Any]:
     dict
         ``event`` is the class's name in snake_case; the other keys are its fields.
     """
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-    return {"event": name, **_plain(event)}
+    return {"event": event_name(type(event)), **_plain(event)}
 
 
 def _plain(value: Any) -> Any:
@@ -177,6 +178,12 @@ class _Display:
                 self._line(
                     f"{source} -> {target} (part {number} of {of}; others have {left} blocks to do)"
                 )
+            case FileDeferred(source, reason):
+                self._tile_bar_done()
+                self._line(f"{source} is tried again later: {reason}")
+            case Watching(growing):
+                still = f"; {growing} still being written" if growing else ""
+                self._line(f"waiting for new images{still} (Ctrl-C ends it)")
             case FileSkipped(source, reason):
                 self._line(f"{source} skipped: {reason}")
             case FileFailed(source_name, reason, details):

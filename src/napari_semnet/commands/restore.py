@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from napari_semnet.errors import SemnetError
+
 if TYPE_CHECKING:
+    from napari_semnet.commands.jobs import Entry
+    from napari_semnet.commands.volume import VolumeChoices
     from napari_semnet.restoration.restorer import Restorer
 
 __all__ = ["add_engine_options", "add_parser", "restorer_from", "run"]
@@ -51,6 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     _add_trust_options(parser)
     add_engine_options(parser)
+    _add_queue_options(parser)
     _add_volume_options(parser)
     parser.set_defaults(run=_checked(parser))
 
@@ -66,6 +71,35 @@ def _add_trust_options(parser: argparse.ArgumentParser) -> None:
         "--sensitivity",
         action="store_true",
         help="with that, map how much the result depends on chance: eight more restorations",
+    )
+
+
+def _add_queue_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("queue", "How many images are worked off.")
+    group.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.csv",
+        help="keep a table of what became of each image",
+    )
+    group.add_argument(
+        "--retries",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="try again so often, after the others, where disk, memory or device failed",
+    )
+    group.add_argument(
+        "--watch",
+        action="store_true",
+        help="wait for new images in INPUT until Ctrl-C, such as those of a running microscope",
+    )
+    group.add_argument(
+        "--settle",
+        type=_seconds,
+        default=5.0,
+        metavar="S",
+        help="with --watch: seconds for which an image must not have changed (default: 5)",
     )
 
 
@@ -105,6 +139,8 @@ def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], 
             parser.error("give INPUT and -o OUT, or --from RECORD")
         if arguments.record is not None and arguments.inputs:
             parser.error("--from repeats one run; it takes no INPUT")
+        if arguments.watch and (arguments.record is not None or arguments.overwrite):
+            parser.error("--watch restores what has no result yet; it takes no --from, --overwrite")
         if arguments.overwrite and arguments.shard[1] > 1:
             parser.error(
                 "--overwrite would remove what the other parts have done; remove OUT first"
@@ -189,23 +225,25 @@ def restorer_from(arguments: argparse.Namespace) -> Restorer:
 
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; 0 when none failed, else 1."""
-    from napari_semnet.commands import batch, jobs, judging, replay, reporting
+    from napari_semnet.commands import batch, jobs, judging, queue, replay, reporting, watching
     from napari_semnet.commands.events import BatchEnded, FileWritten
     from napari_semnet.commands.volume import VolumeChoices
     from napari_semnet.restoration.events import Notice
 
     again = None
-    entries: list[jobs.Entry]
     if arguments.record is not None:
         job, again = replay.find_job(arguments.record, arguments.output)
-        entries = [job]
         prepare = partial(replay.prepare, again, arguments.model)
     else:
-        entries = jobs.find_jobs(arguments.inputs, arguments.output)
         prepare = partial(restorer_from, arguments)
-    entries = jobs.share_files(entries, *arguments.shard)
-    if not arguments.overwrite:
-        entries = jobs.skip_existing(entries)
+
+    def find() -> list[Entry]:
+        entries: list[Entry] = [job] if again is not None else []
+        if again is None:
+            entries = jobs.find_jobs(arguments.inputs, arguments.output)
+        entries = jobs.share_files(entries, *arguments.shard)
+        return entries if arguments.overwrite else jobs.skip_existing(entries)
+
     if arguments.json:
         reporter = reporting.json_lines()
     elif arguments.quiet:
@@ -218,14 +256,43 @@ def run(arguments: argparse.Namespace) -> int:
     choices = VolumeChoices(
         arguments.shard, arguments.workers, arguments.scheduler, arguments.overwrite
     )
-    with reporter as report:
-        for event in batch.restore_files(entries, prepare, checks, choices):
+    work = partial(
+        batch.restore_files,
+        prepare=cache(prepare),
+        checks=checks,
+        volumes=choices,
+        retries=arguments.retries,
+    )
+    if arguments.watch:
+        events = watching.watch_inputs(arguments.inputs, find, work, arguments.settle)
+        table = queue.Queue()
+    else:
+        entries = find()
+        _check_workers(choices, entries)
+        events, table = work(entries), queue.Queue(entries)
+    with reporter as report, queue.csv_report(arguments.report, table) as changed:
+        for event in events:
             report(event)
+            if table.take(event):
+                changed()
             if again is not None and isinstance(event, FileWritten):
                 report(Notice(replay.compare(event.target, arguments.record, again)))
             if isinstance(event, BatchEnded):
                 failed = event.failed
     return 1 if failed else 0
+
+
+def _check_workers(choices: VolumeChoices, entries: Sequence[Entry]) -> None:
+    """Refuse to start workers for what is not restored in blocks."""
+    from napari_semnet.commands.jobs import Job, is_volume
+
+    several = bool(choices.workers or choices.scheduler)
+    found = [entry for entry in entries if isinstance(entry, Job)]
+    if several and found and not any(is_volume(job.target) for job in found):
+        raise SemnetError(
+            "--workers and --scheduler restore the blocks of a volume. Give -o OUT.zarr, or leave "
+            "them out."
+        )
 
 
 def _tile(text: str) -> Literal["auto"] | int | tuple[int, int]:
@@ -235,6 +302,20 @@ def _tile(text: str) -> Literal["auto"] | int | tuple[int, int]:
     if len(parts) > 2:
         raise argparse.ArgumentTypeError(f"'{text}' is not a tile: give 512 or 256x1024 (YxX).")
     return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 86400:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds below a day.")
+    return seconds
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semnet.errors import ImageError
+from napari_semnet.errors import FileFormatError, ImageError
 from napari_semnet.files.ome_metadata import checked_axes
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.tile_store import Layout, TileStore
@@ -297,6 +297,12 @@ def _layout(image: ArrayLike, sides: tuple[int, int], axes: str | None) -> Layou
 def _plan_from(record: Mapping[str, Any]) -> RunPlan:
     """Read a plan from the plain values that a store keeps."""
     values = dict(record)
-    values["intensity"] = IntensityRange(**values["intensity"])
-    values["tile"] = tuple(values["tile"])
-    return RunPlan(**values)
+    try:
+        values["intensity"] = IntensityRange(**values["intensity"])
+        values["tile"] = tuple(values["tile"])
+        return RunPlan(**values)
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(
+            "The unfinished result was begun by another version of napari-semnet, which must "
+            "finish it. Or give another name."
+        ) from error

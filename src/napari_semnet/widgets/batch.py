@@ -1,0 +1,221 @@
+"""The folder widget: restore all images of a folder, or those that a microscope puts there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_semnet.commands.queue import FileRow
+from napari_semnet.errors import SemnetError
+from napari_semnet.widgets.batch_process import BatchProcess
+from napari_semnet.widgets.docked import Docked
+from napari_semnet.widgets.preferences import load_choices
+
+__all__ = ["BatchWidget"]
+
+NAME, STATE, DETAILS = range(3)
+RESULTS = "semnet"
+"""Folder for the results, within that of the images, where no other is chosen."""
+
+
+class FolderChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
+    """A folder, typed or chosen."""
+
+    changed = Signal()
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._title = title
+        self.line = QLineEdit(self)
+        self.line.textChanged.connect(self.changed)
+        browse = QPushButton("Choose...", self)
+        browse.clicked.connect(self._choose)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.line, 1)
+        layout.addWidget(browse)
+
+    @property
+    def path(self) -> Path | None:
+        """The folder; None where nothing is written."""
+        text = self.line.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def _choose(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, self._title, self.line.text())
+        if chosen:
+            self.line.setText(chosen)
+
+
+class BatchWidget(Docked):
+    """Restore a folder beside the viewer, with the state of each image.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        The viewer; the name of this parameter is how napari knows to pass it.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._lines: dict[str, int] = {}
+        self.process = BatchProcess(self)
+        self.folder = FolderChoice("Folder of images", self)
+        self.results = FolderChoice("Folder for the results", self)
+        self.watch = QCheckBox("Wait for new images until stopped", self)
+        self.watch.setToolTip(
+            "For a running microscope session: an image is restored when it is complete, which is "
+            "when its file has not changed for five seconds."
+        )
+        self.start_button = QPushButton("Start", self)
+        self.stop_button = QPushButton("Stop", self)
+        self.retry_button = QPushButton("Retry failed", self)
+        self.table = _table(self)
+        self.status = QLabel(self)
+        self.status.setWordWrap(True)
+        self.status.setTextFormat(Qt.TextFormat.PlainText)
+        self._lay_out()
+        self.folder.changed.connect(self._suggest_results)
+        self.folder.changed.connect(self._show_state)
+        self.start_button.clicked.connect(self.start)
+        self.retry_button.clicked.connect(self.start)
+        self.stop_button.clicked.connect(self._stop)
+        self.table.itemDoubleClicked.connect(self._open)
+        self.process.row_changed.connect(self._show_row)
+        self.process.progressed.connect(self._show_progress)
+        self.process.ended.connect(self._on_ended)
+        self._show_state()
+
+    def start(self) -> None:
+        """Restore what has no result yet: all the first time, the failed ones after that."""
+        folder, results = self.folder.path, self.results.path
+        if folder is None or not folder.is_dir():
+            self.status.setText("Choose the folder of the images first.")
+            return
+        self.table.setRowCount(0)
+        self._lines.clear()
+        try:
+            choices = load_choices()
+            self.process.start(
+                folder, results or folder / RESULTS, choices, watch=self.watch.isChecked()
+            )
+        except SemnetError as error:
+            self.status.setText(str(error))
+            return
+        self.status.setText("Starting...")
+        self._show_state()
+
+    def let_go(self) -> None:
+        """Stop with the widget; what is finished stays, and the next start goes on."""
+        self.process.let_go()
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.addRow("Images", self.folder)
+        form.addRow("Results", self.results)
+        form.addRow("", self.watch)
+        buttons = QHBoxLayout()
+        for button in (self.start_button, self.stop_button, self.retry_button):
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addLayout(buttons)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.status)
+
+    def _suggest_results(self) -> None:
+        folder = self.folder.path
+        self.results.line.setPlaceholderText(str(folder / RESULTS) if folder else "")
+
+    def _show_state(self) -> None:
+        running = self.process.is_running
+        failed = any(row.state == "failed" for row in self.process.rows)
+        self.start_button.setEnabled(not running and self.folder.path is not None)
+        self.stop_button.setEnabled(running)
+        self.retry_button.setEnabled(failed and not running)
+        for choice in (self.folder, self.results, self.watch):
+            choice.setEnabled(not running)
+
+    def _show_row(self, row: FileRow) -> None:
+        line = self._lines.get(row.source)
+        if line is None:
+            line = self._lines[row.source] = self.table.rowCount()
+            self.table.insertRow(line)
+            name = QTableWidgetItem(Path(row.source).name)
+            name.setToolTip(row.source)
+            self.table.setItem(line, NAME, name)
+        self.table.setItem(line, STATE, QTableWidgetItem(row.state))
+        details = QTableWidgetItem(_details(row))
+        details.setToolTip(row.reason or row.result)
+        self.table.setItem(line, DETAILS, details)
+        self.status.setText(self._summary())
+
+    def _show_progress(self, source: str, part: float) -> None:
+        line = self._lines.get(source)
+        if line is not None:
+            self.table.item(line, STATE).setText(f"restoring {part:.0%}")
+
+    def _summary(self) -> str:
+        states = [row.state for row in self.process.rows]
+        done = states.count("done") + states.count("skipped")
+        failed = states.count("failed")
+        text = f"{done} of {len(states)} images have a result"
+        text += f", {failed} failed" if failed else ""
+        return f"{text}; waiting for new ones" if self._is_watching else text
+
+    @property
+    def _is_watching(self) -> bool:
+        return self.process.is_running and self.watch.isChecked()
+
+    def _stop(self) -> None:
+        self.status.setText("Stopping...")
+        self.process.stop()
+
+    def _on_ended(self, why: str) -> None:
+        self.status.setText(why or self._summary())
+        self._show_state()
+
+    def _open(self, item: QTableWidgetItem) -> None:
+        """Show the result of a line, with its source below it."""
+        name = self.table.item(item.row(), NAME)
+        row = next((row for row in self.process.rows if row.source == name.toolTip()), None)
+        if row is not None and row.result and Path(row.result).exists():
+            self._viewer.open([row.source, row.result], plugin="napari-semnet")
+
+
+def _table(parent: QWidget) -> QTableWidget:
+    table = QTableWidget(0, 3, parent)
+    table.setHorizontalHeaderLabels(["Image", "State", "Details"])
+    table.verticalHeader().hide()
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.horizontalHeader().setSectionResizeMode(DETAILS, QHeaderView.ResizeMode.Stretch)
+    table.setToolTip("Double-click an image that is done to see it")
+    return table
+
+
+def _details(row: FileRow) -> str:
+    if row.state != "done":
+        return row.reason
+    size = f"{row.width_px} x {row.height_px} px"
+    if row.pixel_size_x_nm is not None:
+        size += f", {row.pixel_size_x_nm:.4g} nm/px"
+    return f"{size}, {row.seconds:.1f} s" if row.seconds is not None else size

@@ -1,0 +1,103 @@
+"""A folder is restored in a process of its own, and the table says what became of each image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_semnet.files.reader import read_image
+from napari_semnet.files.writer import write_tiff
+from napari_semnet.widgets.batch_process import batch_command
+from napari_semnet.widgets.choices import Choices
+from napari_semnet.widgets.preferences import save_choices
+
+pytestmark = pytest.mark.gui
+
+PATIENCE = 120_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "images"
+    path.mkdir()
+    for name in ("a", "b"):
+        pixels = np.random.default_rng(1).integers(0, 250, (40, 50), np.uint8)
+        write_tiff(path / f"{name}.tif", pixels, pixel_size_nm=(4.0, 4.0))
+    (path / "bad.tif").write_bytes(b"II*\0 and nothing more")
+    return path
+
+
+@pytest.fixture
+def widget(viewer: Any, reduced_model: Path) -> Any:
+    save_choices(replace(Choices(model=str(reduced_model)), device="cpu", precision="fp32"))
+    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Restore folder")
+    return widget
+
+
+def states(widget: Any) -> dict[str, str]:
+    table = widget.table
+    return {table.item(row, 0).text(): table.item(row, 1).text() for row in range(table.rowCount())}
+
+
+def test_a_folder_is_restored_and_what_failed_can_be_tried_again(
+    widget: Any, viewer: Any, folder: Path, qtbot: Any
+) -> None:
+    assert not widget.start_button.isEnabled()
+    widget.folder.line.setText(str(folder))
+    assert widget.results.line.placeholderText() == str(folder / "semnet")
+    widget.start_button.click()
+    assert states(widget) == {"a.tif": "waiting", "b.tif": "waiting", "bad.tif": "waiting"}
+    assert widget.stop_button.isEnabled()
+    qtbot.waitUntil(lambda: not widget.process.is_running, timeout=PATIENCE)
+    assert states(widget) == {"a.tif": "done", "b.tif": "done", "bad.tif": "failed"}
+    assert widget.status.text() == "2 of 3 images have a result, 1 failed"
+    assert widget.table.item(0, 2).text().startswith("100 x 80 px, 2 nm/px")
+    result = folder / "semnet" / "a_semnet-x2.ome.tif"
+    assert read_image(result).pixels.shape == (80, 100)
+    assert (folder / "semnet" / "semnet-report.csv").is_file()
+
+    widget.table.itemDoubleClicked.emit(widget.table.item(0, 0))
+    assert [layer.data.shape for layer in viewer.layers] == [(40, 50), (80, 100)]
+
+    (folder / "bad.tif").write_bytes((folder / "a.tif").read_bytes())
+    widget.retry_button.click()
+    qtbot.waitUntil(lambda: not widget.process.is_running, timeout=PATIENCE)
+    assert states(widget) == {"a.tif": "skipped", "b.tif": "skipped", "bad.tif": "done"}
+    assert not widget.retry_button.isEnabled()
+
+
+def test_waiting_for_new_images_is_ended_by_stop(widget: Any, folder: Path, qtbot: Any) -> None:
+    widget.folder.line.setText(str(folder))
+    widget.watch.setChecked(True)
+    widget.start_button.click()
+    qtbot.waitUntil(lambda: states(widget).get("b.tif") == "done", timeout=PATIENCE)
+    assert "waiting for new ones" in widget.status.text()
+    widget.stop_button.click()
+    qtbot.waitUntil(lambda: not widget.process.is_running, timeout=PATIENCE)
+    assert "waiting" not in widget.status.text()
+    assert widget.start_button.isEnabled()
+
+
+def test_what_cannot_be_used_is_said(widget: Any, folder: Path, qtbot: Any) -> None:
+    widget.folder.line.setText(str(folder / "nowhere"))
+    widget.start_button.click()
+    assert "Choose the folder" in widget.status.text()
+    save_choices(Choices(model="no such model"))
+    widget.folder.line.setText(str(folder))
+    widget.start_button.click()
+    qtbot.waitUntil(lambda: not widget.process.is_running, timeout=PATIENCE)
+    assert "There is no model" in widget.status.text()
+
+
+def test_the_command_says_all_that_was_chosen(tmp_path: Path) -> None:
+    choices = Choices(model="m", device="cuda:0", precision="bf16", tile=256, halo="12")
+    command = batch_command(tmp_path, tmp_path / "out", choices, watch=True)
+    from napari_semnet.cli import build_parser
+
+    arguments = build_parser().parse_args(command[2:])
+    assert (arguments.model, arguments.device, arguments.precision) == ("m", "cuda:0", "bf16")
+    assert (arguments.tile, arguments.halo, arguments.watch) == (256, 12, True)
