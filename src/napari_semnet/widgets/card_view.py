@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_semnet.widgets.wording import card_summary
@@ -30,7 +31,7 @@ def card_html(entry: Listed) -> str:
     whose = "yours" if entry.is_own else "comes with the package"
     default = ", used when none is chosen" if entry.is_default else ""
     head = f"<p><b>{escape(entry.name)}</b> ({whose}{default})</p>"
-    where = f"<p>File: {escape(str(entry.path))}</p>"
+    where = f"<p>File: {escape(_short(entry.path))}</p>"
     if entry.card is None:
         return f"{head}<p><b>Cannot be used.</b> {escape(entry.refused)}</p>{where}"
     card = entry.card
@@ -68,6 +69,12 @@ def _details(card: Card) -> list[tuple[str, list[str]]]:
             "levels of 255 of the whole image"
         )
     return [("Trained", made), ("Measured", measured), ("Tiles", [tiles])]
+
+
+def _short(path: Path) -> str:
+    """Write a path as people do, with ~ for their own folder."""
+    home = Path.home()
+    return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
 
 
 def _paragraph(title: str, text: str) -> str:
