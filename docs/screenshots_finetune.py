@@ -34,7 +34,7 @@ SCALE = {"scale": (20, 20), "units": ("nm", "nm")}
 
 def shoot(viewer: Any, name: str) -> None:
     """Save the whole window; curves are told apart by colours that a palette would merge."""
-    settle()
+    settle(2)
     IMAGES.mkdir(exist_ok=True)
     viewer.screenshot(str(IMAGES / f"{name}.png"), canvas_only=False, flash=False)
 
@@ -88,9 +88,12 @@ def prepare(viewer: Any, widget: FinetuneWidget) -> None:
     shoot(viewer, "finetune-setup")
 
 
-def train(viewer: Any, widget: FinetuneWidget) -> None:
-    """Train, and look at what came of it."""
-    widget.training.start_button.click()
+def train(viewer: Any, widget: FinetuneWidget, run: Path | None) -> None:
+    """Train, or open a run that was made before, and look at what came of it."""
+    if run is None:
+        widget.training.start_button.click()
+    else:
+        widget.training.open_run(run)
     done(widget, lambda: len(widget.run.story.evaluations) > 4)
     viewer.reset_view()
     shoot(viewer, "finetune-run")
@@ -114,16 +117,18 @@ def main() -> None:
     parser.add_argument("fast", type=Path)
     parser.add_argument("good", type=Path, nargs="+")
     parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--run", type=Path, help="folder of a run to show; else one is made")
+    parser.add_argument("--model", default="", help="name or path; else the bundled one")
     options = parser.parse_args()
     get_settings().application.confirm_close_window = False
     before = load_finetune_choices()
     with tempfile.TemporaryDirectory(prefix="semnet-runs-") as runs:
-        wanted = FinetuneChoices(steps=options.steps, runs_folder=runs)
+        wanted = FinetuneChoices(steps=options.steps, start_from=options.model, runs_folder=runs)
         save_finetune_choices(wanted)
         viewer, widget = open_viewer(options.fast, options.good)
         try:
             prepare(viewer, widget)
-            train(viewer, widget)
+            train(viewer, widget, options.run)
         finally:
             widget.run.let_go()
             viewer.close()

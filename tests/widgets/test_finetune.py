@@ -24,7 +24,7 @@ NM = ("nm", "nm")
 Open = Callable[..., Any]
 
 
-def until(qtbot: Any, done: Callable[[], Any], looks: int = 1500) -> None:
+def until(qtbot: Any, done: Callable[[], Any], looks: int = 5000) -> None:
     """Wait by looks, not by the clock: a machine that is halted meanwhile has no part in it."""
     for _ in range(looks):
         if done():

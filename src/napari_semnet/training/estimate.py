@@ -169,7 +169,8 @@ def measure_speed(config: TrainingConfig, folder: Path) -> Generator[float, None
         files.config.write_text(write_config(trial), encoding="utf-8")
         with files.errors.open("wb") as errors:
             child = subprocess.Popen(
-                train_command(files.config),
+                # A limit of its own, should this very process be killed meanwhile.
+                [*train_command(files.config), "--max-minutes", f"{_LONGEST / 60:g}"],
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 env=child_environment(),

@@ -157,7 +157,8 @@ def example_patches(data: Data, side: int, count: int = 3) -> Examples:
     count : int
     """
     entries = [(pool, field) for pool in data.training for field in pool.fields]
-    chosen = [entries[n * len(entries) // count] for n in range(min(count, len(entries)))]
+    count = min(count, len(entries))
+    chosen = [entries[n * len(entries) // count] for n in range(count)]
     smallest = min(min(field.target.rows, field.target.columns) for _, field in chosen)
     half = min(side, smallest) // 2
     good, poor = [], []
