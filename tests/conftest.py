@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ settings.register_profile("quick", deadline=None, max_examples=15)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_measurements(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests measure of this machine apart from what its user has measured."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ def test_what_was_settled_stands_in_the_place_of_auto(source: Path, tmp_path: Pa
         assert again.settings == {
             "device": "cpu",
             "precision": "fp32",
+            "backend": "torch",
             "tile": (128, 256),
             "halo": 12,
             "intensity": (3.0, 250.0),

@@ -53,6 +53,7 @@ class FaultyBackend:
 
     def __init__(self, inner: Backend, fault: Fault, computed: list) -> None:
         self.device, self.precision = inner.device, inner.precision
+        self.name, self.width_cost = inner.name, inner.width_cost
         self._inner, self._fault, self._computed = inner, fault, computed
 
     def restore_tile(

@@ -12,15 +12,18 @@ from torch.nn import functional
 from napari_semnet.network import Architecture, SEMNet
 from napari_semnet.restoration import prepared
 from napari_semnet.restoration.backends import run_through
+from napari_semnet.restoration.dense import Concatenated, Stacked
 from napari_semnet.restoration.prepared import PreparedNetwork, fold_upsampling
 from tests.restoration.conftest import REDUCED, reduced_network
 
 CPU = torch.device("cpu")
 
 
-def restored(network: SEMNet, image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def restored(
+    network: SEMNet, image: Tensor, dtype: torch.dtype = torch.float32, arrange=Concatenated
+) -> Tensor:
     with torch.inference_mode():
-        return run_through(PreparedNetwork(network, CPU, dtype).steps(image))
+        return run_through(PreparedNetwork(network, CPU, dtype, arrange).steps(image))
 
 
 def direct(network: SEMNet, image: Tensor) -> Tensor:
@@ -49,18 +52,28 @@ def test_the_fold_is_exact_everywhere_and_at_the_border(size, channels, seed) ->
             torch.testing.assert_close(found, expected[:, :, p::2, q::2], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("arrange", [Concatenated, Stacked])
 @settings(max_examples=25)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 2**31))
-def test_float32_equals_the_network(height, width, seed) -> None:
+def test_float32_equals_the_network(arrange, height, width, seed) -> None:
     network = reduced_network(seed=seed % 7)
     image = torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed))
-    difference = restored(network, image) - direct(network, image)
+    difference = restored(network, image, arrange=arrange) - direct(network, image)
+    assert difference.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("sizes", [(8, 4), (6, 4), (4, 8), (5, 3), (8, 8)])
+def test_any_number_of_features_can_be_stacked(sizes) -> None:
+    features, growth = sizes
+    network = reduced_network(Architecture(features=features, growth=growth, blocks=2))
+    image = torch.rand(1, 1, 11, 14)
+    difference = restored(network, image, arrange=Stacked) - direct(network, image)
     assert difference.abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("shape", [(70, 33), (16, 5), (17, 5), (100, 1)])
 def test_bands_of_the_tail_cannot_be_seen(shape, monkeypatch) -> None:
-    monkeypatch.setattr(prepared, "_TAIL_BAND_PIXELS", 1)
+    monkeypatch.setitem(prepared.TAIL_BAND_PIXELS, "cpu", 1)
     network = reduced_network()
     image = torch.rand(1, 1, *shape)
     assert (restored(network, image) - direct(network, image)).abs().max() < 1e-6
@@ -70,6 +83,7 @@ def test_channels_first_in_memory_gives_the_same(monkeypatch) -> None:
     network, image = reduced_network(), torch.rand(1, 1, 21, 18)
     ready = PreparedNetwork(network, CPU, torch.float32)
     monkeypatch.setattr(ready, "_layout", torch.contiguous_format)
+    monkeypatch.setattr(ready._dense, "_layout", torch.contiguous_format)
     with torch.inference_mode():
         found = run_through(ready.steps(image))
     assert (found - direct(network, image)).abs().max() < 1e-6
@@ -82,9 +96,10 @@ def test_a_network_of_three_channels_is_folded_to_grey() -> None:
     assert (restored(network, image) - expected).abs().max() < 1e-6
 
 
-def test_bfloat16_stays_close() -> None:
+@pytest.mark.parametrize("arrange", [Concatenated, Stacked])
+def test_bfloat16_stays_close(arrange) -> None:
     network, image = reduced_network(), torch.rand(1, 1, 50, 50)
-    error = restored(network, image, torch.bfloat16) - direct(network, image)
+    error = restored(network, image, torch.bfloat16, arrange) - direct(network, image)
     assert 0 < error.square().mean().sqrt() < 2e-3
 
 
@@ -98,9 +113,10 @@ def test_the_model_keeps_its_own_weights() -> None:
     assert before.keys() == after.keys()
 
 
-def test_the_same_image_gives_the_same_bytes() -> None:
+@pytest.mark.parametrize("arrange", [Concatenated, Stacked])
+def test_the_same_image_gives_the_same_bytes(arrange) -> None:
     image = torch.rand(1, 1, 40, 30)
-    ready = PreparedNetwork(reduced_network(), CPU, torch.bfloat16)
+    ready = PreparedNetwork(reduced_network(), CPU, torch.bfloat16, arrange)
     with torch.inference_mode():
         one, other = run_through(ready.steps(image)), run_through(ready.steps(image))
     assert torch.equal(one, other)

@@ -108,13 +108,14 @@ def test_halves_are_the_tile_again(plane, core, halo, margin) -> None:
     halo=st.integers(0, 94),
     margin=st.integers(0, 24),
     largest=st.integers(64**2, 2**22),
+    width_cost=st.sampled_from((0.0, 1 / 800)),
 )
-def test_a_chosen_tile_fits(plane, halo, margin, largest) -> None:
+def test_a_chosen_tile_fits(plane, halo, margin, largest, width_cost) -> None:
     surround = Surround(plane, halo, margin)
-    core = choose_tile(surround, largest)
+    core = choose_tile(surround, largest, width_cost)
     assert 1 <= core[0] <= plane[0]
     assert 1 <= core[1] <= plane[1]
-    assume(largest >= (16 + 2 * max(halo, margin)) ** 2)
+    assume(largest >= (48 + 2 * max(halo, margin)) ** 2)
     assert largest_read(surround, core) <= largest
 
 
@@ -143,6 +144,14 @@ def test_a_chosen_tile_computes_little_twice() -> None:
     core = choose_tile(Surround(plane, halo, halo), 900_000)
     read = sum(tile.read.pixels for tile in plan_tiles(plane, core, halo, halo))
     assert read < 1.1 * math.prod(plane)
+
+
+def test_where_width_costs_tiles_are_narrow_but_not_narrower_than_their_halo_allows() -> None:
+    height, width = choose_tile(Surround((2048, 2048), 12, 12), 2**20, 1 / 800)
+    assert 80 <= width <= 256
+    assert height > 2 * width
+    wider = choose_tile(Surround((2048, 2048), 48, 24), 2**20, 1 / 800)[1]
+    assert wider > width
 
 
 def test_too_little_room_gives_the_smallest_tile_instead_of_none() -> None:

@@ -96,6 +96,7 @@ class Opened:
             halo=plan.halo,
             device=plan.device_name,
             precision=plan.precision,
+            backend=plan.backend,
             seconds=seconds,
         )
 

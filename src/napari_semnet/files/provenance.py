@@ -98,6 +98,8 @@ class Provenance(BaseModel):
     """Source pixels around each tile."""
     device: str = ""
     precision: str = ""
+    backend: str = ""
+    """What computed: ``torch``, ``torch-stacked`` or ``openvino``."""
     seconds: float | None = None
     date: str = Field(default_factory=_now)
     """When the result was made, ISO 8601 with the offset to UTC."""

@@ -25,8 +25,8 @@ class Replay:
     model_sha256: str
     """The model must have this hash; empty where the record has none."""
     settings: dict[str, Any]
-    """``device``, ``precision``, ``tile``, ``halo``, ``intensity`` and ``non_finite``, with
-    what the first run settled on in the place of every ``auto``."""
+    """``device``, ``precision``, ``backend``, ``tile``, ``halo``, ``intensity`` and
+    ``non_finite``, with what the first run settled on in the place of every ``auto``."""
     specimen_rows: tuple[int, int] | None
     """Rows to restore, counted in the source file; None means all."""
     record: Provenance = field(repr=False)
@@ -93,6 +93,7 @@ def replay_arguments(path: str | Path) -> Replay:
     settings: dict[str, Any] = {
         "device": device,
         "precision": record.precision or "auto",
+        "backend": record.backend or "torch",
         "tile": record.tile,
         "halo": record.halo,
         "intensity": _intensity(record),

@@ -146,7 +146,7 @@ class Attempts:
 
 def _try(
     backend: Backend, image: NDArray[np.float32]
-) -> Generator[float, None, NDArray[np.float32] | None]:
+) -> Generator[Notice | float, None, NDArray[np.float32] | None]:
     """Output of a tile, or None where memory ran out.
 
     The error is let go here: its traceback would keep the tensors of the failed attempt alive.

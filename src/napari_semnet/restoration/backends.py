@@ -16,12 +16,15 @@ import torch
 from numpy.typing import NDArray
 
 from napari_semnet.network import SEMNet
-from napari_semnet.restoration.prepared import PreparedNetwork
+from napari_semnet.restoration.dense import ArrangementError, Concatenated
+from napari_semnet.restoration.events import Notice
+from napari_semnet.restoration.prepared import Arrangement, PreparedNetwork
 from napari_semnet.restoration.runtime import Device, Precision
 
-__all__ = ["Backend", "TorchBackend", "is_out_of_memory", "run_through"]
+__all__ = ["DTYPES", "Backend", "TorchBackend", "is_out_of_memory", "run_through"]
 
-_DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""What a precision is called in PyTorch."""
 
 _MEMORY_COMPLAINTS = (
     "can't allocate memory",
@@ -43,13 +46,22 @@ class Backend(Protocol):
     def precision(self) -> Precision:
         """How the body of the network computes."""
 
+    @property
+    def name(self) -> str:
+        """What computes: ``torch``, ``torch-stacked`` or ``openvino``."""
+
+    @property
+    def width_cost(self) -> float:
+        """See `napari_semnet.restoration.tiles.choose_tile`."""
+
     def restore_tile(
         self, image: NDArray[np.float32]
-    ) -> Generator[float, None, NDArray[np.float32]]:
+    ) -> Generator[Notice | float, None, NDArray[np.float32]]:
         """Map intensities (Y, X) in [0, 1] to (2Y, 2X), both on the host, not clipped.
 
         Yields the part that is done, from 0 to 1, so that whoever runs it can show progress and
-        stop within a tile; returns the result. The same tile gives the same bytes. Out of memory
+        stop within a tile, and a notice where something had to be done otherwise; returns the
+        result. The same tile gives the same bytes. Out of memory
         is an error for which `is_out_of_memory` is true; the backend can be used again after it.
         """
 
@@ -58,7 +70,7 @@ class Backend(Protocol):
 
 
 class TorchBackend:
-    """A SEMNet run by PyTorch.
+    """A SEMNet run by PyTorch, its dense blocks perhaps by another runtime.
 
     Parameters
     ----------
@@ -68,17 +80,50 @@ class TorchBackend:
         Where to compute.
     precision : {"fp32", "bf16"}
         Of the body; the tail is always computed in float32.
+    arrange : callable
+        Makes the dense blocks ready.
+    name : str
+        What the arrangement is called.
+    width_cost : float
+        See `Backend.width_cost`.
     """
 
-    def __init__(self, network: SEMNet, device: Device, precision: Precision) -> None:
+    def __init__(
+        self,
+        network: SEMNet,
+        device: Device,
+        precision: Precision,
+        arrange: Arrangement = Concatenated,
+        name: str = "torch",
+        width_cost: float = 0.0,
+    ) -> None:
         self.device = device
         self.precision = precision
-        self._network = PreparedNetwork(network, device.torch_device, _DTYPES[precision])
+        self.name = name
+        self.width_cost = width_cost
+        self._source = network
+        self._network = self._prepared(arrange)
+
+    def _prepared(self, arrange: Arrangement) -> PreparedNetwork:
+        dtype = DTYPES[self.precision]
+        return PreparedNetwork(self._source, self.device.torch_device, dtype, arrange)
 
     def restore_tile(
         self, image: NDArray[np.float32]
-    ) -> Generator[float, None, NDArray[np.float32]]:
-        """See `Backend.restore_tile`."""
+    ) -> Generator[Notice | float, None, NDArray[np.float32]]:
+        """See `Backend.restore_tile`.
+
+        Where the arrangement fails, the tile and all later ones are computed in the plain one.
+        """
+        try:
+            return (yield from self._steps(image))
+        except ArrangementError as error:
+            complaint = str(error)
+        self._network, self.name = self._prepared(Concatenated), "torch"
+        yield Notice(f"{complaint}. PyTorch computes in its place.")
+        return (yield from self._steps(image))
+
+    def _steps(self, image: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
         tile = torch.from_numpy(np.ascontiguousarray(image))[None, None]
         steps = self._network.steps(tile.to(self.device.torch_device))
         surroundings = _exact_convolutions if self.device.kind == "cuda" else nullcontext

@@ -43,6 +43,8 @@ class RunPlan:
     """Input pixels read around each core."""
     model_name: str
     model_sha256: str
+    backend: str = "torch"
+    """What computed: ``torch``, ``torch-stacked`` or ``openvino``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from napari_semnet.errors import DeviceError, ImageError, SemnetError
 from napari_semnet.imaging.intensity import as_grey, check_finite, measure_range, to_unit
 from napari_semnet.model import Halo, Model
 from napari_semnet.restoration.backends import Backend, TorchBackend, is_out_of_memory
-from napari_semnet.restoration.events import Progress
+from napari_semnet.restoration.events import Notice, Progress
 from napari_semnet.restoration.runtime import describe_device
 from napari_semnet.restoration.tiles import SCALE, Tile, plan_tiles
 
@@ -222,11 +222,13 @@ def _from_cuts(length: int, starts_cut: bool, ends_cut: bool) -> NDArray[np.intp
 
 
 def _scaled(
-    steps: Generator[float, None, NDArray[np.float32]], start: float, share: float
+    steps: Generator[Notice | float, None, NDArray[np.float32]], start: float, share: float
 ) -> Generator[float, None, NDArray[np.float32]]:
     while True:
         try:
-            yield start + share * next(steps)
+            said = next(steps)
+            if isinstance(said, float):
+                yield start + share * said
         except StopIteration as stop:
             result: NDArray[np.float32] = stop.value
             return result

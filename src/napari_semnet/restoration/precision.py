@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semnet.restoration.backends import Backend, run_through
+from napari_semnet.restoration.backends import Backend
+from napari_semnet.restoration.events import Notice
 
 __all__ = ["CHECKED_SIDE", "LEAST_AGREEMENT", "Agreement", "agrees_with_fp32"]
 
@@ -27,6 +29,8 @@ class Agreement:
     precision: str
     decibels: float
     """Peak signal-to-noise ratio; -inf where values were not finite."""
+    said: tuple[Notice, ...] = ()
+    """What the backends said while they were compared."""
 
     @property
     def is_enough(self) -> bool:
@@ -52,8 +56,23 @@ def agrees_with_fp32(fast: Backend, exact: Backend, piece: NDArray[np.float32]) 
     piece : ndarray of float32, shape (Y, X)
         Intensities in [0, 1].
     """
-    ours = run_through(fast.restore_tile(piece)).astype(np.float64)
-    error = float(np.mean(np.square(ours - run_through(exact.restore_tile(piece)))))
+    said: list[Notice] = []
+    ours = _heard(fast.restore_tile(piece), said).astype(np.float64)
+    error = float(np.mean(np.square(ours - _heard(exact.restore_tile(piece), said))))
     if not math.isfinite(error):
-        return Agreement(fast.precision, -math.inf)
-    return Agreement(fast.precision, -10 * math.log10(error) if error > 0 else math.inf)
+        return Agreement(fast.precision, -math.inf, tuple(said))
+    decibels = -10 * math.log10(error) if error > 0 else math.inf
+    return Agreement(fast.precision, decibels, tuple(said))
+
+
+def _heard(
+    steps: Generator[Notice | float, None, NDArray[np.float32]], said: list[Notice]
+) -> NDArray[np.float32]:
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            result: NDArray[np.float32] = stop.value
+            return result
+        if isinstance(event, Notice):
+            said.append(event)

@@ -6,38 +6,44 @@ Three things differ from `napari_semnet.network.SEMNet`, and none changes what i
 kernel multiplies several of its weights with the same pixel. Added beforehand, they leave for each
 of the four output positions of a block a 2x2 kernel on input pixels: 2.25 times fewer products. A
 zero beyond the border of the enlarged image is half of a zero beyond the border of the small one,
-so the border is exact as well.
+so the border is exact as well. The last convolution is folded likewise, so that it reads these
+four positions as channels and the enlarged maps are never laid out.
 
-*One workspace.* Each convolution of a dense block sees the concatenation of all maps before it.
-Made anew each time, these are the largest arrays of all, and on a CPU the system hands out and
-clears their pages again and again. Here they take turns in one piece of memory.
+*Dense blocks without needless copies.* See `napari_semnet.restoration.dense`.
 
-*Precision where it counts.* Only the dense blocks compute in bfloat16. The sums between them, the
-first convolution and the tail (trunk, folded upsampling, last) stay in float32: they are a
+*Precision where it counts.* Only the dense blocks and the upsampling compute in bfloat16. The sums
+between RRDBs, the first convolution, the trunk and the last convolution stay in float32: they are a
 hundredth of the work, and the 8 bits of a bfloat16 cannot even hold the grey levels of an 8-bit
-image. The tail reaches three pixels far and runs in bands of rows, so that its 256 feature maps
-never exist at once.
+image. After the trunk the tail runs in bands of rows, so that its 256 feature maps never exist at
+once and stay in the processor's cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_semnet.network import RDB, RRDB, SEMNet
+from napari_semnet.network import SEMNet
+from napari_semnet.restoration.dense import Concatenated, DenseBlocks
 
-__all__ = ["PreparedNetwork", "fold_upsampling"]
+__all__ = ["Arrangement", "PreparedNetwork", "fold_last", "fold_upsampling"]
 
 _PHASE_TAPS = (((0,), (1, 2)), ((0, 1), (2,)))
 """For an output row of even and of odd number: kernel rows on the first and second input row."""
 
-_TAIL_REACH = 3
-_TAIL_BAND_PIXELS = 2**15
-_TAIL_LEAST_ROWS = 16
+TAIL_BAND_PIXELS = {"cpu": 2**12}
+"""Pixels of a band of the tail, by kind of device: few enough for a CPU's cache."""
+MOST_BAND_PIXELS = 2**15
+"""On other devices."""
+_TAIL_LEAST_ROWS = 8
+
+Arrangement = Callable[[SEMNet, torch.device, torch.dtype], DenseBlocks]
+"""Makes the dense blocks of a network ready."""
 
 
 def fold_upsampling(weight: Tensor) -> Tensor:
@@ -67,6 +73,30 @@ def fold_upsampling(weight: Tensor) -> Tensor:
     return torch.cat(phases)
 
 
+def fold_last(weight: Tensor) -> Tensor:
+    """Fold a 3x3 kernel at output resolution for the phases that a folded upsampling gives.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (1, features in, 3, 3)
+        Kernel at output resolution.
+
+    Returns
+    -------
+    Tensor, shape (4, 4 * features in, 2, 2)
+        Kernels at input resolution, in the order (phase row, phase column) of the output and
+        (phase row, phase column, feature) of the input, for phases as `fold_upsampling` has them.
+    """
+    features = weight.shape[1]
+    folded = weight.new_zeros(2, 2, 2, 2, features, 2, 2)
+    for a, b, y, x in product(range(2), range(2), range(3), range(3)):
+        # Row 2i + a - 1 + y of the enlarged maps is phase p of input row i + down, which stands
+        # at i + down + p.
+        (down, p), (across, q) = divmod(a - 1 + y, 2), divmod(b - 1 + x, 2)
+        folded[a, b, p, q, :, down + p, across + q] += weight[0, :, y, x]
+    return folded.reshape(4, 4 * features, 2, 2)
+
+
 @dataclass(frozen=True, slots=True)
 class _Convolution:
     weight: Tensor
@@ -89,40 +119,40 @@ class PreparedNetwork:
         Where it runs.
     dtype : torch.dtype
         Of the dense blocks: `torch.float32` or `torch.bfloat16`.
+    arrange : callable
+        Makes the dense blocks ready: `Concatenated` or `Stacked`.
     """
 
-    def __init__(self, network: SEMNet, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        network: SEMNet,
+        device: torch.device,
+        dtype: torch.dtype,
+        arrange: Arrangement = Concatenated,
+    ) -> None:
         architecture = network.architecture
-        self._dtype = dtype
         # Apple's kernels work with the channels first; all others are faster with them last.
         self._layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
-        self._scaling = architecture.residual_scaling
         self._slope = architecture.negative_slope
         self._steps = architecture.blocks * architecture.rdb_per_block
-        self._widest = architecture.features + architecture.growth * (architecture.conv_per_rdb - 1)
+        self._band = TAIL_BAND_PIXELS.get(device.type, MOST_BAND_PIXELS)
 
-        def placed(weight: Tensor, bias: Tensor, dtype: torch.dtype, padding: int) -> _Convolution:
-            moved = weight.detach().to(device, dtype, copy=True)
-            weight = moved.contiguous(memory_format=self._layout)
-            return _Convolution(weight, bias.detach().to(device, dtype, copy=True), padding)
+        def placed(
+            weight: Tensor, bias: Tensor, padding: int = 1, dtype: torch.dtype = torch.float32
+        ) -> _Convolution:
+            weight = weight.detach().to(device, dtype)
+            bias = bias.detach().to(device, dtype, copy=True)
+            return _Convolution(weight.clone(memory_format=self._layout), bias, padding)
 
-        def plain(module: nn.Module, dtype: torch.dtype) -> _Convolution:
-            assert isinstance(module, nn.Conv2d)
-            return placed(module.weight, _bias(module), dtype, 1)
-
-        first, up, last = network.first, network.up, network.last
-        full = torch.float32
-        self._first = placed(first.weight.sum(1, keepdim=True), _bias(first), full, 1)
-        self._blocks = tuple(
-            tuple(tuple(plain(conv, dtype) for conv in rdb.conv) for rdb in _dense_blocks(rrdb))
-            for rrdb in network.body
-        )
-        self._trunk = plain(network.trunk, full)
-        folded = fold_upsampling(up.weight.detach().double())
-        self._up = placed(folded, _bias(up).repeat(4), full, 0)
-        self._last = placed(
-            last.weight.mean(0, keepdim=True), _bias(last).mean(0, keepdim=True), full, 1
-        )
+        first, trunk, up, last = network.first, network.trunk, network.up, network.last
+        self._first = placed(first.weight.sum(1, keepdim=True), _bias(first))
+        self._dense = arrange(network, device, dtype)
+        self._trunk = placed(trunk.weight, _bias(trunk))
+        self._dtype = dtype
+        folded = fold_upsampling(up.weight.double())
+        self._up = placed(folded, _bias(up).repeat(4), padding=0, dtype=dtype)
+        grey = fold_last(last.weight.detach().double().mean(0, keepdim=True))
+        self._last = placed(grey, _bias(last).mean().repeat(4), padding=0)
 
     def steps(self, image: Tensor) -> Generator[float, None, Tensor]:
         """Restore one image, step by step.
@@ -135,9 +165,8 @@ class PreparedNetwork:
         Yields
         ------
         float
-            Part of the work that is done, after each dense block. Whoever runs the generator sets
-            inference mode around each step, since it belongs to the thread and not to the
-            generator.
+            Part of the work that is done. Whoever runs the generator sets inference mode around
+            each step, since it belongs to the thread and not to the generator.
 
         Returns
         -------
@@ -145,74 +174,40 @@ class PreparedNetwork:
             Not clipped.
         """
         image = image.to(memory_format=self._layout)
-        height, width = image.shape[-2:]
-        workspace = torch.empty(
-            self._widest * height * width, dtype=self._dtype, device=image.device
-        )
         maps = self._first(image)
-        done = 0
-        for block in self._blocks:
-            deep = maps.to(self._dtype, copy=True)
-            for convolutions in block:
-                deep.add_(self._change(deep, convolutions, workspace), alpha=self._scaling)
-                done += 1
-                yield done / (self._steps + 1)
-            maps.add_(deep, alpha=self._scaling)
-        del workspace
-        restored = maps.new_empty((1, 1, 2 * height, 2 * width))
-        rows = max(_TAIL_LEAST_ROWS, _TAIL_BAND_PIXELS // width)
-        for first in range(0, height, rows):
-            last = min(first + rows, height)
-            above, below = max(0, first - _TAIL_REACH), min(height, last + _TAIL_REACH)
-            band = self._tail(image[:, :, above:below], maps[:, :, above:below])
-            kept = slice(2 * (first - above), 2 * (last - above))
-            restored[:, :, 2 * first : 2 * last] = band[:, :, kept]
-        return restored
-
-    def _change(
-        self, maps: Tensor, convolutions: tuple[_Convolution, ...], workspace: Tensor
-    ) -> Tensor:
-        """Compute what a dense block adds to its input, before scaling."""
-        *growing, last = convolutions
-        seen = [maps]
-        together = maps
-        for convolution in growing:
-            grown = functional.leaky_relu_(convolution(together), self._slope)
-            seen.append(grown)
-            together = self._concatenated(seen, workspace)
-        return last(together)
-
-    def _concatenated(self, seen: list[Tensor], workspace: Tensor) -> Tensor:
-        height, width = seen[0].shape[-2:]
-        channels = sum(maps.shape[1] for maps in seen)
-        part = workspace[: channels * height * width]
-        if self._layout == torch.channels_last:
-            together = part.view(1, height, width, channels).permute(0, 3, 1, 2)
-        else:
-            together = part.view(1, channels, height, width)
-        torch.cat(seen, dim=1, out=together)
-        return together
+        for done in self._dense.run(maps):
+            yield done * self._steps / (self._steps + 1)
+        return self._tail(image, maps)
 
     def _tail(self, image: Tensor, maps: Tensor) -> Tensor:
-        """From the dense blocks' output to pixels, for a band of rows."""
+        """From the dense blocks' output to pixels."""
         height, width = image.shape[-2:]
         deep = self._trunk(maps).add_(self._first(image))
-        phases = self._up(functional.pad(deep, (1, 1, 1, 1)))
-        features = phases.shape[1] // 4
-        enlarged = torch.empty(
-            (1, features, 2 * height, 2 * width), device=deep.device, memory_format=self._layout
-        )
-        for number, phase in enumerate(torch.split(phases, features, dim=1)):
-            p, q = divmod(number, 2)
-            enlarged[:, :, p::2, q::2] = phase[:, :, p : p + height, q : q + width]
-        return self._last(functional.leaky_relu_(enlarged, self._slope))
+        restored = deep.new_empty((1, 1, 2 * height, 2 * width))
+        rows = max(_TAIL_LEAST_ROWS, self._band // width)
+        for first in range(0, height, rows):
+            last = min(first + rows, height)
+            above, below = int(first == 0), int(last == height)
+            band = deep[:, :, first - 1 + above : last + 1 - below].to(self._dtype)
+            phases = self._up(functional.pad(band, (1, 1, above, below)))
+            _clear_beyond_border(phases, bool(above), bool(below))
+            pixels = self._last(functional.leaky_relu_(phases, self._slope).float())
+            restored[:, :, 2 * first : 2 * last] = functional.pixel_shuffle(pixels, 2)
+        return restored
+
+
+def _clear_beyond_border(phases: Tensor, at_top: bool, at_bottom: bool) -> None:
+    """Put zeros where phases lie beyond the border: there the last convolution pads with them."""
+    features = phases.shape[1] // 4
+    by_phase = phases.view(1, 2, 2, features, *phases.shape[-2:])
+    by_phase[:, :, 1, :, :, 0] = 0
+    by_phase[:, :, 0, :, :, -1] = 0
+    if at_top:
+        by_phase[:, 1, :, :, 0] = 0
+    if at_bottom:
+        by_phase[:, 0, :, :, -1] = 0
 
 
 def _bias(module: nn.Conv2d) -> Tensor:
     assert module.bias is not None
-    return module.bias
-
-
-def _dense_blocks(rrdb: nn.Module) -> list[RDB]:
-    assert isinstance(rrdb, RRDB)
-    return [rdb for rdb in rrdb.rdb if isinstance(rdb, RDB)]
+    return module.bias.detach()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,8 @@ from napari_semnet.imaging.intensity import (
 from napari_semnet.model import DEFAULT_MODEL, Model, load_model
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.attempts import Attempts
-from napari_semnet.restoration.backends import Backend, TorchBackend, is_out_of_memory
+from napari_semnet.restoration.backends import Backend, is_out_of_memory
+from napari_semnet.restoration.choice import backend_named
 from napari_semnet.restoration.events import (
     Event,
     Finished,
@@ -64,6 +66,9 @@ WIDEST_MARGIN = 24
 """Mirrored pixels beyond the image's border at most, and where a model's halo was not measured.
 What they are is a guess anyway; they only have to keep the zeros beyond them out of sight."""
 
+MOST_PIXELS_IN_CACHE = 2**16
+"""Pixels that a tile reads at most on a CPU where narrow tiles are faster."""
+
 BackendMaker = Callable[[SEMNet, Device, Precision], Backend]
 """Prepares a network for a device and a precision."""
 
@@ -77,8 +82,8 @@ class Restorer:
         A loaded model, or the name or path of one.
     settings : Settings
         How to restore.
-    make_backend : callable
-        What computes; PyTorch by default.
+    make_backend : callable, optional
+        What computes; by default what `settings.backend` says.
 
     Notes
     -----
@@ -90,7 +95,7 @@ class Restorer:
         self,
         model: Model | str | Path = DEFAULT_MODEL,
         settings: Settings | None = None,
-        make_backend: BackendMaker = TorchBackend,
+        make_backend: BackendMaker | None = None,
     ) -> None:
         self.model = model if isinstance(model, Model) else load_model(model)
         self.settings = settings if settings is not None else Settings()
@@ -183,7 +188,8 @@ class Restorer:
         precision = as_precision(plan.precision)
         surround = Surround((shape[-2], shape[-1]), plan.halo, self._margin())
         reader = TileReader(grey, plan.intensity, self.settings.non_finite)
-        backend = self._backend(device, precision)
+        # The one of the plan, so that every machine that works to it gives the same bytes.
+        backend = self._backend(device, precision, plan.backend)
         attempts = Attempts(backend, self._backend, self._cpu, surround)
         return PlannedRun(
             plan, grey, surround, reader, attempts, self.settings.strength, tuple(notices)
@@ -199,6 +205,7 @@ class Restorer:
         intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
         reader = TileReader(grey, intensity, self.settings.non_finite)
         device, precision, notices = self._settle(reader, tuple(grey.shape))
+        backend = self._backend(device, precision)
         halo = self._halo()
         height, width = grey.shape[-2:]
         tallest, widest = largest or (height, width)
@@ -214,6 +221,7 @@ class Restorer:
             halo,
             self.model.name,
             self.model.sha256,
+            backend.name,
         )
         return device, plan, notices
 
@@ -244,8 +252,12 @@ class Restorer:
         self, surround: Surround, device: Device, precision: Precision
     ) -> tuple[int, int]:
         available = budget(device)
+        width_cost = self._backend(device, precision).width_cost
         counted = counted_cost(self.model.card.architecture, precision)
         most = most_pixels(self.model.card.architecture)
+        if width_cost > 0:
+            largest = min(MOST_PIXELS_IN_CACHE, counted.pixels_within(available))
+            return choose_tile(surround, largest, width_cost)
         whole = largest_read(surround, surround.plane)
         if counted.of(whole) <= available and whole <= most:
             return surround.plane
@@ -256,11 +268,14 @@ class Restorer:
             cost = self._costs[key]
         return choose_tile(surround, min(most, cost.pixels_within(available)))
 
-    def _backend(self, device: Device, precision: Precision) -> Backend:
+    def _backend(self, device: Device, precision: Precision, name: str = "") -> Backend:
+        """Give a backend, made when it is first asked for; by name or by the settings."""
+        make = self._make_backend or partial(backend_named, name=name or self.settings.backend)
         with self._lock:
             key = (device, precision)
-            if key not in self._backends:
-                self._backends[key] = self._make_backend(self.model.network, device, precision)
+            kept = self._backends.get(key)
+            if kept is None or (name and self._make_backend is None and kept.name != name):
+                self._backends[key] = make(self.model.network, device, precision)
             return self._backends[key]
 
     def _settle(
@@ -294,7 +309,8 @@ class Restorer:
             sample = reader.read(_middle(shape))[0]
             agreement = agrees_with_fp32(backend, self._backend(device, "fp32"), sample)
             self._settled[device] = precision = wanted if agreement.is_enough else "fp32"
-        return precision, [] if agreement.is_enough else [Notice(agreement.complaint)]
+        complaint = [] if agreement.is_enough else [Notice(agreement.complaint)]
+        return precision, [*agreement.said, *complaint]
 
 
 def _measured_cost(backend: Backend, counted: MemoryCost) -> MemoryCost:

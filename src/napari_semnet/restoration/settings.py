@@ -29,6 +29,8 @@ class Settings:
     """What to do with NaN and infinite pixels."""
     strength: float = 1.0
     """From 0, bicubic enlargement of the noisy image, to 1, all that the network does."""
+    backend: Literal["auto", "torch", "torch-stacked", "openvino"] = "auto"
+    """What computes on a CPU; ``auto``: what was measured to be fastest on this machine."""
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "fp32", "bf16"):
@@ -45,6 +47,10 @@ class Settings:
         ):
             raise SemnetError(
                 f"A halo is 'auto', 'exact' or a whole number of pixels, not {self.halo!r}."
+            )
+        if self.backend not in ("auto", "torch", "torch-stacked", "openvino"):
+            raise DeviceError(
+                f"The backend is auto, torch, torch-stacked or openvino, not '{self.backend}'."
             )
         if not 0 <= self.strength <= 1:
             raise SemnetError(

@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "Box",
@@ -34,6 +35,9 @@ _SMALLEST_CORE = 16
 _SMALLEST_USEFUL = 2**17
 """Pixels below which tiles are not made smaller on purpose: a few seconds on a slow CPU."""
 _TOLERATED_WORK = 1.05
+_TOLERATED_TIME = 1.01
+_SIDES = (48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024)
+"""Sides that are tried where narrow tiles are faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +141,18 @@ class Surround:
         after = self.margin if last == length else min(self.halo, length + self.margin - last)
         return first - before, last + after
 
-    def spans(self, core: tuple[int, int]) -> tuple[list[int], list[int]]:
+    def spans(self, core: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Lengths that the tiles of cores of at most (Y, X) read, along Y and along X."""
-        lengths = []
-        for length, part in zip(self.plane, core, strict=True):
-            reads = (self._along(*edge, length) for edge in pairwise(_edges(length, part)))
-            lengths.append([last - first for first, last in reads])
-        return lengths[0], lengths[1]
+        return self._spans(0, core[0]), self._spans(1, core[1])
+
+    def _spans(self, axis: int, part: int) -> NDArray[np.intp]:
+        length = self.plane[axis]
+        edges = np.asarray(_edges(length, part))
+        before = np.minimum(self.halo, edges[:-1] + self.margin)
+        after = np.minimum(self.halo, length + self.margin - edges[1:])
+        before[0] = after[-1] = self.margin
+        lengths: NDArray[np.intp] = np.diff(edges) + before + after
+        return lengths
 
 
 def _edges(length: int, core: int) -> list[int]:
@@ -215,16 +224,16 @@ def halves(tile: Tile, surround: Surround) -> tuple[Tile, Tile] | None:
 def largest_read(surround: Surround, core: tuple[int, int]) -> int:
     """Pixels that the largest tile of a plan reads, halo and margin included."""
     rows, columns = surround.spans(core)
-    return max(rows) * max(columns)
+    return int(rows.max() * columns.max())
 
 
 def _work(surround: Surround, core: tuple[int, int]) -> int:
     """Pixels that all tiles of a slice read together."""
     rows, columns = surround.spans(core)
-    return sum(rows) * sum(columns)
+    return int(rows.sum() * columns.sum())
 
 
-def choose_tile(surround: Surround, largest: int) -> tuple[int, int]:
+def choose_tile(surround: Surround, largest: int, width_cost: float = 0.0) -> tuple[int, int]:
     """Choose the core of the tiles of an image.
 
     Parameters
@@ -233,29 +242,46 @@ def choose_tile(surround: Surround, largest: int) -> tuple[int, int]:
         The image's size, and what is read around each core.
     largest : int
         Pixels that a tile may read, halo included.
+    width_cost : float
+        How much longer a pixel takes for each pixel that the rows of a tile are wide: what a CPU's
+        caches make of it.
 
     Returns
     -------
     tuple of int
-        The whole slice if it fits. Else full-width strips or square tiles: of all that fit,
-        the smallest that computes at most 5 % more than the best, so that results appear soon
-        and little memory is taken. Where nothing fits, the smallest core there is.
+        Where width costs nothing the whole slice if it fits, else full-width strips or square
+        tiles: of all that fit, the smallest that computes at most 5 % more than the best, so that
+        results appear soon and little memory is taken. Where it does, the smallest tiles that are
+        at most 1 % slower than the fastest. Where nothing fits, the smallest core there is.
     """
     plane = surround.plane
-    if largest_read(surround, plane) <= largest:
+    if width_cost > 0:
+        cores = [core for core in _grid(plane) if largest_read(surround, core) <= largest]
+    elif largest_read(surround, plane) <= largest:
         return plane
-    sizes = {largest}
-    while max(sizes) >= 2 * _SMALLEST_USEFUL and min(sizes) >= 2 * _SMALLEST_USEFUL:
-        sizes.add(min(sizes) // 2)
-    cores = [core for size in sizes for core in _candidates(surround, size)]
+    else:
+        sizes = {largest}
+        while max(sizes) >= 2 * _SMALLEST_USEFUL and min(sizes) >= 2 * _SMALLEST_USEFUL:
+            sizes.add(min(sizes) // 2)
+        cores = [core for size in sizes for core in _candidates(surround, size)]
     if not cores:
         return min(plane[0], _SMALLEST_CORE), min(plane[1], _SMALLEST_CORE)
-    work = {core: _work(surround, core) for core in cores}
-    bound = _TOLERATED_WORK * min(work.values())
+
+    def cost(core: tuple[int, int]) -> float:
+        return _work(surround, core) * (1 + width_cost * int(surround.spans(core)[1].max()))
+
+    costs = {core: cost(core) for core in cores}
+    bound = (_TOLERATED_TIME if width_cost > 0 else _TOLERATED_WORK) * min(costs.values())
     return min(
-        (core for core in cores if work[core] <= bound),
-        key=lambda core: (largest_read(surround, core), work[core], core),
+        (core for core in cores if costs[core] <= bound),
+        key=lambda core: (largest_read(surround, core), costs[core], core),
     )
+
+
+def _grid(plane: tuple[int, int]) -> list[tuple[int, int]]:
+    """Give all cores of the sides that are tried, made equal, and the whole sides of the image."""
+    heights, widths = ({_part(n, side) for side in (*_SIDES, n)} for n in plane)
+    return sorted(product(heights, widths))
 
 
 def _candidates(surround: Surround, largest: int) -> list[tuple[int, int]]:

@@ -78,6 +78,7 @@ def provenance_of(
         halo=plan.halo,
         device=plan.device_name,
         precision=plan.precision,
+        backend=plan.backend,
     ).model_dump(mode="json") | sizes_of(source)
 
 

@@ -1,0 +1,188 @@
+"""The choice of an arrangement: measured once, remembered, and harmless when it goes wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from napari_semnet.errors import DeviceError
+from napari_semnet.network import Architecture, SEMNet
+from napari_semnet.restoration import choice, openvino_blocks
+from napari_semnet.restoration.backends import TorchBackend, run_through
+from napari_semnet.restoration.choice import Speed, backend_named, fastest, measured_speeds
+from napari_semnet.restoration.dense import ArrangementError, Concatenated
+from napari_semnet.restoration.events import Finished, Notice
+from napari_semnet.restoration.openvino_blocks import OpenVINOBlocks
+from napari_semnet.restoration.restorer import Restorer, Settings
+from napari_semnet.restoration.runtime import describe_device
+from tests.restoration.conftest import reduced_model, reduced_network
+
+SMALL = Architecture(features=16, growth=8, blocks=1, rdb_per_block=1, conv_per_rdb=3)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    path = tmp_path / "cache" / "speed.json"
+    monkeypatch.setattr(choice, "cache_file", lambda: path)
+    return path
+
+
+def test_speeds_are_measured_once_and_then_read(cache, monkeypatch) -> None:
+    first = measured_speeds(SMALL, "fp32")
+    assert first[0].name == "torch"
+    assert all(speed.narrow > 0 and speed.wide > 0 for speed in first)
+    monkeypatch.setattr(choice, "_measure", lambda *_: pytest.fail("measured again"))
+    assert measured_speeds(SMALL, "fp32") == first
+
+
+def test_another_precision_network_or_release_is_measured_anew(cache, monkeypatch) -> None:
+    asked = []
+
+    def measure(*what):
+        asked.append(what)
+        return {"torch": (1e-6, 1e-6)}
+
+    monkeypatch.setattr(choice, "_measure", measure)
+    for _ in range(2):
+        measured_speeds(SMALL, "fp32")
+        measured_speeds(SMALL, "bf16")
+        measured_speeds(Architecture(), "bf16")
+    assert len(asked) == 3
+    monkeypatch.setattr(torch, "__version__", "99.0")
+    measured_speeds(SMALL, "fp32")
+    assert len(asked) == 4
+    assert len(json.loads(cache.read_text())) == 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[]", b'{"a": {"torch": [0, 1]}}', b'{"a": {"torch": "fast"}}'],
+)
+def test_a_cache_that_cannot_be_understood_is_measured_over(cache, content) -> None:
+    cache.parent.mkdir()
+    cache.write_bytes(content)
+    speeds = measured_speeds(SMALL, "fp32")
+    assert measured_speeds(SMALL, "fp32") == speeds
+    assert json.loads(cache.read_text())
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(choice, "cache_file", lambda: tmp_path / "file" / "speed.json")
+    assert measured_speeds(SMALL, "fp32")[0].name == "torch"
+
+
+def test_measuring_leaves_the_random_numbers_of_others_alone(cache) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    measured_speeds(SMALL, "fp32")
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_less_plain_arrangement_must_gain_something() -> None:
+    plain, same, better = (
+        Speed("torch", 1, 1),
+        Speed("torch-stacked", 0.99, 0.99),
+        Speed("o", 0.9, 0.9),
+    )
+    assert fastest((plain, same)) is plain
+    assert fastest((plain, same, better)) is better
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide", "cost"), [(1, 1, 0), (1, 0.5, 0), (1.2, 1.8, 1 / 800), (1, 99, 1 / 700)]
+)
+def test_what_width_costs_is_the_slope_of_a_line_within_reason(narrow, wide, cost) -> None:
+    assert Speed("torch", narrow, wide).width_cost == pytest.approx(cost)
+
+
+def test_a_small_network_is_not_worth_measuring(cache) -> None:
+    backend = backend_named(reduced_network(), describe_device("cpu"), "fp32")
+    assert backend.name == "torch"
+    assert not cache.exists()
+
+
+def test_a_backend_that_is_not_installed_is_refused_with_what_to_do(model, monkeypatch) -> None:
+    def missing(network):
+        raise ImportError("No module named 'openvino'")
+
+    monkeypatch.setattr(openvino_blocks, "_graph", missing)
+    with pytest.raises(DeviceError, match="pip install"):
+        Restorer(model, Settings(backend="openvino")).restore(np.zeros((9, 9), np.uint8))
+
+
+class Failing(Concatenated):
+    """Blocks that stop in the middle."""
+
+    def run(self, maps):
+        for done in super().run(maps):
+            yield done
+            raise ArrangementError("The other runtime failed: no reason given")
+
+
+def test_an_arrangement_that_fails_is_replaced_for_good_and_that_is_said_once(model) -> None:
+    def make(network, device, precision):
+        return TorchBackend(network, device, precision, Failing, "other")
+
+    image = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
+    restorer = Restorer(model, Settings(precision="fp32", tile=20), make)
+    events = list(restorer.run(image))
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert notices == ["The other runtime failed: no reason given. PyTorch computes in its place."]
+    assert isinstance(events[-1], Finished)
+    expected = Restorer(model, Settings(precision="fp32", tile=20)).restore(image).pixels
+    np.testing.assert_array_equal(events[-1].restored.pixels, expected)
+    assert restorer.restore(image).plan.backend == "torch"
+
+
+# ----- OpenVINO ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def openvino() -> None:
+    pytest.importorskip("openvino")
+
+
+@pytest.mark.usefixtures("openvino")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_openvino_computes_what_pytorch_computes(precision) -> None:
+    network = reduced_network()
+    cpu = describe_device("cpu")
+    image = np.random.default_rng(0).random((30, 41), np.float32)
+    expected = run_through(TorchBackend(network, cpu, "fp32").restore_tile(image))
+    backend = TorchBackend(network, cpu, precision, OpenVINOBlocks)
+    found = run_through(backend.restore_tile(image))
+    error = np.abs(found - expected)
+    assert error.max() < (1e-5 if precision == "fp32" else 2e-2)
+    np.testing.assert_array_equal(run_through(backend.restore_tile(image)), found)
+
+
+@pytest.mark.usefixtures("openvino")
+def test_tiles_by_openvino_equal_the_whole(model) -> None:
+    image = np.random.default_rng(1).random((50, 37), np.float32)
+    common = {"precision": "fp32", "halo": "exact", "intensity": (0.0, 1.0)}
+    tiled = Restorer(model, Settings(**common, tile=(19, 13), backend="openvino")).restore(image)
+    whole = Restorer(model, Settings(**common)).restore(image).pixels
+    assert tiled.plan.backend == "openvino"
+    np.testing.assert_allclose(tiled.pixels, whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("openvino")
+def test_a_run_by_openvino_can_be_given_up_and_repeated() -> None:
+    network = SEMNet(Architecture(blocks=1)).eval()
+    backend = TorchBackend(network, describe_device("cpu"), "fp32", OpenVINOBlocks)
+    image = np.random.default_rng(0).random((150, 150), np.float32)
+    steps = backend.restore_tile(image)
+    next(steps)
+    steps.close()
+    assert run_through(backend.restore_tile(image)).shape == (300, 300)
+
+
+def test_the_plan_names_what_computed() -> None:
+    image = np.zeros((9, 9), np.uint8)
+    for name in ("torch", "torch-stacked"):
+        assert Restorer(reduced_model(), Settings(backend=name)).restore(image).plan.backend == name
