@@ -40,6 +40,8 @@ def main() -> None:
     """Take all pictures."""
     before = load_choices()
     save_choices(Choices())
+    theme = get_settings().appearance.theme
+    get_settings().appearance.theme = "dark"
     viewer: Any = napari.Viewer()
     viewer.window.resize(*WINDOW)
     viewer.add_image(exported_picture(), name="exported")
@@ -60,7 +62,7 @@ def main() -> None:
     widget.databar.edit_button.click()
     settle()
     shoot(viewer, "restore-databar")
-    get_settings().appearance.theme = "dark"
+    get_settings().appearance.theme = theme
     widget.databar.edit_button.click()
     save_choices(before)
     viewer.close()
