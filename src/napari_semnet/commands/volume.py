@@ -107,9 +107,8 @@ def _blocks(
     from napari_semnet.restoration.cluster import run_on_cluster, worker_cluster
 
     with worker_cluster(choices.workers, choices.scheduler) as client:
-        yield from run_on_cluster(
-            client, volume, restorer, partial(_specimen, opened.source.resolve())
-        )
+        open_image = partial(_specimen, opened.source.resolve(), opened.image.specimen_rows)
+        yield from run_on_cluster(client, volume, restorer, open_image)
 
 
 def _finished(
