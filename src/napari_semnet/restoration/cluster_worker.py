@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dask
 from distributed import WorkerPlugin, get_worker
 
 from napari_semnet.model import Model
@@ -81,8 +82,25 @@ class RestoringWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no
                 assert self._threads is not None, "A plugin is set up before it works."
                 torch.set_num_threads(self._threads)
                 model, settings, open_image, path = self._job
-                self._run = begin_volume(Restorer(model, settings), open_image(), path)
+                # Within a worker dask would hand reading back to the cluster, whose threads all
+                # wait for it here.
+                with dask.config.set(scheduler="synchronous"):
+                    image = _ReadHere(open_image())
+                    self._run = begin_volume(Restorer(model, settings), image, path)
             return self._run
+
+
+class _ReadHere:
+    """An image that is read by the thread that asks, also where it is a dask array."""
+
+    def __init__(self, image: Any) -> None:
+        self._image = image
+        self.shape, self.dtype = tuple(image.shape), image.dtype
+
+    def __getitem__(self, key: Any) -> Any:
+        part = self._image[key]
+        compute = getattr(part, "compute", None)
+        return part if compute is None else compute(scheduler="synchronous")
 
 
 def restore_block(name: str, number: int) -> list[str]:
