@@ -230,6 +230,11 @@ def test_a_card_that_cannot_be_used_is_refused(file: Path, values: dict, sentenc
         load_model(with_card(file, **values))
 
 
+def test_a_card_cannot_steer_the_terminal_that_shows_it(file: Path) -> None:
+    card = load_model(with_card(file, description="\x1b]0;mine\x07 a\tb\nµ \x9b2J")).card
+    assert card.description == "\ufffd]0;mine\ufffd a\tb\nµ \ufffd2J"
+
+
 def test_unknown_fields_of_a_card_do_no_harm(file: Path) -> None:
     assert load_model(with_card(file, mood="good")).card == CARD
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_semnet.network import Architecture
 
@@ -14,8 +14,17 @@ FORMAT_VERSION = 1
 """Version of the card's format that this package writes, and the newest it reads."""
 
 
+_CONTROL = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+"""What would move a terminal's cursor, colour it or name its window, and its replacement."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_control_characters(cls, value: Any) -> Any:
+        return value.translate(_CONTROL) if isinstance(value, str) else value
 
 
 class Metric(_Record):

@@ -50,3 +50,15 @@ def test_json_is_one_object_a_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert first["restored"] is None
     assert second["restored"]["model"] == "m"
     assert "no file" in third["error"]
+
+
+def test_a_header_cannot_steer_the_terminal_that_shows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = fei_header().replace("Apreo", "Apreo\x1b]0;mine\x07")
+    path = write(tmp_path / "a.tif", specimen(), {34682: header})
+    assert main(["inspect", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "Apreo" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown

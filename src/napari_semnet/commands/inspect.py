@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ _TRUST = {
     "medium": "derived, or written by another program",
     "low": "check it against the scale bar before measuring",
 }
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -130,4 +134,6 @@ def _source(image: SemImage) -> str:
 def _say(text: str) -> None:
     # Names of files may hold bytes that are no text, and terminals may lack characters.
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
+    # A header from anywhere must not move the terminal's cursor or name its window.
+    sys.stdout.write(_CONTROL.sub(lambda c: f"\\x{ord(c[0]):02x}", shown) + "\n")
