@@ -12,6 +12,7 @@ did. As root on Linux the disk is a small one of its own, and really full.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -131,7 +132,8 @@ class World:
         out = self.folder / "expected" / job
         out.mkdir(parents=True)
         # In this process, so that those that are made of it by fork have imported everything.
-        status = command_line(self.jobs[job](out))
+        with contextlib.redirect_stdout(None):
+            status = command_line(self.jobs[job](out))
         assert status == 0
         return contents(out)
 
