@@ -7,7 +7,7 @@ Mutates a copy of the tree with mutmut, which runs the tests that reach the chan
 ``--sample N`` it tries N mutants of each file, drawn with the seed; without, all of them. Prints
 a line for each file, writes the survivors as patches beside the copy, and ends with the share
 that was killed. Tests that hold for all inputs try 15 in place of 100, and the slowest ones are
-left out, so the share is a lower bound. Survivors that only reword an error are counted apart.
+left out, so the share is a lower bound.
 """
 
 from __future__ import annotations
