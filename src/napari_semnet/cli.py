@@ -31,6 +31,7 @@ COMMANDS = (
     "calibrate",
     "evaluate",
     "halo",
+    "bench",
 )
 """Names of the modules in `napari_semnet.commands`, in the order in which help lists them."""
 

@@ -29,7 +29,15 @@ from napari_semnet.restoration.openvino_blocks import OpenVINOBlocks, openvino_v
 from napari_semnet.restoration.prepared import Arrangement
 from napari_semnet.restoration.runtime import CPU, Device, Precision
 
-__all__ = ["ARRANGEMENTS", "Speed", "backend_named", "cache_file", "fastest", "measured_speeds"]
+__all__ = [
+    "ARRANGEMENTS",
+    "Speed",
+    "backend_named",
+    "cache_file",
+    "fastest",
+    "measured_speeds",
+    "operations",
+]
 
 ARRANGEMENTS: Mapping[str, Arrangement] = {
     "torch": Concatenated,
@@ -109,7 +117,7 @@ def backend_named(
     """
     architecture = network.architecture
     on_cpu = device.kind == "cpu"
-    if not on_cpu or _operations(architecture) < _LEAST_OPERATIONS:
+    if not on_cpu or operations(architecture) < _LEAST_OPERATIONS:
         chosen = Speed("torch" if name == "auto" or not on_cpu else name, 0.0, 0.0)
     else:
         speeds = measured_speeds(architecture, precision)
@@ -192,7 +200,7 @@ def _isa() -> str:
     return str(torch.backends.cpu.get_cpu_capability())
 
 
-def _operations(architecture: Architecture) -> int:
+def operations(architecture: Architecture) -> int:
     """Floating-point operations of all dense blocks for each pixel."""
     a = architecture
     inputs = [a.features + i * a.growth for i in range(a.conv_per_rdb)]

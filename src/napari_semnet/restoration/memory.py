@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "counted_cost",
     "fit_cost",
     "most_pixels",
+    "peak_memory",
     "probe_cost",
 ]
 
@@ -110,8 +112,11 @@ def probe_cost(backend: Backend, counted: MemoryCost) -> MemoryCost:
     """
     if backend.device.kind == "mps":
         return counted  # Metal keeps no peak, and its memory is not the process's.
-    peak = _peak_cuda if backend.device.kind == "cuda" else _peak_resident
-    small, large = ((side * side, peak(backend, side)) for side in _PROBE_SIDES)
+
+    def taken(side: int) -> tuple[int, float]:
+        return side * side, peak_memory(backend.device, lambda: _run(backend, side))
+
+    small, large = (taken(side) for side in _PROBE_SIDES)
     return fit_cost(small, large, counted)
 
 
@@ -119,16 +124,18 @@ def _run(backend: Backend, side: int) -> None:
     run_through(backend.restore_tile(np.full((side, side), 0.5, np.float32)))
 
 
-def _peak_cuda(backend: Backend, side: int) -> float:
-    device = backend.device.torch_device
-    before = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    _run(backend, side)
-    return float(torch.cuda.max_memory_allocated(device) - before)
+def peak_memory(device: Device, work: Callable[[], object]) -> float:
+    """Bytes that some work takes at its peak: of a GPU by PyTorch's record, else of the process."""
+    if device.kind != "cuda":
+        return _peak_resident(work)
+    before = torch.cuda.memory_allocated(device.torch_device)
+    torch.cuda.reset_peak_memory_stats(device.torch_device)
+    work()
+    return float(torch.cuda.max_memory_allocated(device.torch_device) - before)
 
 
-def _peak_resident(backend: Backend, side: int) -> float:
-    """Growth of the process's memory during a run, sampled every other millisecond."""
+def _peak_resident(work: Callable[[], object]) -> float:
+    """Growth of the process's memory during some work, sampled every other millisecond."""
     process = psutil.Process()
     samples = [process.memory_info().rss]
     finished = threading.Event()
@@ -140,7 +147,7 @@ def _peak_resident(backend: Backend, side: int) -> float:
     watcher = threading.Thread(target=watch, name="semnet-memory-probe", daemon=True)
     watcher.start()
     try:
-        _run(backend, side)
+        work()
     finally:
         finished.set()
         watcher.join()
