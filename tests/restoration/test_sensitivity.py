@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,11 +19,12 @@ from napari_semnet.restoration.sensitivity import (
 )
 
 IMAGE = acquire(particles((72, 80), 1))
+ONLY_TURNED = SensitivityRun(has_fresh_noise=False, has_residual=False)
 SETTINGS = Settings(device="cpu", precision="fp32")
 
 
 def test_it_is_the_deviation_over_eight_orientations(model: Model) -> None:
-    found = spread(IMAGE, model, settings=SETTINGS, run=SensitivityRun(has_fresh_noise=False))
+    found = spread(IMAGE, model, settings=SETTINGS, run=ONLY_TURNED)
     restorer = Restorer(model, Settings("cpu", "fp32", intensity=(0.0, 255.0)))
     results = []
     for turns, is_transposed in ORIENTATIONS:
@@ -32,8 +36,8 @@ def test_it_is_the_deviation_over_eight_orientations(model: Model) -> None:
 
 
 def test_fresh_noise_makes_it_larger(model: Model) -> None:
-    turned = spread(IMAGE, model, settings=SETTINGS, run=SensitivityRun(has_fresh_noise=False))
-    noisy = spread(IMAGE, model, settings=SETTINGS)
+    turned = spread(IMAGE, model, settings=SETTINGS, run=ONLY_TURNED)
+    noisy = spread(IMAGE, model, settings=SETTINGS, run=SensitivityRun(has_residual=False))
     assert noisy.mean() > 1.02 * turned.mean()
 
 
@@ -44,9 +48,9 @@ def test_the_same_seed_gives_the_same_map(model: Model) -> None:
 
 
 def test_blocks_make_no_difference(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = spread(IMAGE, model, settings=SETTINGS, run=SensitivityRun(has_fresh_noise=False))
+    whole = spread(IMAGE, model, settings=SETTINGS, run=ONLY_TURNED)
     monkeypatch.setattr(module, "BLOCK_SIDE", 32)
-    blocks = spread(IMAGE, model, settings=SETTINGS, run=SensitivityRun(has_fresh_noise=False))
+    blocks = spread(IMAGE, model, settings=SETTINGS, run=ONLY_TURNED)
     np.testing.assert_allclose(blocks, whole, atol=2e-3)
 
 
@@ -95,3 +99,20 @@ def test_pixels_without_a_value_have_no_sensitivity(model: Model) -> None:
     found = spread(image, model, settings=masked)
     assert np.isnan(found[60:62, 80:82]).all()
     assert np.isfinite(found).mean() > 0.99
+
+
+def test_what_the_network_wipes_out_counts(model: Model) -> None:
+    lattice = 60 * np.sign(np.sin(2 * np.pi * (np.arange(80) + 0.25) / 2.5))
+    noise = 8 * np.random.default_rng(0).standard_normal((72, 80))
+    image = np.clip(np.rint(120 + noise), 0, 255)
+    image[:, 40:] += lattice[40:]
+    image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    # A network that gives nothing but the mean: it wipes everything out, always alike.
+    network = copy.deepcopy(model.network)
+    for weight in network.parameters():
+        weight.zero_()
+    network.last.bias.fill_(120 / 255)
+    blank = dataclasses.replace(model, network=network)
+    found = spread(image, blank, settings=SETTINGS)
+    assert found[:, 96:].mean() > 30
+    assert found[:, 96:].mean() > 6 * found[:, :64].mean()

@@ -2,8 +2,12 @@
 
 The image is restored eight times: in each of the eight flips and rotations, and each time with a
 fresh draw of its own noise added. A specimen does not care how it lies in the microscope, nor
-which electrons were counted; where the eight results differ, the network decided by chance. The
-spread is called sensitivity. It is no probability, and a network can be wrong eight times alike.
+which electrons were counted; where the eight results differ, the network decided by chance.
+
+A network can also be wrong eight times alike, above all by wiping out what it takes for noise. So
+the mean of the eight is held against the image, and what making it consistent would change
+(`napari_semnet.imaging.projection`) counts as a deviation as well. The root sum of both squares
+is called sensitivity. It is no probability.
 
 The image is worked on in blocks, each restored eight times by the engine that restores images, so
 that memory does not grow with the image, and progress and cancelling are the engine's own.
@@ -22,9 +26,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semnet.imaging.consistency import middle_slice
+from napari_semnet.imaging.consistency import middle_slice, noise_for_check, residual_bands
 from napari_semnet.imaging.fresh_noise import draw_noise
 from napari_semnet.imaging.intensity import (
+    ArrayLike,
+    IntensityRange,
     as_grey,
     check_finite,
     given_range,
@@ -33,6 +39,7 @@ from napari_semnet.imaging.intensity import (
 )
 from napari_semnet.imaging.noise_level import NoiseLevel, measure_noise
 from napari_semnet.imaging.noise_measurement import WHITE
+from napari_semnet.imaging.projection import kept_of_residual
 from napari_semnet.model import DEFAULT_MODEL, Model
 from napari_semnet.restoration.events import (
     Event,
@@ -53,6 +60,9 @@ __all__ = ["VARIANTS", "SensitivityRun", "sensitivity", "spread"]
 BLOCK_SIDE = 1024
 """Side of a block in input pixels: 50 MB of sums, and a halo that costs little."""
 
+_SAMPLE_SIDE = 256
+"""Side of the part that is restored to see its noise, input pixels."""
+
 ORIENTATIONS: tuple[tuple[int, bool], ...] = tuple(product(range(4), (False, True)))
 """Quarter turns, and whether the result is transposed."""
 VARIANTS = len(ORIENTATIONS)
@@ -66,15 +76,18 @@ class SensitivityRun:
     Attributes
     ----------
     noise : NoiseLevel or None
-        Noise that is drawn afresh; measured on the image where None.
+        Noise of the image; measured where None.
     has_fresh_noise : bool
-        Without it only flips and rotations are left.
+        Whether noise is drawn afresh.
+    has_residual : bool
+        Whether what making the result consistent would change is counted.
     seed : int
         Chooses the noise.
     """
 
     noise: NoiseLevel | None = None
     has_fresh_noise: bool = True
+    has_residual: bool = True
     seed: int = 0
 
 
@@ -91,6 +104,10 @@ class _Spread:
         off = values - self._mean
         self._mean += off / self._count
         self._squares += off * (values - self._mean)
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        return self._mean
 
     def deviation(self) -> NDArray[np.float32]:
         return np.sqrt(np.maximum(self._squares, 0) / np.float32(self._count - 1))
@@ -116,8 +133,7 @@ def sensitivity(
     ------
     Event
         As `Restorer.run`: `Started`, `Progress`, a `TileDone` for each block, and `Finished` with
-        the map: standard deviation over eight restorations, grey levels of the image. Closing the
-        generator stops the work.
+        the map, in grey levels of the image. Closing the generator stops the work.
 
     Raises
     ------
@@ -131,12 +147,10 @@ def sensitivity(
         check_finite(grey)
     asked = restorer.settings.intensity
     intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
-    noise = run.noise
-    if noise is None and run.has_fresh_noise:
-        noise = measure_noise(middle_slice(grey), intensity)
     # Every block must see one range, at full strength.
     fixed = replace(restorer.settings, intensity=(intensity.low, intensity.high), strength=1.0)
     fixed_restorer = Restorer(restorer.model, fixed)
+    noise = run.noise or _noise_of(grey, intensity, fixed_restorer)
     shape = (*grey.shape[:-2], SCALE * grey.shape[-2], SCALE * grey.shape[-1])
     target = output_for(out, shape, np.dtype(np.float32))
     blocks = list(_blocks(tuple(grey.shape)))
@@ -148,11 +162,11 @@ def sensitivity(
         read = core.grown(halo, (grey.shape[-2], grey.shape[-1]))
         pixels = np.asarray(grey[(*index, *read.slices)])
         levels = WHITE * to_unit(pixels, intensity)
-        seen = _Spread(core.enlarged().shape)
+        seen = _Spread(read.enlarged().shape)
         kept = core.within(read).enlarged().slices
         for variant, (turns, is_transposed) in enumerate(ORIENTATIONS):
             varied = pixels.astype(np.float32)
-            if noise is not None and run.has_fresh_noise:
+            if run.has_fresh_noise:
                 varied += unit * draw_noise(
                     np.nan_to_num(levels),
                     noise,
@@ -173,12 +187,15 @@ def sensitivity(
                         said.add(text)
                         yield event
                     case Finished(restored):
-                        back = _turned_back(restored.pixels, turns, is_transposed)
-                        seen.add(back[kept])
+                        seen.add(_turned_back(restored.pixels, turns, is_transposed))
                     case _:
                         pass
         where = (*(slice(i, i + 1) for i in index), *core.enlarged().slices)
-        spread = seen.deviation().reshape((1,) * len(index) + core.enlarged().shape)
+        deviation = seen.deviation()
+        if run.has_residual:
+            change = _change_by_consistency(pixels, seen.mean, intensity, noise)
+            deviation = np.hypot(deviation, np.float32(unit) * change)
+        spread = deviation[kept].reshape((1,) * len(index) + core.enlarged().shape)
         target[where] = spread
         yield TileDone(where, spread, number + 1, len(blocks))
     assert plan is not None, "There is at least one block."
@@ -209,6 +226,32 @@ def spread(
             pixels: NDArray[np.float32] = event.restored.pixels
             return pixels
     raise AssertionError("A run ends with Finished.")
+
+
+def _noise_of(image: ArrayLike, intensity: IntensityRange, restorer: Restorer) -> NoiseLevel:
+    """Measure the noise of an image, in the residual of its middle if need be."""
+    pixels = middle_slice(image)
+    noise = measure_noise(pixels, intensity)
+    if noise.source != "whole":
+        return noise
+    top, left = (max(0, (n - _SAMPLE_SIDE) // 2) for n in pixels.shape)
+    part = pixels[top : top + _SAMPLE_SIDE, left : left + _SAMPLE_SIDE]
+    return noise_for_check(part, restorer.restore(part).pixels, intensity)
+
+
+def _change_by_consistency(
+    pixels: NDArray[Any],
+    restored: NDArray[np.float32],
+    intensity: IntensityRange,
+    noise: NoiseLevel,
+) -> NDArray[np.float32]:
+    """Find what of the residual is no noise, on restored pixels; grey levels of 255."""
+    rows = []
+    for band in residual_bands(pixels, restored, intensity, noise):
+        sigma = np.sqrt(noise.variance(band.predicted))
+        rows.append(sigma * kept_of_residual(band.standardised, noise))
+    change = np.concatenate(rows).astype(np.float32)
+    return change.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
 
 
 def _halo(model: Model) -> int:

@@ -21,6 +21,7 @@ from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.compare_view import ViewPage
 from napari_semnet.widgets.docked import Docked
 from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.trust import TrustPage
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -46,6 +47,7 @@ class CompareWidget(Docked):
         self.line = LinePage(self.subject, self.prepare, self)
         self.frequencies = FrequenciesPage(self.subject, self.task, self.prepare, self)
         self.numbers = NumbersPage(self.subject, self.task, self.prepare, self)
+        self.trust = TrustPage(napari_viewer, self.subject.pair, self)
         self.figure = FigurePage(self.subject, self.task, self.prepare, self)
         self.progress = QProgressBar(self)
         self.progress.setRange(0, 1000)
@@ -92,6 +94,7 @@ class CompareWidget(Docked):
         self.view.let_go()
         self.line.let_go()
         self.numbers.let_go()
+        self.trust.let_go()
         self.subject.let_go()
         self._viewer.events.theme.disconnect(self._on_theme)
 
@@ -102,6 +105,7 @@ class CompareWidget(Docked):
             "Line": self.line,
             "Frequencies": self.frequencies,
             "Numbers": self.numbers,
+            "Trust": self.trust,
             "Figure": self.figure,
         }
         for title, page in pages.items():
@@ -130,6 +134,7 @@ class CompareWidget(Docked):
     def _on_subject(self) -> None:
         """Show other layers in the way that the former ones were shown."""
         self.status.setText("")
+        self.trust.follow()
         arrangement = self.view.arrangement
         if arrangement.swipe is not None:
             self.view.show_swipe()

@@ -138,6 +138,10 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
             raise SemnetError("The raw image and the restoration are one layer. Choose two.")
         return layer
 
+    def pair(self) -> tuple[Image, Image]:
+        """Give the raw layer and the restored one, or refuse with what to do."""
+        return self.raw(), self.restored()
+
     def other(self) -> Image | None:
         """Give the third layer, if one is chosen."""
         layer: Image | None = self.other_list.layer()

@@ -36,6 +36,7 @@ from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.preferences import load_choices, save_choices
 from napari_semnet.widgets.results import ResultActions, latest_result
 from napari_semnet.widgets.run import Outcome, Progress, Run
+from napari_semnet.widgets.trust import TrustPage, latest_pair
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -141,6 +142,10 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.folded = QCollapsible("Advanced", self, expandedIcon="▼", collapsedIcon="▶")
         self.folded.setDuration(0)
         self.folded.addWidget(self.advanced)
+        self.trust = TrustPage(self._viewer, partial(latest_pair, self._viewer), self)
+        self.folded_trust = QCollapsible("Trust", self, expandedIcon="▼", collapsedIcon="▶")
+        self.folded_trust.setDuration(0)
+        self.folded_trust.addWidget(self.trust)
         self.restore_button = QPushButton("Restore (2x)", self)
         self.cancel_button = QPushButton("Cancel", self)
         self.results = ResultActions(self._viewer, self)
@@ -167,6 +172,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         column.addWidget(self.model)
         column.addLayout(form)
         column.addWidget(self.folded)
+        column.addWidget(self.folded_trust)
         column.addStretch(1)
         self.scroll = scroll = QScrollArea(self)
         scroll.setWidgetResizable(True)
@@ -227,6 +233,9 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self._update()
         self.progress.setValue(self.progress.maximum() if outcome.is_complete else 0)
         self.status.setText(outcome.text)
+        if outcome.is_complete:
+            self.trust.follow()
+            self.trust.check()
 
     def _update(self) -> None:
         """Make buttons and bar show what can be done now."""
@@ -264,4 +273,5 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.pixel_size.let_go()
         self.databar.let_go()
         self.layers.let_go()
+        self.trust.let_go()
         self.deleteLater()

@@ -1,0 +1,279 @@
+"""Where a restoration can be believed: the page in the restore and compare widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_semnet.errors import ImageError, SemnetError
+from napari_semnet.imaging.geometry import Placement
+from napari_semnet.widgets.background import Task
+from napari_semnet.widgets.layers import METADATA_KEY, image_layers
+from napari_semnet.widgets.lineage import MADE_BY_COMPARISON, source_of
+from napari_semnet.widgets.planes import add_picture, part_placement, slice_origin
+from napari_semnet.widgets.strength import StrengthSlider
+from napari_semnet.widgets.trust_work import (
+    Judged,
+    Pair,
+    consistent_steps,
+    judge_steps,
+    pair_of,
+    sensitivity_steps,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+__all__ = ["TrustPage", "latest_pair"]
+
+RESIDUAL_LIMIT = 4.0
+"""Units of the noise at which the colours of a residual end."""
+
+
+def latest_pair(viewer: Any) -> tuple[Image, Image]:
+    """Find a restoration and its source: the active layer's if it is one, else the topmost.
+
+    Raises
+    ------
+    ImageError
+        There is none, or its source is not open.
+    """
+    restored = [layer for layer in image_layers(viewer.layers) if METADATA_KEY in layer.metadata]
+    if not restored:
+        raise ImageError("There is no restored layer yet. Restore an image first.")
+    active = viewer.layers.selection.active
+    layer = active if active in restored else restored[0]
+    raw = source_of(layer, viewer.layers)
+    if raw is None:
+        raise ImageError(f"The source of “{layer.name}” is not open. Open it first.")
+    return raw, layer
+
+
+class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
+    """Buttons that check a restoration, and what they found in words.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    pair : callable
+        Gives the raw layer and its restoration, or raises what stands against it.
+    parent : QWidget, optional
+        As Qt has it.
+    """
+
+    found = Signal(str)
+    """What there is to say, or what stands against it."""
+
+    def __init__(
+        self,
+        viewer: Any,
+        pair: Callable[[], tuple[Image, Image]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._pair = viewer, pair
+        self.task = Task(self)
+        self.check_button = QPushButton("Check", self)
+        self.check_button.setToolTip(
+            "Is what was taken away only noise, and was the image fit for the model?"
+        )
+        self.residual_button = QPushButton("Residual", self)
+        self.residual_button.setToolTip("Add what was taken away as a layer, in units of the noise")
+        self.sensitivity_button = QPushButton("Sensitivity (8x)", self)
+        self.sensitivity_button.setToolTip(
+            "Add a map, in grey levels, of how much the result changes when the image is turned, "
+            "flipped, and gets fresh noise. It takes eight restorations. It is no probability."
+        )
+        self.consistent_button = QPushButton("Make consistent", self)
+        self.consistent_button.setToolTip(
+            "Add a result whose 2 x 2 means are the denoised image: what was taken away and is no "
+            "noise comes back"
+        )
+        self.strength = StrengthSlider(viewer, pair, self)
+        self.words = QLabel(self)
+        self.words.setWordWrap(True)
+        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.progress = QProgressBar(self)
+        self.progress.setRange(0, 1000)
+        self.progress.setTextVisible(False)
+        self.cancel_button = QPushButton("Cancel", self)
+        self._lay_out()
+        self._connect()
+        self._on_ended()
+
+    def check(self, *, wants_layer: bool = False) -> None:
+        """Run the cheap checks; with `wants_layer`, add the residual."""
+        chosen = self._chosen()
+        if chosen is None:
+            return
+        raw, _, pair = chosen
+
+        def show(judged: Judged) -> None:
+            from napari_semnet.restoration.trust import describe_input, sentences
+
+            said = sentences(judged.judgement)
+            self._say("\n\n".join(said))
+            self.words.setToolTip(f"Input: {describe_input(judged.judgement.input)}")
+            if wants_layer and raw in self._viewer.layers:
+                self._add_residual(raw, pair, judged.residual)
+
+        self.task.start(partial(judge_steps, pair), show)
+
+    def map_sensitivity(self) -> None:
+        """Restore eight times and add the map."""
+        chosen = self._chosen()
+        if chosen is None:
+            return
+        _, restored, pair = chosen
+
+        def show(spread: NDArray[np.float32]) -> None:
+            from napari_semnet.restoration.trust import describe_sensitivity
+
+            self._say(describe_sensitivity(spread))
+            if restored in self._viewer.layers:
+                high = float(np.nanpercentile(spread, 99.5)) or 1.0
+                self._add(
+                    restored,
+                    spread,
+                    f"{restored.name}: sensitivity (grey levels)",
+                    colormap="inferno",
+                    contrast_limits=(0.0, high),
+                )
+
+        self.task.start(partial(sensitivity_steps, pair), show)
+
+    def make_consistent(self) -> None:
+        """Add a result that agrees with the denoised image."""
+        chosen = self._chosen()
+        if chosen is None:
+            return
+        _, restored, pair = chosen
+
+        def show(pixels: NDArray[Any]) -> None:
+            if restored not in self._viewer.layers:
+                return
+            self._say("The 2 x 2 means of the new layer are the denoised image to half a level.")
+            layer = self._add(
+                restored,
+                pixels,
+                f"{restored.name} consistent",
+                colormap=restored.colormap,
+                contrast_limits=tuple(restored.contrast_limits),
+            )
+            record = restored.metadata.get(METADATA_KEY)
+            del layer.metadata[MADE_BY_COMPARISON]
+            if isinstance(record, dict):
+                operation = (
+                    f"{record.get('operation', '')}; made consistent with the denoised input"
+                )
+                layer.metadata[METADATA_KEY] = {**record, "operation": operation}
+
+        self.task.start(partial(consistent_steps, pair), show)
+
+    def follow(self) -> None:
+        """Show what belongs to the layers that are chosen now."""
+        self.task.cancel()
+        self.words.setText("")
+        self.words.setToolTip("")
+        self.strength.follow()
+
+    def let_go(self) -> None:
+        """Stop all work."""
+        self.task.cancel()
+
+    def _chosen(self) -> tuple[Image, Image, Pair] | None:
+        try:
+            raw, restored = self._pair()
+            return raw, restored, pair_of(raw, restored, self._viewer)
+        except SemnetError as error:
+            self._say(str(error))
+            return None
+
+    def _add_residual(self, raw: Image, pair: Pair, residual: NDArray[np.float32]) -> None:
+        origin = (*slice_origin(raw, self._viewer), pair.rows.start, pair.columns.start)
+        add_picture(
+            self._viewer,
+            residual,
+            f"{raw.name}: residual (units of noise)",
+            part_placement(Placement.of(raw), origin),
+            colormap="PiYG",
+            contrast_limits=(-RESIDUAL_LIMIT, RESIDUAL_LIMIT),
+            metadata={MADE_BY_COMPARISON: "residual"},
+        )
+
+    def _add(self, restored: Image, pixels: NDArray[Any], name: str, **look: Any) -> Image:
+        """Add a picture over the restoration's slice in view."""
+        origin = (*slice_origin(restored, self._viewer), 0, 0)
+        return add_picture(
+            self._viewer,
+            pixels,
+            name,
+            part_placement(Placement.of(restored), origin),
+            metadata={MADE_BY_COMPARISON: "trust"},
+            **look,
+        )
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.check_button)
+        buttons.addWidget(self.residual_button)
+        more = QHBoxLayout()
+        more.addWidget(self.sensitivity_button)
+        more.addWidget(self.consistent_button)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Strength", self.strength)
+        self.bar = QWidget(self)
+        bar = QHBoxLayout(self.bar)
+        bar.setContentsMargins(0, 0, 0, 0)
+        bar.addWidget(self.progress, 1)
+        bar.addWidget(self.cancel_button)
+        layout = QVBoxLayout(self)
+        layout.addLayout(buttons)
+        layout.addLayout(more)
+        layout.addLayout(form)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.words)
+        layout.addStretch(1)
+
+    def _connect(self) -> None:
+        self.check_button.clicked.connect(lambda: self.check())
+        self.residual_button.clicked.connect(lambda: self.check(wants_layer=True))
+        self.sensitivity_button.clicked.connect(lambda: self.map_sensitivity())
+        self.consistent_button.clicked.connect(lambda: self.make_consistent())
+        self.cancel_button.clicked.connect(self._on_cancel)
+        self.strength.refused.connect(self._say)
+        self.task.began.connect(self._on_began)
+        self.task.progressed.connect(lambda part: self.progress.setValue(round(1000 * part)))
+        self.task.failed.connect(self._say)
+        self.task.ended.connect(self._on_ended)
+
+    def _on_cancel(self) -> None:
+        self.task.cancel()
+        self._say("Cancelled")
+
+    def _on_began(self) -> None:
+        self.words.setText("")
+        self.progress.setValue(0)
+        self.bar.setVisible(True)
+
+    def _on_ended(self) -> None:
+        self.bar.setVisible(False)
+
+    def _say(self, text: str) -> None:
+        self.words.setText(text)
+        self.found.emit(text)
