@@ -76,3 +76,9 @@ def test_pixels_without_a_value_are_left_out() -> None:
 def test_a_picture_that_is_black_or_white_all_over_is_refused() -> None:
     with pytest.raises(ImageError, match="black or white"):
         measure_noise(np.full((64, 64), 255, np.uint8))
+
+
+def test_fine_upright_structure_is_not_taken_for_a_filter() -> None:
+    lattice = 10 * np.sin(2 * np.pi * np.arange(256) / 2.5)
+    image = (scanned(np.random.default_rng(4), sigma=12) + lattice).astype(np.float32)
+    assert abs(measure_noise(image, given_range(0, 255)).between_rows) < 0.1

@@ -57,6 +57,9 @@ LAGS = 16
 _SEEN = 2.5
 """Standard errors from which a correlation counts as seen."""
 
+_BEYOND_FILTERS = 8
+"""Rows over which no filter reaches that leaves noise to be measured."""
+
 _AROUND = np.ones((5, 5), bool)
 _ROUNDS = 5
 _LARGEST_SIDE = 1536
@@ -388,9 +391,18 @@ def _along_x(noise: Floats, flat: Mask) -> Floats:
 
 
 def _vertical_lag_one(noisy: Floats, flat: Mask) -> float:
-    """Correlation of rows, seen through the filter along x, which takes row offsets away."""
+    """Correlation of rows, seen through the filter along x, which takes row offsets away.
+
+    Fine upright structure correlates rows as well, but over any distance; a filter's reach ends.
+    """
     across = ndimage.correlate1d(noisy, FILTER, axis=1)
-    both = flat[1:] & flat[:-1]
-    if both.sum() < FEWEST:
-        return 0.0
-    return float((across[1:] * across[:-1])[both].mean() / np.square(across[flat]).mean())
+
+    def products(distance: int) -> float:
+        both = flat[distance:] & flat[:-distance]
+        if both.sum() < FEWEST:
+            return 0.0
+        return float((across[distance:] * across[:-distance])[both].mean())
+
+    structure = max(products(_BEYOND_FILTERS), 0.0)
+    power = float(np.square(across[flat]).mean())
+    return (products(1) - structure) / power if power > structure else 0.0
