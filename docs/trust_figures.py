@@ -34,12 +34,12 @@ OF_RANKS = (
     "windows of {0} x {0} restored pixels, with {1}:"
 )
 OF_UNITS = (
-    "Error and sensitivity are in grey levels of 255. Within an image that is alike everywhere, such "
-    "as the grating, there is nothing to rank. Pictures are degraded as the poster does."
+    "Error and sensitivity are in grey levels of 255. Within an image that is alike everywhere, "
+    "such as the grating, there is nothing to rank. Pictures are degraded as the poster does."
 )
 OF_GRATINGS = (
-    "On gratings (0.25 and 0.65 of white, 100 electrons at white), from what the input cannot carry "
-    "to what it easily can:"
+    "On gratings (0.25 and 0.65 of white, 100 electrons at white), from what the input cannot "
+    "carry to what it easily can:"
 )
 
 
