@@ -12,7 +12,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -24,6 +23,7 @@ from napari_semnet.imaging.geometry import Placement
 from napari_semnet.widgets.background import Task
 from napari_semnet.widgets.layers import METADATA_KEY, image_layers
 from napari_semnet.widgets.lineage import MADE_BY_COMPARISON, source_of
+from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.planes import add_picture, part_placement, slice_origin
 from napari_semnet.widgets.strength import StrengthSlider
 from napari_semnet.widgets.trust_work import (
@@ -104,7 +104,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
             "noise comes back"
         )
         self.strength = StrengthSlider(viewer, pair, self)
-        self.words = QLabel(self)
+        self.words = PlainLabel("", self)
         self.words.setWordWrap(True)
         self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.progress = QProgressBar(self)
