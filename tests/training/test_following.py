@@ -19,11 +19,11 @@ from napari_semnet.training.events import Checkpointed, Evaluated, Started, Step
 from napari_semnet.training.following import Follower, Story, why_it_ended
 from napari_semnet.training.process import (
     ask_to_stop,
-    is_asked_to_stop,
     process_of,
     this_process,
 )
 from napari_semnet.training.run_folder import RunFolder
+from napari_semnet.training.stopping import is_asked_to_stop, stop_request
 from tests.training.processes import command, environment
 from tests.training.runs import small_config
 
@@ -143,10 +143,19 @@ def test_the_words_of_an_error_stream_are_found(tmp_path: Path) -> None:
 
 
 def test_a_wish_to_stop_counts_for_the_process_that_ran_then(tmp_path: Path) -> None:
-    assert not is_asked_to_stop(tmp_path, 0)
+    assert not is_asked_to_stop(tmp_path, stop_request(tmp_path))
+    before = stop_request(tmp_path)
     ask_to_stop(tmp_path)
-    assert is_asked_to_stop(tmp_path, time.time() - 10)
-    assert not is_asked_to_stop(tmp_path, time.time() + 10)
+    assert is_asked_to_stop(tmp_path, before)
+    # The next process of the run finds an old wish.
+    assert not is_asked_to_stop(tmp_path, stop_request(tmp_path))
+
+
+def test_a_wish_counts_whatever_the_clock_says(tmp_path: Path) -> None:
+    ask_to_stop(tmp_path)
+    before = stop_request(tmp_path)
+    os.utime(RunFolder(tmp_path).stop_request, (1000.0, 1000.0))
+    assert is_asked_to_stop(tmp_path, before)
 
 
 def test_a_number_that_another_process_has_now_is_not_taken_for_the_run(tmp_path: Path) -> None:

@@ -56,22 +56,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Train; 0 when the run is finished or was stopped as asked."""
     from napari_semnet.training.config import load_config
     from napari_semnet.training.event_log import EventLog
-    from napari_semnet.training.process import is_asked_to_stop, this_process
     from napari_semnet.training.run_folder import RunFolder
+    from napari_semnet.training.stopping import is_asked_to_stop, stop_request
     from napari_semnet.training.trainer import training_run
 
     config = load_config(arguments.config)
     folder = arguments.output or default_folder(arguments.config)
     say = _json_line if arguments.json else _text_line
     log = EventLog(RunFolder(folder).events, resume=arguments.resume)
-    here = this_process()
+    before = stop_request(folder)
     with _stopping_signals() as is_signalled:
         events = training_run(
             config,
             folder,
             resume=arguments.resume,
             max_minutes=arguments.max_minutes,
-            stop=lambda: is_signalled() or is_asked_to_stop(folder, here.created),
+            stop=lambda: is_signalled() or is_asked_to_stop(folder, before),
         )
         is_announced = False
         with closing(events):  # type: ignore[type-var]
@@ -80,11 +80,18 @@ def run(arguments: argparse.Namespace) -> int:
                     if not is_announced:
                         is_announced = True
                         # Not before: a run that may not start must leave the folder alone.
-                        with suppress(OSError):
-                            here.write(folder)
+                        _leave_word(folder)
                     log.add(event)
                     say(event)
     return 0
+
+
+def _leave_word(folder: Path) -> None:
+    """Say in a run's folder which process trains, so that it can be followed from outside."""
+    with suppress(OSError, ImportError):
+        from napari_semnet.training.process import this_process
+
+        this_process().write(folder)
 
 
 def default_folder(config: Path) -> Path:

@@ -17,7 +17,7 @@ import psutil
 from napari_semnet.files.atomic import replacing
 from napari_semnet.training.run_folder import RunFolder
 
-__all__ = ["RunProcess", "ask_to_stop", "is_asked_to_stop", "process_of", "this_process"]
+__all__ = ["RunProcess", "ask_to_stop", "process_of", "this_process"]
 
 _SAME = 2.0
 """Seconds by which two readings of one process' time of creation may differ."""
@@ -136,13 +136,6 @@ def ask_to_stop(folder: Path) -> None:
     """
     RunFolder(folder).stop_request.touch()
     process = process_of(folder)
-    if process is not None and process.is_paused:
+    if process is not None:
+        # Also where it does not look paused: a pause takes effect a moment after it was asked for.
         process.go_on()
-
-
-def is_asked_to_stop(folder: Path, since: float) -> bool:
-    """Whether somebody called `ask_to_stop` after a time in seconds since 1970."""
-    try:
-        return RunFolder(folder).stop_request.stat().st_mtime >= since
-    except OSError:
-        return False
