@@ -36,7 +36,6 @@ def test_news_that_come_in_the_pause_are_shown_together_after_it(shown: Any, qtb
     qtbot.waitUntil(lambda: len(moments) == 1, timeout=5000)
     for _ in range(20):
         pace.ask()
-        qtbot.wait(1)
     qtbot.waitUntil(lambda: len(moments) == 2, timeout=5000)
     assert moments[1] - moments[0] >= SHORTEST_PAUSE
     qtbot.wait(300)

@@ -304,7 +304,7 @@ def test_a_fault_of_the_program_is_shown_whole_and_does_not_block_the_widget(
         # What PyTorch raises, and what napari's workers lose without a word.
         raise RuntimeError("expected all tensors to be on the same device")
 
-    monkeypatch.setattr("napari_semnet.restoration.restorer.from_unit", break_down)
+    monkeypatch.setattr("napari_semnet.restoration.planned.from_unit", break_down)
     widget.start()
     finish(widget)
     assert isinstance(notification_manager.records[-1], ErrorNotification)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
-import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -269,7 +269,7 @@ class TileStore:
         """Add a block to this process's own journal."""
         folder = self.path / _JOURNALS
         if self._journal is None:
-            name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.txt"
+            name = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.txt"
             self._journal = folder / name
         folder.mkdir(exist_ok=True)
         with self._journal.open("a", encoding="ascii", newline="\n") as journal:

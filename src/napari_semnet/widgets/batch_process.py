@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, Signal
+from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
 from napari_semnet.commands.events import FileBegan
 from napari_semnet.commands.jobs import find_jobs, skip_existing
@@ -51,6 +51,11 @@ class BatchProcess(QObject):  # type: ignore[misc]  # Qt is not followed by the 
         self._present = ""
         self._rest = b""
         self._stopping = False
+        # Where napari was started in the background of a script, its processes do not hear SIGINT.
+        self._impatience = QTimer(self)
+        self._impatience.setSingleShot(True)
+        self._impatience.setInterval(_PATIENCE)
+        self._impatience.timeout.connect(self._kill)
 
     @property
     def is_running(self) -> bool:
@@ -95,6 +100,11 @@ class BatchProcess(QObject):  # type: ignore[misc]  # Qt is not followed by the 
             self._process.kill()
         else:
             os.kill(pid, signal.SIGINT)
+            self._impatience.start()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
 
     def let_go(self) -> None:
         """End the batch with the window."""
@@ -135,6 +145,7 @@ class BatchProcess(QObject):  # type: ignore[misc]  # Qt is not followed by the 
         process = self._process
         if process is None:
             return
+        self._impatience.stop()
         self._read()
         said = process.readAllStandardError().data().decode(errors="replace").strip()
         self._process = None

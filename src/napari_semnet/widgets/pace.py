@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 __all__ = ["SHORTEST_PAUSE", "SHOWING_SHARE", "Pace"]
 
@@ -31,6 +32,8 @@ class Pace(QObject):  # type: ignore[misc]  # Qt is not followed by the type che
         self._began = 0.0
         self._next = QTimer(self)
         self._next.setSingleShot(True)
+        # Others may come a twentieth of the pause too early.
+        self._next.setTimerType(Qt.TimerType.PreciseTimer)
         self._next.timeout.connect(self._show)
         # Due when all events are dealt with: then the canvas is painted as well.
         self._painted = QTimer(self)
@@ -40,7 +43,7 @@ class Pace(QObject):  # type: ignore[misc]  # Qt is not followed by the type che
     def ask(self) -> None:
         """There is something new: it is shown after the pause, at once where there is none."""
         if not self._next.isActive():
-            self._next.start(max(0, int(1000 * (self._free_at - time.perf_counter()))))
+            self._next.start(max(0, math.ceil(1000 * (self._free_at - time.perf_counter()))))
 
     def stop(self) -> None:
         """Show nothing any more, until asked again."""
