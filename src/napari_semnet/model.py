@@ -45,7 +45,7 @@ __all__ = [
     "user_models_folder",
 ]
 
-DEFAULT_MODEL = "semnet-x2-standin"
+DEFAULT_MODEL = "semnet-x2"
 """Name of the bundled model that is used when none is named."""
 
 SUFFIX = ".safetensors"
