@@ -78,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
         status: int = parsed.run(parsed)
+        # At the end of the program nobody would be there to hear that it failed.
+        sys.stdout.flush()
     except SemnetError as error:
         sys.stderr.write(f"napari-semnet: {error}\n")
         return FAILED

@@ -167,8 +167,11 @@ def test_an_output_folder_that_is_a_file_is_said_before_anything_is_restored(
     assert is_one_sentence(told[0]["reason"])
 
 
-def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "napari_semnet", "models", "--json"]
+@pytest.mark.parametrize("options", [[], ["-u"]])
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback(
+    options: list[str],
+) -> None:
+    program = [sys.executable, *options, "-m", "napari_semnet", "models", "--json"]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stderr is not None
