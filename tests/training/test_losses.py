@@ -14,6 +14,7 @@ from napari_semnet.training.losses import (
     combined_loss,
     histogram_loss,
     l1_loss,
+    psnr_loss,
     soft_histogram,
     total_variation,
 )
@@ -123,10 +124,10 @@ def test_total_variation_of_a_ramp_is_its_slopes() -> None:
 def test_total_is_the_weighted_sum_of_the_terms_shown() -> None:
     restored, reference = pictures(9)
     difference = float((restored - reference).abs().mean())
-    weights = LossWeights(l1=0.7, histogram=0.2, total_variation=0.03, brightness=0.5)
+    weights = LossWeights(l1=0.7, histogram=0.2, total_variation=0.03, brightness=0.5, psnr=0.4)
     terms = combined_loss(restored.requires_grad_(), reference, weights)
     expected = 0.7 * terms.l1 + 0.2 * terms.histogram + 0.03 * terms.total_variation
-    expected += 0.5 * terms.brightness
+    expected += 0.5 * terms.brightness + 0.4 * terms.psnr
     assert float(terms.total.detach()) == pytest.approx(float(expected))
     assert float(terms.l1) == pytest.approx(difference)
     assert not terms.histogram.requires_grad
@@ -148,20 +149,58 @@ def test_the_chosen_distance_of_histograms_is_the_one_in_the_total(distance: str
 def test_weights_are_the_posters() -> None:
     weights = LossWeights()
     assert (weights.l1, weights.histogram, weights.total_variation) == (1.0, 0.1, 0.01)
-    assert weights.brightness == 0.0
+    assert weights.brightness == weights.psnr == 0.0
 
 
 def test_brightness_is_the_difference_of_the_means_of_each_picture() -> None:
     reference = torch.rand(2, 1, 6, 8, generator=torch.Generator().manual_seed(3))
     shift = torch.tensor([0.02, -0.04])[:, None, None, None]
     assert float(brightness_loss(reference + shift, reference)) == pytest.approx(0.03, abs=1e-6)
-    assert float(brightness_loss(reference.flip(-1), reference)) == pytest.approx(0, abs=1e-6)
+    assert float(brightness_loss(reference.roll(2, -1), reference)) == pytest.approx(0, abs=1e-6)
+
+
+def test_brightness_sees_a_pattern_of_two_pixels_whose_mean_is_right() -> None:
+    reference = torch.full((1, 1, 6, 8), 0.5)
+    pattern = torch.tensor([0.01, -0.01]).repeat(4)
+    assert float(brightness_loss(reference + pattern, reference)) == pytest.approx(0.01, rel=1e-5)
+
+
+def test_a_picture_of_one_row_has_one_mean() -> None:
+    reference = torch.tensor([0.2, 0.4, 0.9]).view(1, 1, 1, 3)
+    assert float(brightness_loss(reference + 0.1, reference)) == pytest.approx(0.1, rel=1e-5)
+
+
+def test_psnr_is_that_of_each_picture_in_decibels_with_the_sign_turned() -> None:
+    reference = torch.full((2, 1, 4, 4), 0.5)
+    shift = torch.tensor([0.1, 0.01])[:, None, None, None]
+    levels = 1 / 255**2
+    expected = (10 * np.log10(0.01 + levels) + 10 * np.log10(0.0001 + levels)) / 2
+    assert float(psnr_loss(reference + shift, reference)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_psnr_of_a_perfect_picture_is_finite_and_has_no_gradient() -> None:
+    reference = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    restored = reference.clone().requires_grad_()
+    loss = psnr_loss(restored, reference)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(-20 * np.log10(255), rel=1e-5)
+    assert restored.grad is not None and float(restored.grad.abs().max()) == 0.0
+
+
+def test_psnr_restores_what_is_uncertain_to_its_mean() -> None:
+    # One pixel in four is white, and nobody can say which.
+    reference = torch.zeros(1, 1, 8, 8)
+    reference[..., ::2, ::2] = 1.0
+    guess = torch.tensor(0.25, requires_grad=True)
+    psnr_loss(guess.expand(1, 1, 8, 8), reference).backward()
+    assert guess.grad is not None and float(guess.grad) == pytest.approx(0, abs=1e-5)
 
 
 def test_brightness_pulls_the_median_of_a_skewed_choice_to_its_mean() -> None:
-    # One pixel in four is white, and nobody can say which: the median is black, the mean is 1/4.
+    # One block in four is white, and nobody can say which: the median is black, the mean is 1/4.
     reference = torch.zeros(1, 1, 8, 8)
-    reference[..., ::2, ::2] = 1.0
+    reference[..., 0:2, 0:2] = reference[..., 0:2, 4:6] = 1.0
+    reference[..., 4:6, 0:2] = reference[..., 4:6, 4:6] = 1.0
     guess = torch.zeros(1, requires_grad=True)
     for weights, darker in ((LossWeights(1, 0, 0, 0), False), (LossWeights(1, 0, 0, 1), True)):
         restored = (guess + 0.1).expand(1, 1, 8, 8)

@@ -59,6 +59,7 @@ class Step:
     histogram: float
     total_variation: float
     brightness: float
+    psnr: float
     """Terms before weighting."""
     gradient_norm: float
     steps_per_second: float

@@ -200,7 +200,8 @@ def _recipe(config: TrainingConfig, profile: Profile) -> str:
     warmup = f", warm-up {schedule.warmup} steps" if schedule.warmup else ""
     return (
         f"degradation profile {profile.name}; L1 {losses.l1:g}, histogram {losses.histogram:g}, "
-        f"total variation {losses.total_variation:g}, brightness {losses.brightness:g}; "
+        f"total variation {losses.total_variation:g}, brightness {losses.brightness:g}, "
+        f"PSNR {losses.psnr:g}; "
         f"Adam, learning rate {optimiser.learning_rate:g}, {form}{warmup}; "
         f"batch {config.batch} of {config.patch} x {config.patch} poor pixels; "
         f"average of weights {config.ema:g}; seed {config.seed}"

@@ -154,7 +154,7 @@ class Learner:
         )
         losses = config.losses
         self._loss_weights = LossWeights(
-            losses.l1, losses.histogram, losses.total_variation, losses.brightness
+            losses.l1, losses.histogram, losses.total_variation, losses.brightness, losses.psnr
         )
         self.streak = torch.zeros((), device=engine.device)
         self.skipped = torch.zeros((), device=engine.device)

@@ -194,6 +194,7 @@ class Losses(Section):
     histogram: NotNegative = 0.1
     total_variation: NotNegative = 0.01
     brightness: NotNegative = 0.0
+    psnr: NotNegative = 0.0
 
     @model_validator(mode="after")
     def _some_weight(self) -> Losses:
