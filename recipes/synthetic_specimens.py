@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 
 def polygons(generator: np.random.Generator) -> Floats:
-    """Flat grains with straight borders, polished as for back-scattered electrons."""
+    """Draw flat grains with straight borders, polished as for back-scattered electrons."""
     oversampled = 3 * SIDE
     grain = math.exp(generator.uniform(math.log(40), math.log(400)))
     seeds = generator.uniform(0, oversampled, (max(4, int((SIDE / grain) ** 2)), 2))
@@ -41,7 +41,7 @@ def polygons(generator: np.random.Generator) -> Floats:
 
 
 def rough(generator: np.random.Generator) -> Floats:
-    """A surface of random height, brighter where it is steep and darker in its pores."""
+    """Draw a surface of random height, brighter where it is steep and darker in its pores."""
     frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None])
     grain = math.exp(generator.uniform(math.log(2.0), math.log(14.0)))
     power = generator.uniform(0.7, 2.2)
@@ -65,7 +65,7 @@ def rough(generator: np.random.Generator) -> Floats:
 
 
 def drawn(generator: np.random.Generator, kind: int) -> Floats:
-    """Particles, fibres and lines of the phantom, of many sizes."""
+    """Draw particles, fibres and lines of the phantom, of many sizes."""
     shape, seed = (SIDE // 2, SIDE // 2), int(generator.integers(2**31))
     size = math.exp(generator.uniform(math.log(8), math.log(90)))
     if kind == 0:
