@@ -59,12 +59,12 @@ def shoot(viewer: Any, name: str) -> None:
     reduced.save(IMAGES / f"{name}.png", optimize=True)
 
 
-def cut(path: Path, origin: tuple[int, int]) -> np.ndarray:
+def cut(path: Path, origin: tuple[int, int], shape: tuple[int, int] = SHAPE) -> np.ndarray:
     """Read the part that is shown."""
     picture = imageio.v3.imread(path)
     grey = picture if picture.ndim == 2 else picture[..., 0]
     y, x = origin
-    return np.ascontiguousarray(grey[y : y + SHAPE[0], x : x + SHAPE[1]])
+    return np.ascontiguousarray(grey[y : y + shape[0], x : x + shape[1]])
 
 
 def open_viewer(image: np.ndarray) -> tuple[Any, Any]:

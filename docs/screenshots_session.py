@@ -48,8 +48,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("picture", type=Path)
     parser.add_argument("good", type=Path, nargs=3)
-    parser.add_argument("--origin", type=int, nargs=2, default=(200, 180), metavar=("Y", "X"))
-    parser.add_argument("--steps", type=int, default=60, help="of fine-tuning")
+    parser.add_argument("--origin", type=int, nargs=2, default=(200, 300), metavar=("Y", "X"))
+    parser.add_argument("--steps", type=int, default=60, help="of fine-tuning, at most")
+    parser.add_argument("--seconds", type=float, default=120, help="of fine-tuning, by the clock")
     options = parser.parse_args()
     y, x = options.origin
     get_settings().application.confirm_close_window = False
@@ -70,8 +71,9 @@ def main() -> None:
                 for number, path in enumerate(options.good, 1)
             ),
             training_steps=options.steps,
+            training_seconds=options.seconds,
             result=folder / "lift-out restored.ome.tif",
-            zoom=1.0,
+            profile=(0.66, 0.64, 0.82),
             patience=1800,
         )
         for step in session.steps():

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QPoint, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QScrollArea, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialogButtonBox,
+    QFileDialog,
+    QLineEdit,
+    QRadioButton,
+    QScrollArea,
+    QWidget,
+)
 
 __all__ = ["APT", "Hand", "is_there"]
 
@@ -97,36 +105,60 @@ class Hand:
         """Type some text."""
         self._do("type", "--delay", "5", text)
 
-    def press_for_a_file(self, keys: str, path: Path) -> None:
+    def press_for_a_file(self, keys: str, path: Path, *, reader: str = "") -> None:
         """Press keys that open a file dialog, type a path there and press Return.
 
-        The dialog runs an event loop of its own, so the hand moves from a timer meanwhile.
+        napari asks which reader is to open a file that more than one can; `reader` is the answer.
+        Dialogs run event loops of their own, so the hand moves from a timer meanwhile.
         """
-        answered: list[bool] = []
+        answers: list[Callable[[QWidget], bool]] = [lambda dialog: self._name_file(dialog, path)]
+        if reader:
+            answers.append(lambda dialog: self._choose_reader(dialog, reader))
+        busy: list[bool] = []
 
         def answer() -> None:
             dialog = QApplication.activeModalWidget()
-            if answered or not isinstance(dialog, QFileDialog):
+            # Moving the mouse lets the program run, and this timer with it.
+            if busy or not answers or dialog is None:
                 return
-            field = dialog.findChild(QLineEdit, "fileNameEdit")
-            if field is None or not field.isVisible():
-                return
-            answered.append(True)
-            field.selectAll()
-            field.setFocus()
-            self.click(field)
-            self.press("ctrl+a")
-            self.type(str(path))
-            self.press("Return")
+            busy.append(True)
+            if answers[0](dialog):
+                del answers[0]
+            busy.clear()
 
         timer = QTimer()
         timer.setInterval(100)
         timer.timeout.connect(answer)
         timer.start()
         self.press(keys)
-        self.wait(lambda: bool(answered))
+        self.wait(lambda: not answers)
         self.rest()
         timer.stop()
+
+    def _name_file(self, dialog: QWidget, path: Path) -> bool:
+        """Type a path into napari's file dialog; tell whether it was there."""
+        if not isinstance(dialog, QFileDialog):
+            return False
+        field = dialog.findChild(QLineEdit, "fileNameEdit")
+        if field is None or not field.isVisible():
+            return False
+        field.selectAll()
+        field.setFocus()
+        self.click(field)
+        self.press("ctrl+a")
+        self.type(str(path))
+        self.press("Return")
+        return True
+
+    def _choose_reader(self, dialog: QWidget, reader: str) -> bool:
+        """Answer napari's question which reader is to open a file; tell whether it was asked."""
+        buttons = [one for one in dialog.findChildren(QRadioButton) if one.text() == reader]
+        accept = dialog.findChild(QDialogButtonBox)
+        if not buttons or accept is None or not buttons[0].isVisible():
+            return False
+        self.click(buttons[0])
+        self.click(accept.button(QDialogButtonBox.StandardButton.Ok))
+        return True
 
     def _scroll_to(self, widget: QWidget) -> None:
         above = widget.parentWidget()

@@ -6,6 +6,7 @@ takes a picture after each step.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,12 @@ class Session:
     """Files of better pictures with a pixel size, to fine-tune on."""
     training_steps: int
     """Of fine-tuning."""
+    training_seconds: float | None
+    """By the clock, from the first step on; then the user presses Stop. None: all steps."""
     result: Path
     """Where to save, as .ome.tif."""
+    profile: tuple[float, float, float] = (0.52, 0.3, 0.6)
+    """Where the line is drawn: row, first and last column, as shares of the picture."""
     zoom: float = 1.0
     """How much closer the user looks while swiping."""
     patience: float = 60
@@ -56,10 +61,10 @@ class Session:
         yield from self.save()
 
     def open(self) -> Iterator[str]:
-        """Ctrl+O, and a file's name."""
+        """Ctrl+O, a file's name, and which of two readers is to open it."""
         viewer, hand = self.viewer, self.hand
         hand.click(self.canvas)
-        hand.press_for_a_file("ctrl+o", self.picture)
+        hand.press_for_a_file("ctrl+o", self.picture, reader="SEMNet")
         hand.wait(lambda: len(viewer.layers) == 1)
         raw = viewer.layers[0]
         self.raw = raw
@@ -129,10 +134,11 @@ class Session:
         hand.click(page.draw_button)
         hand.wait(lambda: not widget.task.is_running)
         rows, columns = self.raw.data.shape[-2:]
-        ends = [(0.52 * rows, share * columns) for share in (0.3, 0.6)]
+        row, *shares = self.profile
+        ends = [(row * rows, share * columns) for share in shares]
         hand.drag(*(self._on_screen(self.raw, *end) for end in ends))
         hand.wait(lambda: len(page.plot.curves) == 3)
-        length = 0.3 * columns * self.pixel_size_nm
+        length = (shares[1] - shares[0]) * columns * self.pixel_size_nm
         assert all(abs(curve.x[-1] / length - 1) < 0.03 for curve in page.plot.curves)
         assert page.plot.x_label == "Distance (nm)"
         yield "line"
@@ -156,12 +162,12 @@ class Session:
         hand.fill(widget.training.setup.steps, str(self.training_steps))
         hand.click(widget.training.start_button)
         hand.wait(lambda: widget.run.folder is not None)
-        if self.training_steps > 20:
-            hand.wait(lambda: widget.run.story.step > self.training_steps / 2, self.patience)
-            yield "training"
-        hand.wait(lambda: not widget.run.is_running, self.patience)
-        assert widget.run.story.phase == "finished", widget.run.story.detail
-        assert widget.run.story.step == self.training_steps
+        if self.training_seconds is None:
+            hand.wait(lambda: not widget.run.is_running, self.patience)
+            assert widget.run.story.phase == "finished", widget.run.story.detail
+            assert widget.run.story.step == self.training_steps
+        else:
+            yield from self._train_by_the_clock(widget, self.training_seconds)
         hand.click_tab(widget.tabs, "Result")
         hand.wait(lambda: widget.result.judgement is not None, self.patience)
         assert widget.result.judgement.tuned == "our-SEM"
@@ -175,6 +181,18 @@ class Session:
         for layer in list(viewer.layers):
             if layer not in (self.raw, self.restored):
                 viewer.layers.remove(layer)
+
+    def _train_by_the_clock(self, widget: Any, seconds: float) -> Iterator[str]:
+        hand, run = self.hand, widget.run
+        hand.wait(lambda: run.story.phase != "preparing" and run.story.step > 0, self.patience)
+        begin = time.monotonic()
+        hand.wait(lambda: time.monotonic() > begin + 0.8 * seconds, self.patience)
+        yield "training"
+        hand.wait(lambda: time.monotonic() > begin + seconds, self.patience)
+        hand.click(widget.training.stop_button)
+        hand.wait(lambda: not run.is_running, self.patience)
+        assert run.story.phase == "stopped", run.story.detail
+        assert run.story.step > 1
 
     def restore_again(self) -> Iterator[str]:
         """The first picture with the new model."""

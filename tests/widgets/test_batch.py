@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from napari_semnet.files.reader import read_image
@@ -80,6 +81,31 @@ def test_waiting_for_new_images_is_ended_by_stop(widget: Any, folder: Path, qtbo
     qtbot.waitUntil(lambda: not widget.process.is_running, timeout=PATIENCE)
     assert "waiting" not in widget.status.text()
     assert widget.start_button.isEnabled()
+
+
+@pytest.mark.parametrize("what", ["dock", "viewer"])
+def test_closing_the_window_ends_the_process_and_keeps_what_is_finished(
+    widget: Any, viewer: Any, folder: Path, qtbot: Any, what: str
+) -> None:
+    widget.folder.line.setText(str(folder))
+    widget.watch.setChecked(True)
+    widget.start_button.click()
+    qtbot.waitUntil(lambda: states(widget).get("a.tif") == "done", timeout=PATIENCE)
+    (process,) = [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if str(folder) in " ".join(child.cmdline())
+    ]
+    if what == "dock":
+        viewer.window.remove_dock_widget(widget)
+    else:
+        viewer.close()
+    qtbot.waitUntil(lambda: not is_alive(process), timeout=PATIENCE)
+    assert read_image(folder / "semnet" / "a_semnet-x2.ome.tif").pixels.shape == (80, 100)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_what_cannot_be_used_is_said(widget: Any, folder: Path, qtbot: Any) -> None:

@@ -331,6 +331,33 @@ def test_closing_the_dock_puts_the_viewer_back(
     qtbot.wait(10)
 
 
+@pytest.mark.parametrize("what", ["dock", "raw layer", "restored layer"])
+def test_closing_what_is_computed_leaves_nothing(
+    viewer: Any, click: Any, qtbot: Any, what: str
+) -> None:
+    from napari.qt.threading import WorkerBase
+
+    big = np.zeros((1500, 2000), np.uint8)
+    raw = viewer.add_image(big, name="big", units=NM)
+    restored = add_restored_layer(
+        viewer, raw, np.zeros((3000, 4000), np.uint8), whole(big.shape), {"source": "big"}
+    )
+    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+    widget.subject.guess(restored)
+    click(widget.view.grid_button)
+    assert widget.task.is_running
+    if what == "dock":
+        viewer.window.remove_dock_widget(widget)
+        assert [layer.name for layer in viewer.layers] == ["big", "big [SEMNet 2x]"]
+    else:
+        viewer.layers.remove(raw if what == "raw layer" else restored)
+        qtbot.waitUntil(lambda: not widget.task.is_running, timeout=30_000)
+        assert len(viewer.layers) == 1
+        assert not widget.view.arrangement.is_active
+        assert not viewer.canvas.grid.enabled
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=30_000)
+
+
 @pytest.mark.parametrize("show", ["grid", "blink"])
 def test_the_viewer_can_be_closed_in_the_midst_of_it(widget: Any, click: Any, show: str) -> None:
     # The grid is still being computed when the viewer goes.

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
+from napari_semnet.imaging.plane import block_mean
+from napari_semnet.model import load_model
 from napari_semnet.training.config import load_config
 from napari_semnet.training.process import process_of
 from napari_semnet.training.run_folder import RunFolder
@@ -183,6 +186,68 @@ def test_three_layers_become_a_model_that_the_restore_widget_uses(
     assert widget.run.folder is None
     assert viewer.layers == three
     assert kept.is_file()
+
+
+@pytest.fixture
+def fields(shared: Path) -> list[np.ndarray]:
+    """Parts of three real pictures."""
+    paths = sorted((shared / "sem-images" / "val").glob("*.png"))[:3]
+    return [np.asarray(Image.open(path).convert("L"))[100:340, 100:340] for path in paths]
+
+
+def noisy(pixels: np.ndarray, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0, 15, pixels.shape)
+    return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "noise2noise"])
+def test_two_pictures_of_each_field_become_a_model(
+    viewer: Any, open_dialog: Open, fields: list[np.ndarray], qtbot: Any, kind: str
+) -> None:
+    def add(name: str, pictures: list[np.ndarray], nm: float) -> list[Any]:
+        return [
+            viewer.add_image(one, name=f"{name} {number}", scale=(nm, nm), units=NM)
+            for number, one in enumerate(pictures)
+        ]
+
+    if kind == "pairs":
+        poor = [noisy(block_mean(field), seed) for seed, field in enumerate(fields)]
+        first, second = add("fast", poor, 10), add("slow", fields, 5)
+    else:
+        frames = [[noisy(field, 2 * n + k) for n, field in enumerate(fields)] for k in (0, 1)]
+        first, second = add("frame 1 of", frames[0], 5), add("frame 2 of", frames[1], 5)
+    widget = open_dialog(name=kind)
+    images = widget.images
+    images.kind.setCurrentIndex(images.kind.findData(kind))
+    images.kind.activated.emit(images.kind.currentIndex())
+    assert images.second.isVisibleTo(images)
+    images.first.layers.choose(first)
+    images.second.layers.choose(second[:2])
+    images.look_button.click()
+    until(qtbot, lambda: not widget.task.is_running)
+    assert "3 and 2 layers cannot be joined to pairs" in widget.status.text()
+
+    images.second.layers.choose(second)
+    images.look_button.click()
+    until(qtbot, lambda: not widget.task.is_running)
+    # Each of two frames is the other's target once.
+    assert images.table.rowCount() == {"pairs": 3, "noise2noise": 6}[kind], widget.status.text()
+    widget.training.start_button.click()
+    until(qtbot, lambda: widget.run.folder is not None)
+    folder = widget.run.folder
+    (source,) = load_config(RunFolder(folder).config).data
+    assert source.kind == kind
+    until(qtbot, lambda: not widget.run.is_running)
+    assert widget.run.story.phase == "finished", widget.run.story.detail
+    assert widget.run.story.step == 12
+    learnt_from = load_model(RunFolder(folder).model(kind)).card.training.data[0]
+    assert {"pairs": "poor and good", "noise2noise": "noisy"}[kind] in learnt_from
+    until(qtbot, lambda: not widget.result.task.is_running)
+    if kind == "pairs":
+        assert widget.result.judgement is not None, widget.result.verdict.text()
+        assert widget.result.verdict.text().startswith("Fine-tuning ")
+    else:
+        assert "No picture was held out" in widget.result.verdict.text()
 
 
 LONG = 100_000

@@ -224,12 +224,21 @@ def test_an_export_can_be_cancelled(imported: Any, tmp_path: Path, click: Any) -
     assert imported.rename_button.isEnabled()
 
 
-def test_the_dock_can_be_closed_in_the_midst_of_an_export(
-    viewer: Any, imported: Any, tmp_path: Path, qtbot: Any
+@pytest.mark.parametrize("what", ["dock", "viewer"])
+def test_the_window_can_be_closed_in_the_midst_of_an_export(
+    viewer: Any, imported: Any, tmp_path: Path, qtbot: Any, what: str
 ) -> None:
+    from napari.qt.threading import WorkerBase
+
     imported.export.export(tmp_path / "out.safetensors")
-    viewer.window.remove_dock_widget(imported)
-    qtbot.wait(300)
+    assert imported.task.is_running
+    if what == "dock":
+        viewer.window.remove_dock_widget(imported)
+    else:
+        viewer.close()
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=30_000)
+    # It is there whole or not at all, and nothing lies beside it.
+    assert {path.name for path in tmp_path.glob("*out*")} <= {"out.safetensors"}
 
 
 def test_the_viewer_can_be_closed_while_models_are_looked_for(viewer: Any, own: Path) -> None:

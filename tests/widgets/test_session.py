@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from npe2 import PluginManifest
 from PIL import Image
 
 from napari_semnet.model import Card, Halo, save_model
@@ -26,6 +27,7 @@ def shown_viewer(plugin: Any, make_napari_viewer: Callable[..., Any]) -> Any:
     """A viewer that is seen, and must leave no widget behind."""
     if not is_there():
         pytest.skip(f"The mouse of the X server cannot be moved without xdotool: {APT}")
+    plugin.register(PluginManifest.from_distribution("napari"))  # then there are two readers
     viewer = make_napari_viewer(strict_qt="raise", show=True)
     viewer.window.resize(1400, 1050)
     return viewer
@@ -94,6 +96,7 @@ def test_a_real_picture_is_opened_restored_compared_learnt_from_and_saved_by_han
         pixel_size_nm=11.649976,
         good=better,
         training_steps=12,
+        training_seconds=None,
         result=tmp_path / "result.ome.tif",
     )
     done = []

@@ -87,6 +87,29 @@ def test_the_sensitivity_can_be_cancelled(
     assert len(viewer.layers) == count
 
 
+@pytest.mark.parametrize("what", ["dock", "viewer", "raw layer", "restored layer"])
+def test_closing_what_is_mapped_leaves_nothing(
+    viewer: Any, restored: tuple[Any, Any], qtbot: Any, what: str
+) -> None:
+    from napari.qt.threading import WorkerBase
+
+    widget, result = restored
+    widget.trust.sensitivity_button.click()
+    qtbot.waitUntil(lambda: widget.trust.progress.value() > 0, timeout=60_000)
+    assert widget.trust.task.is_running
+    if what == "viewer":
+        viewer.close()
+    elif what == "dock":
+        viewer.window.remove_dock_widget(widget)
+        assert len(viewer.layers) == 2
+    else:
+        viewer.layers.remove(result if what == "restored layer" else viewer.layers["gold"])
+        wait(widget.trust, qtbot)
+        mapped = [layer for layer in viewer.layers if "sensitivity" in layer.name]
+        assert len(mapped) == (what == "raw layer")
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=60_000)
+
+
 def test_a_consistent_result_has_the_means_of_the_image(
     viewer: Any, restored: tuple[Any, Any], image: np.ndarray, qtbot: Any
 ) -> None:

@@ -57,7 +57,7 @@ def _details(card: Card) -> list[tuple[str, list[str]]]:
         else "",
     ]
     measured = [
-        f"{m.name} {m.value:g} {m.unit}".strip()
+        f"{m.name} {m.value:.4g} {m.unit}".strip()
         + (f" ({m.definition})" if m.definition else "")
         + (f", on {m.data}" if m.data else "")
         for m in card.metrics

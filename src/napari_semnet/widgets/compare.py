@@ -100,6 +100,7 @@ class CompareWidget(Docked):
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget(self)
+        self.tabs.setUsesScrollButtons(False)  # a dock is then never so narrow that pages hide
         pages = {
             "View": self.view,
             "Line": self.line,
@@ -151,14 +152,14 @@ class CompareWidget(Docked):
         self.progress.setValue(round(1000 * part))
 
     def _on_began(self) -> None:
-        self.progress.setEnabled(True)
-        self.cancel_button.setEnabled(True)
+        self.progress.setVisible(True)
+        self.cancel_button.setVisible(True)
         self.status.setText("")
 
     def _on_ended(self) -> None:
         self.progress.setValue(0)
-        self.progress.setEnabled(False)
-        self.cancel_button.setEnabled(False)
+        self.progress.setVisible(False)
+        self.cancel_button.setVisible(False)
 
     def _on_cancel(self) -> None:
         self.task.cancel()

@@ -71,6 +71,7 @@ class LinePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         self.breadth.setRange(0.0, 1e6)
         self.breadth.setDecimals(1)
         self.breadth.setPrefix("averaged over ")
+        self.breadth.setSpecialValueText("not averaged")
         self.breadth.setToolTip("Breadth of the strip along the line that is averaged across it")
         self.plot = LinePlot("Distance", "Grey level", self)
         self.plot.show_curves((), HINT)

@@ -239,6 +239,10 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
             for column, text in enumerate(row):
                 item = QTableWidgetItem(text)
                 item.setToolTip(text)
+                if _is_figure(text):
+                    item.setTextAlignment(
+                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                    )
                 self.table.setItem(line, column, item)
 
     def copy(self) -> None:
@@ -259,3 +263,7 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         self.table.setRowCount(0)
         self.note.setText("")
         self.refused.emit(reason)
+
+
+def _is_figure(text: str) -> bool:
+    return text.replace(".", "").replace("-", "").isdigit()

@@ -266,8 +266,9 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
 
     def _describe(self, changes: Changes) -> None:
         where = "raw" if changes.on == ON_RAW else "restored"
+        mean = f"{changes.mean:+.2f}".replace("-", "−")
         self.figures.setText(
-            f"Restored − raw on the {where} pixels: mean {changes.mean:+.2f}, deviation "
+            f"Restored − raw on the {where} pixels: mean {mean}, standard deviation "
             f"{changes.deviation:.2f} grey levels. Structure in it was lost or invented."
         )
 

@@ -220,6 +220,7 @@ class FinetuneWidget(Docked):
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget(self)
+        self.tabs.setUsesScrollButtons(False)  # a dock is then never so narrow that pages hide
         pages = {
             "1 Images": self.images,
             "2 Noise": self.noise,

@@ -84,6 +84,7 @@ class ModelExport(QGroupBox):  # type: ignore[misc]  # Qt is not followed by the
         self.progress = QProgressBar(self)
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
+        self.progress.setVisible(False)
         form = QFormLayout(self)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Format", self.kind)
@@ -112,6 +113,7 @@ class ModelExport(QGroupBox):  # type: ignore[misc]  # Qt is not followed by the
         steps = partial(export_steps, entry.name, path, names or None)
         self._task.start(steps, self._on_written)
         self._is_exporting = True
+        self.progress.setVisible(True)
         self.offer(entry)
 
     def _on_button(self) -> None:
@@ -146,4 +148,5 @@ class ModelExport(QGroupBox):  # type: ignore[misc]  # Qt is not followed by the
     def _on_ended(self) -> None:
         self._is_exporting = False
         self.progress.setValue(0)
+        self.progress.setVisible(False)
         self.offer(self._entry)

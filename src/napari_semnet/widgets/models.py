@@ -127,7 +127,7 @@ class ModelsWidget(Docked):
 
     def _build(self) -> None:
         self.list = QTreeWidget(self)
-        self.list.setHeaderLabels(["Model", ""])
+        self.list.setHeaderLabels(["Model", "From"])
         self.list.setRootIsDecorated(False)
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
         self.list.setToolTip("F2 renames one of your own models, Del deletes it")

@@ -21,13 +21,13 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_semnet.errors import SemnetError
 from napari_semnet.widgets.advanced import AdvancedOptions, combo_of, select
 from napari_semnet.widgets.catalogue import Catalogue, load_catalogue, read_entry
 from napari_semnet.widgets.choices import REGIONS, Choices, KeptRestorer
 from napari_semnet.widgets.databar import DatabarPanel
+from napari_semnet.widgets.folded import Folded
 from napari_semnet.widgets.layer_list import LayerList
 from napari_semnet.widgets.layers import source_shape
 from napari_semnet.widgets.model_choice import ModelChoice
@@ -139,13 +139,9 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.advanced = AdvancedOptions(self)
         self.advanced.show_choices(self._choices)
         select(self.region, self._choices.region)
-        self.folded = QCollapsible("Advanced", self, expandedIcon="▼", collapsedIcon="▶")
-        self.folded.setDuration(0)
-        self.folded.addWidget(self.advanced)
+        self.folded = Folded("Advanced", self.advanced, self)
         self.trust = TrustPage(self._viewer, partial(latest_pair, self._viewer), self)
-        self.folded_trust = QCollapsible("Trust", self, expandedIcon="▼", collapsedIcon="▶")
-        self.folded_trust.setDuration(0)
-        self.folded_trust.addWidget(self.trust)
+        self.folded_trust = Folded("Trust", self.trust, self)
         self.restore_button = QPushButton("Restore (2x)", self)
         self.cancel_button = QPushButton("Cancel", self)
         self.results = ResultActions(self._viewer, self)

@@ -64,7 +64,7 @@ def card_summary(card: Card) -> tuple[str, ...]:
     if card.pixel_size_range_nm is not None:
         low, high = card.pixel_size_range_nm
         lines.append(f"Pixel sizes seen: {low:g} to {high:g} nm")
-    figures = [f"{m.name} {m.value:g} {m.unit}".strip() for m in card.metrics[:2]]
+    figures = [f"{m.name} {m.value:.4g} {m.unit}".strip() for m in card.metrics[:2]]
     if figures:
         lines.append("Measured: " + ", ".join(figures))
     return tuple(lines)
@@ -76,7 +76,7 @@ def card_details(card: Card) -> str:
     paragraphs += [f"Trained on {source}" for source in card.training.data]
     paragraphs += [f"Recipe: {card.training.recipe}"] if card.training.recipe else []
     paragraphs += [
-        f"{m.name}: {m.value:g} {m.unit}".strip()
+        f"{m.name}: {m.value:.4g} {m.unit}".strip()
         + (f" ({m.definition})" if m.definition else "")
         + (f", on {m.data}" if m.data else "")
         for m in card.metrics
