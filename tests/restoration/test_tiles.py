@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from napari_semnet.restoration.tiles import (
     Box,
     Surround,
+    WidthCost,
     choose_tile,
     count_tiles,
     halves,
@@ -108,7 +110,7 @@ def test_halves_are_the_tile_again(plane, core, halo, margin) -> None:
     halo=st.integers(0, 94),
     margin=st.integers(0, 24),
     largest=st.integers(64**2, 2**22),
-    width_cost=st.sampled_from((0.0, 1 / 800)),
+    width_cost=st.sampled_from((None, WidthCost((96, 384), (1.0, 1.5)))),
 )
 def test_a_chosen_tile_fits(plane, halo, margin, largest, width_cost) -> None:
     surround = Surround(plane, halo, margin)
@@ -146,12 +148,23 @@ def test_a_chosen_tile_computes_little_twice() -> None:
     assert read < 1.1 * math.prod(plane)
 
 
+STEADY = WidthCost((1, 801), (1.0, 2.0))
+COSTLY = WidthCost((96, 192, 384), (1.0, 1.0, 1.4))
+
+
 def test_where_width_costs_tiles_are_narrow_but_not_narrower_than_their_halo_allows() -> None:
-    height, width = choose_tile(Surround((2048, 2048), 12, 12), 2**20, 1 / 800)
+    height, width = choose_tile(Surround((2048, 2048), 12, 12), 2**20, STEADY)
     assert 80 <= width <= 256
     assert height > 2 * width
-    wider = choose_tile(Surround((2048, 2048), 48, 24), 2**20, 1 / 800)[1]
+    wider = choose_tile(Surround((2048, 2048), 48, 24), 2**20, STEADY)[1]
     assert wider > width
+
+
+def test_what_width_costs_lies_between_what_was_measured_and_never_falls_beyond_it() -> None:
+    assert [COSTLY.at(width) for width in (10, 96, 192)] == [1, 1, 1]
+    assert COSTLY.at(288) == pytest.approx(1.2)
+    assert COSTLY.at(576) == pytest.approx(1.8)
+    assert WidthCost((96, 192), (1.0, 0.5)).at(1000) == 0.5
 
 
 def test_too_little_room_gives_the_smallest_tile_instead_of_none() -> None:

@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from napari_semnet.network import SEMNet
-from napari_semnet.restoration.dense import ArrangementError, Concatenated
+from napari_semnet.restoration.dense import ArrangementError
 from napari_semnet.restoration.events import Notice
-from napari_semnet.restoration.prepared import Arrangement, PreparedNetwork
+from napari_semnet.restoration.prepared import Arrangement, Prepared, PreparedNetwork
 from napari_semnet.restoration.runtime import Device, Precision
+from napari_semnet.restoration.tiles import WidthCost
 
 __all__ = ["DTYPES", "Backend", "TorchBackend", "is_out_of_memory", "run_through"]
 
@@ -51,7 +52,7 @@ class Backend(Protocol):
         """What computes: ``torch``, ``torch-stacked`` or ``openvino``."""
 
     @property
-    def width_cost(self) -> float:
+    def width_cost(self) -> WidthCost | None:
         """See `napari_semnet.restoration.tiles.choose_tile`."""
 
     def restore_tile(
@@ -70,7 +71,7 @@ class Backend(Protocol):
 
 
 class TorchBackend:
-    """A SEMNet run by PyTorch, its dense blocks perhaps by another runtime.
+    """A SEMNet run by PyTorch, or by another runtime behind it.
 
     Parameters
     ----------
@@ -81,10 +82,10 @@ class TorchBackend:
     precision : {"fp32", "bf16"}
         Of the body; the tail is always computed in float32.
     arrange : callable
-        Makes the dense blocks ready.
+        Makes the network ready.
     name : str
         What the arrangement is called.
-    width_cost : float
+    width_cost : WidthCost, optional
         See `Backend.width_cost`.
     """
 
@@ -93,9 +94,9 @@ class TorchBackend:
         network: SEMNet,
         device: Device,
         precision: Precision,
-        arrange: Arrangement = Concatenated,
+        arrange: Arrangement = PreparedNetwork,
         name: str = "torch",
-        width_cost: float = 0.0,
+        width_cost: WidthCost | None = None,
     ) -> None:
         self.device = device
         self.precision = precision
@@ -104,9 +105,8 @@ class TorchBackend:
         self._source = network
         self._network = self._prepared(arrange)
 
-    def _prepared(self, arrange: Arrangement) -> PreparedNetwork:
-        dtype = DTYPES[self.precision]
-        return PreparedNetwork(self._source, self.device.torch_device, dtype, arrange)
+    def _prepared(self, arrange: Arrangement) -> Prepared:
+        return arrange(self._source, self.device.torch_device, DTYPES[self.precision])
 
     def restore_tile(
         self, image: NDArray[np.float32]
@@ -119,7 +119,7 @@ class TorchBackend:
             return (yield from self._steps(image))
         except ArrangementError as error:
             complaint = str(error)
-        self._network, self.name = self._prepared(Concatenated), "torch"
+        self._network, self.name = self._prepared(PreparedNetwork), "torch"
         yield Notice(f"{complaint}. PyTorch computes in its place.")
         return (yield from self._steps(image))
 

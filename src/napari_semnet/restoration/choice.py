@@ -1,20 +1,25 @@
-"""Which arrangement of the dense blocks is fastest here: measured once, and remembered.
+"""What computes fastest here, and in tiles of which width: measured once, and remembered.
 
 No rule knows it. It depends on the processor's matrix units and caches, on the precision, and on
-releases of PyTorch and OpenVINO. So each arrangement runs one RRDB of the network on small pieces,
-which takes a second or two, and the times are kept in the user's cache folder for this processor,
-these releases and this kind of network.
+releases of PyTorch and OpenVINO. So each arrangement restores small pieces, which takes some
+seconds, and the times are kept in the user's cache folder for this processor, these releases and
+this kind of network.
+
+The arrangements take turns and the shortest of their times counts, in seconds of processor time:
+other programs that use the machine meanwhile would else decide.
 """
 
 from __future__ import annotations
 
 import math
 import platform
+import sys
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,10 +29,11 @@ from napari_semnet.errors import DeviceError
 from napari_semnet.files.atomic import replacing
 from napari_semnet.network import Architecture, SEMNet
 from napari_semnet.restoration.backends import DTYPES, TorchBackend, run_through
-from napari_semnet.restoration.dense import ArrangementError, Concatenated, DenseBlocks, Stacked
-from napari_semnet.restoration.openvino_blocks import OpenVINOBlocks, openvino_version
-from napari_semnet.restoration.prepared import Arrangement
+from napari_semnet.restoration.dense import ArrangementError, Stacked
+from napari_semnet.restoration.openvino_network import OpenVINONetwork, openvino_version
+from napari_semnet.restoration.prepared import Arrangement, Prepared, PreparedNetwork
 from napari_semnet.restoration.runtime import CPU, Device, Precision
+from napari_semnet.restoration.tiles import WidthCost
 
 __all__ = [
     "ARRANGEMENTS",
@@ -40,16 +46,19 @@ __all__ = [
 ]
 
 ARRANGEMENTS: Mapping[str, Arrangement] = {
-    "torch": Concatenated,
-    "torch-stacked": Stacked,
-    "openvino": OpenVINOBlocks,
+    "torch": PreparedNetwork,
+    "torch-stacked": partial(PreparedNetwork, arrange=Stacked),
+    "openvino": OpenVINONetwork,
 }
 """By name, plainest first."""
 
-_SMALL, _NARROW, _WIDE = (64, 64), (160, 160), (160, 640)
-_SECONDS = 0.06
-"""Time after which a piece is not run once more."""
-_LONGEST = 0.3
+_HEIGHT = 96
+WIDTHS = (96, 192, 384)
+"""Pieces that are restored: rows, and pixels of a row."""
+_FIRST = (64, 64)
+"""Piece that tells what the others will take."""
+_ROUNDS = 3
+_LONGEST = 1.0
 """Seconds that the widest piece may take. Where it would take longer, computing is what takes the
 time, and caches hardly matter."""
 _HOPELESS = 4.0
@@ -57,50 +66,42 @@ _HOPELESS = 4.0
 pieces tell little: starting threads takes its time as well."""
 _GAIN = 1.03
 """How much faster than a plainer one an arrangement must be to be chosen."""
-_TYPICAL_WIDTH = 184
-_MOST_WIDTH_COST = 1 / 700
+_HARDLY = 1.05
+"""How much slower wide tiles must be for width to matter."""
 _LEAST_OPERATIONS = 10**6
 """Operations a pixel below which nothing is gained by a choice."""
 _MOST_ENTRIES = 64
+_UNKNOWN = (0.0, 0.0, 0.0)
 
 _lock = threading.Lock()
-_Times = dict[str, tuple[float, float]]
+_Times = dict[str, tuple[float, float, float]]
 _Entries = TypeAdapter(dict[str, _Times])
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What an arrangement takes for one RRDB, in seconds for each pixel."""
+    """What an arrangement takes, in seconds for each pixel."""
 
     name: str
-    narrow: float
-    """Of tiles 160 pixels wide."""
-    wide: float
-    """Of tiles 640 pixels wide."""
+    times: tuple[float, float, float]
+    """Of tiles of `WIDTHS`."""
 
     @property
-    def width_cost(self) -> float:
-        """Part by which each pixel of width lengthens the time, taken as a straight line."""
-        (_, near), (_, far) = _NARROW, _WIDE
-        slope = (self.wide - self.narrow) / (far - near)
-        start = self.narrow - slope * near
-        if slope <= 0:
-            return 0.0
-        return min(_MOST_WIDTH_COST, slope / start) if start > 0 else _MOST_WIDTH_COST
+    def best(self) -> float:
+        """Of tiles of the width that suits it."""
+        return min(self.times)
 
     @property
-    def typical(self) -> float:
-        """Of tiles of the size that is used."""
-        (_, near), (_, far) = _NARROW, _WIDE
-        part = (_TYPICAL_WIDTH - near) / (far - near)
-        return self.narrow + part * (self.wide - self.narrow)
+    def width_cost(self) -> WidthCost | None:
+        """What width costs, or None where it does not matter."""
+        return WidthCost(WIDTHS, self.times) if self.times[-1] > _HARDLY * self.best else None
 
 
 def fastest(speeds: tuple[Speed, ...]) -> Speed:
     """Choose an arrangement; a less plain one only where it gains something."""
     best = speeds[0]
     for speed in speeds[1:]:
-        if _GAIN * speed.typical < best.typical:
+        if _GAIN * speed.best < best.best:
             best = speed
     return best
 
@@ -118,11 +119,11 @@ def backend_named(
     architecture = network.architecture
     on_cpu = device.kind == "cpu"
     if not on_cpu or operations(architecture) < _LEAST_OPERATIONS:
-        chosen = Speed("torch" if name == "auto" or not on_cpu else name, 0.0, 0.0)
+        chosen = Speed("torch" if name == "auto" or not on_cpu else name, _UNKNOWN)
     else:
         speeds = measured_speeds(architecture, precision)
         by_name = {speed.name: speed for speed in speeds}
-        chosen = fastest(speeds) if name == "auto" else by_name.get(name, Speed(name, 0.0, 0.0))
+        chosen = fastest(speeds) if name == "auto" else by_name.get(name, Speed(name, _UNKNOWN))
     try:
         return TorchBackend(
             network, device, precision, ARRANGEMENTS[chosen.name], chosen.name, chosen.width_cost
@@ -150,7 +151,7 @@ def measured_speeds(architecture: Architecture, precision: Precision) -> tuple[S
             newest = dict(list((entries | {key: times}).items())[-_MOST_ENTRIES:])
             with suppress(OSError), replacing(cache_file()) as temporary:
                 temporary.write_bytes(_Entries.dump_json(newest, indent=1))
-    return tuple(Speed(name, *times[name]) for name in ARRANGEMENTS if name in times)
+    return tuple(Speed(name, times[name]) for name in ARRANGEMENTS if name in times)
 
 
 def cache_file() -> Path:
@@ -168,8 +169,8 @@ def _read() -> dict[str, _Times]:
     sound = all(
         math.isfinite(time) and time > 0
         for times in entries.values()
-        for pair in times.values()
-        for time in pair
+        for three in times.values()
+        for time in three
     )
     return entries if sound else {}
 
@@ -182,7 +183,7 @@ def _key(architecture: Architecture, precision: Precision) -> str:
             f"{torch.get_num_threads()} threads",
             f"PyTorch {torch.__version__}",
             f"OpenVINO {openvino_version() or '-'}",
-            f"{a.features}+{a.growth}x{a.conv_per_rdb}x{a.rdb_per_block}",
+            f"{a.features}+{a.growth}x{a.conv_per_rdb}x{a.rdb_per_block}x{a.blocks}",
             precision,
         )
     )
@@ -211,42 +212,40 @@ def operations(architecture: Architecture) -> int:
 
 def _measure(architecture: Architecture, precision: Precision) -> _Times:
     with torch.random.fork_rng(devices=[]):
-        network = SEMNet(replace(architecture, blocks=1))
-    times: _Times = {}
-    for name, arrange in ARRANGEMENTS.items():
-        if name == "torch-stacked" and not torch._C._has_mkldnn:
-            continue  # Without oneDNN volumes are convolved far too slowly.
-        bound = _HOPELESS * min((pair[0] for pair in times.values()), default=math.inf)
-        with suppress(ArrangementError):
-            with torch.inference_mode():
-                pair = _times_of(arrange, network, precision, bound)
-            if pair is not None:
-                times[name] = pair
-    return times
+        network = SEMNet(architecture)
+    ready: dict[str, Prepared] = {}
+    first: dict[str, float] = {}
+    with torch.inference_mode():
+        for name, arrange in ARRANGEMENTS.items():
+            if name == "torch-stacked" and not torch._C._has_mkldnn:
+                continue  # Without oneDNN volumes are convolved far too slowly.
+            with suppress(ArrangementError):
+                ready[name] = arrange(network, CPU, DTYPES[precision])
+                _seconds_per_pixel(ready[name], _FIRST)  # The first run prepares kernels.
+                first[name] = _seconds_per_pixel(ready[name], _FIRST)
+        near = {name: s for name, s in first.items() if s < _HOPELESS * min(first.values())}
+        if min(near.values()) * _HEIGHT * WIDTHS[-1] > _LONGEST:
+            return {name: (seconds,) * 3 for name, seconds in near.items()}
+        best = {(name, width): math.inf for name in near for width in WIDTHS}
+        for _ in range(_ROUNDS):
+            for name, width in best:
+                with suppress(ArrangementError):
+                    seconds = _seconds_per_pixel(ready[name], (_HEIGHT, width))
+                    best[name, width] = min(best[name, width], seconds)
+    narrow, middle, wide = WIDTHS
+    times = {name: (best[name, narrow], best[name, middle], best[name, wide]) for name in near}
+    return {name: three for name, three in times.items() if max(three) < math.inf}
 
 
-def _times_of(
-    arrange: Arrangement, network: SEMNet, precision: Precision, bound: float
-) -> tuple[float, float] | None:
-    blocks = arrange(network, CPU, DTYPES[precision])
-    small = _seconds_per_pixel(blocks, network, _SMALL)
-    if small > bound:
-        return None
-    if small * math.prod(_WIDE) > _LONGEST:
-        return small, small
-    narrow, wide = (_seconds_per_pixel(blocks, network, shape) for shape in (_NARROW, _WIDE))
-    return narrow, wide
+def _seconds_per_pixel(network: Prepared, shape: tuple[int, int]) -> float:
+    image = torch.full((1, 1, *shape), 0.5)
+    start = _now()
+    run_through(network.steps(image))
+    return max(1e-12, (_now() - start) / math.prod(shape))
 
 
-def _seconds_per_pixel(blocks: DenseBlocks, network: SEMNet, shape: tuple[int, int]) -> float:
-    maps = torch.full((1, network.architecture.features, *shape), 0.1)
-    maps = maps.to(memory_format=torch.channels_last)
-    best = math.inf
-    run_through(blocks.run(maps))  # The first run prepares kernels.
-    start = time.perf_counter()
-    while time.perf_counter() - start < _SECONDS or best == math.inf:
-        maps.fill_(0.1)
-        before = time.perf_counter()
-        run_through(blocks.run(maps))
-        best = min(best, time.perf_counter() - before)
-    return best / math.prod(shape)
+def _now() -> float:
+    """Seconds for which each thread had a processor; Windows counts only every 16 milliseconds."""
+    if sys.platform == "win32":
+        return time.perf_counter()
+    return time.process_time() / torch.get_num_threads()

@@ -44,8 +44,7 @@ class DenseBlocks(Protocol):
     def run(self, maps: Tensor) -> Generator[float, None, None]:
         """Change maps (1, features, Y, X) of float32 in place.
 
-        Yields the part that is done, from 0 to 1, often enough to be stopped soon. Raises
-        `ArrangementError` where it cannot compute; what is in the maps is of no use then.
+        Yields the part that is done, from 0 to 1, often enough to be stopped soon.
         """
 
 

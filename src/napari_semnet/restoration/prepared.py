@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ from torch.nn import functional
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.dense import Concatenated, DenseBlocks
 
-__all__ = ["Arrangement", "PreparedNetwork", "fold_last", "fold_upsampling"]
+__all__ = ["Arrangement", "Prepared", "PreparedNetwork", "fold_last", "fold_upsampling"]
 
 _PHASE_TAPS = (((0,), (1, 2)), ((0, 1), (2,)))
 """For an output row of even and of odd number: kernel rows on the first and second input row."""
@@ -42,8 +43,39 @@ MOST_BAND_PIXELS = 2**15
 """On other devices."""
 _TAIL_LEAST_ROWS = 8
 
-Arrangement = Callable[[SEMNet, torch.device, torch.dtype], DenseBlocks]
-"""Makes the dense blocks of a network ready."""
+
+class Prepared(Protocol):
+    """A network that is ready to run."""
+
+    def steps(self, image: Tensor) -> Generator[float, None, Tensor]:
+        """Restore one image, step by step.
+
+        Parameters
+        ----------
+        image : Tensor, shape (1, 1, Y, X), float32
+            On the network's device, in [0, 1].
+
+        Yields
+        ------
+        float
+            Part of the work that is done, often enough to be stopped soon. Whoever runs the
+            generator sets inference mode around each step, since it belongs to the thread and not
+            to the generator.
+
+        Returns
+        -------
+        Tensor, shape (1, 1, 2Y, 2X), float32
+            Not clipped.
+
+        Raises
+        ------
+        ArrangementError
+            It cannot compute here; another arrangement can take its place.
+        """
+
+
+Arrangement = Callable[[SEMNet, torch.device, torch.dtype], Prepared]
+"""Makes a network ready."""
 
 
 def fold_upsampling(weight: Tensor) -> Tensor:
@@ -128,7 +160,7 @@ class PreparedNetwork:
         network: SEMNet,
         device: torch.device,
         dtype: torch.dtype,
-        arrange: Arrangement = Concatenated,
+        arrange: Callable[[SEMNet, torch.device, torch.dtype], DenseBlocks] = Concatenated,
     ) -> None:
         architecture = network.architecture
         # Apple's kernels work with the channels first; all others are faster with them last.
@@ -155,24 +187,7 @@ class PreparedNetwork:
         self._last = placed(grey, _bias(last).mean().repeat(4), padding=0)
 
     def steps(self, image: Tensor) -> Generator[float, None, Tensor]:
-        """Restore one image, step by step.
-
-        Parameters
-        ----------
-        image : Tensor, shape (1, 1, Y, X), float32
-            On the network's device, in [0, 1].
-
-        Yields
-        ------
-        float
-            Part of the work that is done. Whoever runs the generator sets inference mode around
-            each step, since it belongs to the thread and not to the generator.
-
-        Returns
-        -------
-        Tensor, shape (1, 1, 2Y, 2X), float32
-            Not clipped.
-        """
+        """See `Prepared.steps`."""
         image = image.to(memory_format=self._layout)
         maps = self._first(image)
         for done in self._dense.run(maps):

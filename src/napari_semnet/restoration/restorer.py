@@ -26,7 +26,7 @@ from napari_semnet.imaging.intensity import (
 from napari_semnet.model import DEFAULT_MODEL, Model, load_model
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.attempts import Attempts
-from napari_semnet.restoration.backends import Backend, is_out_of_memory
+from napari_semnet.restoration.backends import Backend, TorchBackend, is_out_of_memory
 from napari_semnet.restoration.choice import backend_named
 from napari_semnet.restoration.events import (
     Event,
@@ -66,8 +66,9 @@ WIDEST_MARGIN = 24
 """Mirrored pixels beyond the image's border at most, and where a model's halo was not measured.
 What they are is a guess anyway; they only have to keep the zeros beyond them out of sight."""
 
-MOST_PIXELS_IN_CACHE = 2**16
-"""Pixels that a tile reads at most on a CPU where narrow tiles are faster."""
+MOST_PIXELS_IN_CACHE = 2**17
+"""Pixels that a tile reads at most on a CPU where narrow tiles are faster. Larger ones would gain
+nothing but make progress and cancelling wait."""
 
 BackendMaker = Callable[[SEMNet, Device, Precision], Backend]
 """Prepares a network for a device and a precision."""
@@ -255,7 +256,7 @@ class Restorer:
         width_cost = self._backend(device, precision).width_cost
         counted = counted_cost(self.model.card.architecture, precision)
         most = most_pixels(self.model.card.architecture)
-        if width_cost > 0:
+        if width_cost is not None:
             largest = min(MOST_PIXELS_IN_CACHE, counted.pixels_within(available))
             return choose_tile(surround, largest, width_cost)
         whole = largest_read(surround, surround.plane)
@@ -277,6 +278,12 @@ class Restorer:
             if kept is None or (name and self._make_backend is None and kept.name != name):
                 self._backends[key] = make(self.model.network, device, precision)
             return self._backends[key]
+
+    def _exact(self, device: Device) -> Backend:
+        """Give a float32 backend for one look: too little to measure what is fastest for it."""
+        kept = self._backends.get((device, "fp32"))
+        make = self._make_backend or TorchBackend
+        return kept or make(self.model.network, device, "fp32")
 
     def _settle(
         self, reader: TileReader, shape: tuple[int, ...]
@@ -307,7 +314,7 @@ class Restorer:
             if device in self._settled:
                 return self._settled[device], []
             sample = reader.read(_middle(shape))[0]
-            agreement = agrees_with_fp32(backend, self._backend(device, "fp32"), sample)
+            agreement = agrees_with_fp32(backend, self._exact(device), sample)
             self._settled[device] = precision = wanted if agreement.is_enough else "fp32"
         complaint = [] if agreement.is_enough else [Notice(agreement.complaint)]
         return precision, [*agreement.said, *complaint]

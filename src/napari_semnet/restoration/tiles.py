@@ -21,6 +21,7 @@ __all__ = [
     "Box",
     "Surround",
     "Tile",
+    "WidthCost",
     "choose_tile",
     "count_tiles",
     "halves",
@@ -155,6 +156,26 @@ class Surround:
         return lengths
 
 
+@dataclass(frozen=True, slots=True)
+class WidthCost:
+    """What a pixel takes in tiles of different widths: what a CPU's caches make of it."""
+
+    widths: tuple[int, ...]
+    """Of tiles as they are read, in rising order, at least two."""
+    times: tuple[float, ...]
+    """For each pixel, in any unit."""
+
+    def at(self, width: int) -> float:
+        """Time for each pixel in tiles of a width: measured, between measured ones, or beyond.
+
+        Beyond the widest it goes on as it did between the last two.
+        """
+        if width <= self.widths[-1]:
+            return float(np.interp(width, self.widths, self.times))
+        (near, far), (before, last) = self.widths[-2:], self.times[-2:]
+        return last + max(0.0, (last - before) / (far - near)) * (width - far)
+
+
 def _edges(length: int, core: int) -> list[int]:
     """Cut a length into the fewest parts of at most `core`: all the same, but for a shorter last.
 
@@ -233,7 +254,9 @@ def _work(surround: Surround, core: tuple[int, int]) -> int:
     return int(rows.sum() * columns.sum())
 
 
-def choose_tile(surround: Surround, largest: int, width_cost: float = 0.0) -> tuple[int, int]:
+def choose_tile(
+    surround: Surround, largest: int, width_cost: WidthCost | None = None
+) -> tuple[int, int]:
     """Choose the core of the tiles of an image.
 
     Parameters
@@ -242,9 +265,8 @@ def choose_tile(surround: Surround, largest: int, width_cost: float = 0.0) -> tu
         The image's size, and what is read around each core.
     largest : int
         Pixels that a tile may read, halo included.
-    width_cost : float
-        How much longer a pixel takes for each pixel that the rows of a tile are wide: what a CPU's
-        caches make of it.
+    width_cost : WidthCost, optional
+        What width costs, where it costs something.
 
     Returns
     -------
@@ -255,7 +277,7 @@ def choose_tile(surround: Surround, largest: int, width_cost: float = 0.0) -> tu
         at most 1 % slower than the fastest. Where nothing fits, the smallest core there is.
     """
     plane = surround.plane
-    if width_cost > 0:
+    if width_cost is not None:
         cores = [core for core in _grid(plane) if largest_read(surround, core) <= largest]
     elif largest_read(surround, plane) <= largest:
         return plane
@@ -268,10 +290,11 @@ def choose_tile(surround: Surround, largest: int, width_cost: float = 0.0) -> tu
         return min(plane[0], _SMALLEST_CORE), min(plane[1], _SMALLEST_CORE)
 
     def cost(core: tuple[int, int]) -> float:
-        return _work(surround, core) * (1 + width_cost * int(surround.spans(core)[1].max()))
+        time = 1.0 if width_cost is None else width_cost.at(int(surround.spans(core)[1].max()))
+        return _work(surround, core) * time
 
     costs = {core: cost(core) for core in cores}
-    bound = (_TOLERATED_TIME if width_cost > 0 else _TOLERATED_WORK) * min(costs.values())
+    bound = (_TOLERATED_WORK if width_cost is None else _TOLERATED_TIME) * min(costs.values())
     return min(
         (core for core in cores if costs[core] <= bound),
         key=lambda core: (largest_read(surround, core), costs[core], core),
