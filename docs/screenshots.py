@@ -103,6 +103,8 @@ def main() -> None:
 
     widget.folded.expand(animate=False)
     viewer.scene.camera.zoom *= 4
+    settle()
+    widget.scroll.ensureWidgetVisible(widget.advanced)
     get_settings().appearance.theme = "light"
     shoot(viewer, "restore-advanced")
     get_settings().appearance.theme = "dark"

@@ -25,6 +25,7 @@ def commands(pictures: Path) -> dict[str, list[str]]:
     noisy = str(sorted((pictures / "noisy").glob("*.png"))[1])
     good = [str(path) for path in sorted((pictures / "val").glob("*.png"))]
     return {
+        "demo": ["screenshots_demo.py"],
         "restore": ["screenshots.py", noisy],
         "trust": ["screenshots_trust.py", noisy],
         "files": ["screenshots_files.py"],

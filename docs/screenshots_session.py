@@ -2,7 +2,7 @@
 
     xvfb-run -a -s "-screen 0 1600x1200x24" python docs/screenshots_session.py PICTURE GOOD...
 
-PICTURE is a noisy 8-bit grey picture, of which 512 x 384 pixels are restored; three GOOD ones are
+PICTURE is a noisy 8-bit grey picture, of which 256 x 192 pixels are restored; three GOOD ones are
 better pictures, to fine-tune on. All get pixel sizes that are made up, so that there is a scale bar
 to see. The steps and what is asserted after each are those of `tests/widgets/test_session.py`.
 Needs xdotool.
@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.widgets.hand import Hand
 from tests.widgets.session import Session
 
-SHAPE = (384, 512)
+SHAPE = (192, 256)
 WINDOW = (1400, 1000)
 SIZE_NM = 50.0
 
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("picture", type=Path)
     parser.add_argument("good", type=Path, nargs=3)
-    parser.add_argument("--origin", type=int, nargs=2, default=(200, 300), metavar=("Y", "X"))
+    parser.add_argument("--origin", type=int, nargs=2, default=(360, 450), metavar=("Y", "X"))
     parser.add_argument("--steps", type=int, default=60, help="of fine-tuning, at most")
     parser.add_argument("--seconds", type=float, default=120, help="of fine-tuning, by the clock")
     options = parser.parse_args()
@@ -73,7 +73,7 @@ def main() -> None:
             training_steps=options.steps,
             training_seconds=options.seconds,
             result=folder / "lift-out restored.ome.tif",
-            profile=(0.66, 0.64, 0.82),
+            profile=(0.5, 0.74, 0.98),
             patience=1800,
         )
         for step in session.steps():

@@ -106,7 +106,11 @@ class Hand:
         self._do("type", "--delay", "5", text)
 
     def press_for_a_file(self, keys: str, path: Path, *, reader: str = "") -> None:
-        """Press keys that open a file dialog, type a path there and press Return.
+        """Press keys that open a file dialog, and answer it as `name_a_file` does."""
+        self.name_a_file(lambda: self.press(keys), path, reader=reader)
+
+    def name_a_file(self, ask: Callable[[], None], path: Path, *, reader: str = "") -> None:
+        """Do what opens a file dialog, type a path there and press Return.
 
         napari asks which reader is to open a file that more than one can; `reader` is the answer.
         Dialogs run event loops of their own, so the hand moves from a timer meanwhile.
@@ -130,7 +134,7 @@ class Hand:
         timer.setInterval(100)
         timer.timeout.connect(answer)
         timer.start()
-        self.press(keys)
+        ask()
         self.wait(lambda: not answers)
         self.rest()
         timer.stop()

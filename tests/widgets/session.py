@@ -211,23 +211,26 @@ class Session:
         assert record["model"] == "our-SEM"
         assert record["source"] == self.raw.name
         yield "again"
-        viewer.window.remove_dock_widget(widget)
 
     def save(self) -> Iterator[str]:
-        """Ctrl+S with the restored layer selected, and a file's name."""
+        """The restore widget's button, and a file's name.
+
+        napari's own dialog would take its own writer, unless another file type is chosen there.
+        """
         from napari_semnet.files.reader import read_image
 
         viewer, hand = self.viewer, self.hand
-        viewer.layers.selection = {self.restored}
-        hand.click(self.canvas)
-        hand.press_for_a_file("ctrl+s", self.result)
-        hand.wait(self.result.exists)
+        widget = viewer.window.dock_widgets["Restore (napari-semnet)"]
+        button = widget.results.save_button
+        hand.name_a_file(lambda: hand.click(button), self.result)
+        hand.wait(lambda: widget.status.text() == f"Saved {self.result}")
         saved = read_image(self.result)
         np.testing.assert_array_equal(saved.pixels, self.restored.data)
         np.testing.assert_allclose(saved.pixel_size.yx, self.pixel_size_nm / 2, rtol=1e-6)
         assert saved.provenance is not None
         assert saved.provenance.model == "our-SEM"
         yield "save"
+        viewer.window.remove_dock_widget(widget)
 
     @property
     def canvas(self) -> Any:

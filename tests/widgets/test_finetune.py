@@ -250,6 +250,26 @@ def test_two_pictures_of_each_field_become_a_model(
         assert "No picture was held out" in widget.result.verdict.text()
 
 
+def test_layers_that_go_stop_neither_the_look_nor_the_run(
+    viewer: Any, open_dialog: Open, three: list[Any], qtbot: Any
+) -> None:
+    widget = open_dialog()
+    widget.images.first.layers.choose(three)
+    widget.look()
+    viewer.layers.remove(three[2])
+    until(qtbot, lambda: not widget.task.is_running)
+    assert widget.images.table.rowCount() == 3
+    widget.look()
+    widget.images.first.layers.item(0).setSelected(False)  # by hand: another choice
+    assert not widget.task.is_running
+    assert widget.status.text().startswith("Other images were chosen meanwhile")
+    begin(widget, three[:2], qtbot)
+    viewer.layers.clear()
+    until(qtbot, lambda: not widget.run.is_running)
+    assert widget.run.story.phase == "finished", widget.run.story.detail
+    until(qtbot, lambda: not widget.result.task.is_running)
+
+
 LONG = 100_000
 
 

@@ -23,11 +23,13 @@ pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def shown_viewer(plugin: Any, make_napari_viewer: Callable[..., Any]) -> Any:
+def shown_viewer(plugin_settings: None, npe2pm: Any, make_napari_viewer: Callable[..., Any]) -> Any:
     """A viewer that is seen, and must leave no widget behind."""
     if not is_there():
         pytest.skip(f"The mouse of the X server cannot be moved without xdotool: {APT}")
-    plugin.register(PluginManifest.from_distribution("napari"))  # then there are two readers
+    # As in napari itself: its own readers and writers are there too, and come first.
+    for name in ("napari", "napari-semnet"):
+        npe2pm.register(PluginManifest.from_distribution(name))
     viewer = make_napari_viewer(strict_qt="raise", show=True)
     viewer.window.resize(1400, 1050)
     return viewer

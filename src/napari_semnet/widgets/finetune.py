@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import (
-    QFrame,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QTabWidget,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_semnet.errors import SemnetError
@@ -41,6 +38,7 @@ from napari_semnet.widgets.finetune_result import ResultPage
 from napari_semnet.widgets.finetune_training import TrainingPage
 from napari_semnet.widgets.parting import ClosingWatch
 from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.scrolled import Scrolled
 from napari_semnet.widgets.training_run import TrainingRun
 
 __all__ = ["FinetuneWidget"]
@@ -80,6 +78,7 @@ class FinetuneWidget(Docked):
         self.noise = NoisePage(napari_viewer, self._choices, self)
         self.training = TrainingPage(napari_viewer, self.run, self._choices, self)
         self.result = ResultPage(napari_viewer, self.run, self)
+        self.setMinimumWidth(self.sizeHint().width() - 20)  # tables cannot be read in less
         self._lay_out()
         self._connect()
         self._on_theme()
@@ -228,7 +227,7 @@ class FinetuneWidget(Docked):
             "4 Result": self.result,
         }
         for title, page in pages.items():
-            self.tabs.addTab(_scrolled(page, self), title)
+            self.tabs.addTab(Scrolled(page, self), title)
         self.progress = QProgressBar(self)
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
@@ -267,6 +266,10 @@ class FinetuneWidget(Docked):
         self._update()
 
     def _on_picked(self) -> None:
+        if self.task.is_running:
+            # What is being read is no longer what is chosen.
+            self.task.cancel()
+            self._say("Other images were chosen meanwhile. Press the button again.")
         self._looked = None
         self.noise.show_survey(None)
 
@@ -344,12 +347,3 @@ def _copy(draft: Path, folder: Path) -> None:
     for part in draft.iterdir():
         if part.is_dir() and part.name not in ("store", "trial"):
             shutil.copytree(part, folder / part.name)
-
-
-def _scrolled(page: QWidget, parent: QWidget) -> QScrollArea:
-    scroll = QScrollArea(parent)
-    scroll.setWidgetResizable(True)
-    scroll.setFrameShape(QFrame.Shape.NoFrame)
-    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    scroll.setWidget(page)
-    return scroll

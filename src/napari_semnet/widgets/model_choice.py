@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
@@ -16,6 +17,9 @@ from napari_semnet.widgets.wording import card_details, card_summary
 __all__ = ["ModelChoice"]
 
 _OTHER_FILE = "Choose a file..."
+LIMITS_SHOWN = 150
+"""Characters of a card's limits that are shown at once; all of them would push the options away."""
+READ_ON = " … (point here to read on)"
 
 
 class ModelChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
@@ -115,7 +119,7 @@ class ModelChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
             return
         lines = [*card_summary(entry.card)]
         if entry.card.limits:
-            lines.append(entry.card.limits)
+            lines.append(shorten(entry.card.limits, LIMITS_SHOWN, placeholder=READ_ON))
         self.summary.setText("\n".join(lines))
         details = escape(card_details(entry.card)).replace("\n", "<br>")
         self.setToolTip(f"<p>{details}</p>")  # else Qt takes what looks like HTML for it

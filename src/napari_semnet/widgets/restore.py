@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QSize
 from qtpy.QtWidgets import (
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -36,6 +34,7 @@ from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.preferences import load_choices, save_choices
 from napari_semnet.widgets.results import ResultActions, latest_result
 from napari_semnet.widgets.run import Outcome, Progress, Run
+from napari_semnet.widgets.scrolled import Scrolled
 from napari_semnet.widgets.trust import TrustPage, latest_pair
 
 if TYPE_CHECKING:
@@ -170,16 +169,12 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         column.addWidget(self.folded)
         column.addWidget(self.folded_trust)
         column.addStretch(1)
-        self.scroll = scroll = QScrollArea(self)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(options)
+        self.scroll = Scrolled(options, self)
         buttons = QHBoxLayout()
         buttons.addWidget(self.restore_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         layout = QVBoxLayout(self)
-        layout.addWidget(scroll, 1)
+        layout.addWidget(self.scroll, 1)
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)

@@ -72,7 +72,7 @@ def card_summary(card: Card) -> tuple[str, ...]:
 
 def card_details(card: Card) -> str:
     """Describe a model as its card does, for a tooltip."""
-    paragraphs = [card.description]
+    paragraphs = [card.description, f"Limits: {card.limits}" if card.limits else ""]
     paragraphs += [f"Trained on {source}" for source in card.training.data]
     paragraphs += [f"Recipe: {card.training.recipe}"] if card.training.recipe else []
     paragraphs += [
