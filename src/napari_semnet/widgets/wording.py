@@ -63,7 +63,8 @@ def card_summary(card: Card) -> tuple[str, ...]:
         lines.append(f"Noise seen: {low:g} to {high:g} grey levels of 255")
     if card.pixel_size_range_nm is not None:
         low, high = card.pixel_size_range_nm
-        lines.append(f"Pixel sizes seen: {low:g} to {high:g} nm")
+        seen = f"{low:g} to {high:g}" if high > low else f"{low:g}"
+        lines.append(f"Pixel sizes seen: {seen} nm")
     figures = [f"{m.name} {m.value:.4g} {m.unit}".strip() for m in card.metrics[:2]]
     if figures:
         lines.append("Measured: " + ", ".join(figures))
