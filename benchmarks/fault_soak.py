@@ -304,6 +304,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep the counts as JSON")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     score = Score()
@@ -328,7 +329,27 @@ def main() -> int:
                 check(world, score, job, fault)
         finally:
             world.close()
+    if arguments.out is not None:
+        told = record(score, list(world.jobs))
+        told |= {"minutes": arguments.minutes, "seed": arguments.seed}
+        arguments.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return show(score, list(world.jobs))
+
+
+def record(score: Score, jobs: list[str]) -> dict[str, object]:
+    """Give the counts as plain values."""
+    return {
+        "jobs": jobs,
+        "faults": {
+            fault: {job: (score.met[job, fault], score.tries[job, fault]) for job in jobs}
+            for fault in FAULTS
+        },
+        "tries": sum(score.tries.values()),
+        "met": sum(score.met.values()),
+        "lost": score.lost,
+        "half_written": score.half_written,
+        "unsaid": score.unsaid,
+    }
 
 
 def show(score: Score, jobs: list[str]) -> int:

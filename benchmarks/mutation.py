@@ -1,151 +1,323 @@
 """Are the tests able to fail? Change the code a little, many times, and see what they catch.
 
     pip install mutmut
-    python benchmarks/mutation.py --sample 45 --seed 2026
+    python benchmarks/mutation.py                      # 30 mutants of each file
+    python benchmarks/mutation.py imaging/quality.py --sample 0   # all of one file
+    python benchmarks/mutation.py --again              # only what survived, after adding tests
 
-Mutates a copy of the tree with mutmut, which runs the tests that reach the changed function. With
-``--sample N`` it tries N mutants of each file, drawn with the seed; without, all of them. Prints
-a line for each file, writes the survivors as patches beside the copy, and ends with the share
-that was killed. Tests that hold for all inputs try 15 in place of 100, and the slowest ones are
-left out, so the share is a lower bound.
+mutmut writes the mutants. A fixed, seeded number of each file is tried. Torch and the tests are
+imported once and each mutant is tried in a copy of that process (fork), by the tests that reach
+the changed function, the quickest first, until one fails. What is known is kept, so that the
+command can be stopped and goes on; it forgets a file's mutants when the file changes.
+
+Mutants that change nothing but the words of an error are not counted. Tests that hold for all
+inputs try 15 in place of 100, and the slowest tests are left out, so the share is a lower bound.
+The figures are written to ``benchmarks/results/mutation.json``, the survivors are printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import difflib
+import hashlib
+import importlib
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
+RESULTS = REPOSITORY / "benchmarks" / "results" / "mutation.json"
 SOURCE = "src/napari_semnet"
-TESTS: dict[str, tuple[str, ...]] = {
-    "restoration/tiles.py": ("tests/restoration/test_tiles.py",),
-    "training/losses.py": ("tests/training/test_losses.py",),
-    "training/degradation.py": ("tests/training/test_degradation.py",),
-    "imaging/geometry.py": ("tests/imaging/test_geometry.py", "tests/files/test_layers.py"),
-    "imaging/intensity.py": ("tests/imaging/test_intensity.py",),
-    "imaging/agreement.py": ("tests/imaging/test_agreement.py",),
-    "imaging/comparison.py": ("tests/imaging/test_comparison.py",),
-    "imaging/fourier_ring.py": ("tests/imaging/test_fourier_ring.py",),
-    "imaging/panels.py": ("tests/imaging/test_panels.py",),
-    "imaging/patterns.py": ("tests/imaging/test_patterns.py",),
-    "imaging/phantom.py": ("tests/imaging/test_phantom.py",),
-    "imaging/plane.py": ("tests/imaging/test_plane.py",),
-    "imaging/profiles.py": ("tests/imaging/test_profiles.py",),
-    "imaging/quality.py": ("tests/imaging/test_quality.py",),
-    "imaging/regions.py": ("tests/imaging/test_regions.py",),
-    "imaging/registration.py": ("tests/imaging/test_registration.py",),
-    "imaging/spectra.py": ("tests/imaging/test_spectra.py",),
+FURTHER_TESTS: dict[str, tuple[str, ...]] = {
+    "imaging/geometry.py": ("files/test_layers.py",),
+    "imaging/drawing.py": ("imaging/test_phantom.py",),
+    "imaging/methods_figure.py": ("commands/test_methods.py",),
+    "imaging/noise_measurement.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
+    "imaging/noise_table.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
+    "imaging/whiteness.py": ("imaging/test_consistency.py",),
 }
-"""Files to mutate, and the tests that have to notice."""
-
+"""Tests that look at a file beside those that are named after it."""
 SLOWEST = (
-    "tests/training/test_degradation.py::test_the_result_does_not_depend_on_the_number_of_threads",
-    "tests/training/test_degradation.py::test_a_batch_split_over_processes_gives_the_same_bits",
-    "tests/imaging/test_geometry.py::test_napari_layers_put_in_place_have_the_same_corners",
-    "tests/files/test_layers.py::TestInNapari",
+    "test_the_result_does_not_depend_on_the_number_of_threads",
+    "test_a_batch_split_over_processes_gives_the_same_bits",
+    "test_napari_layers_put_in_place_have_the_same_corners",
+    "TestInNapari",
 )
-
-CONFIGURATION = """
-[tool.mutmut]
-source_paths = ["src"]
-only_mutate = {files}
-pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = {options}
-process_isolation = "forkserver"
-use_git_change_detection = false
-# Generous: on a busy machine a test that is only slow must not count as one that noticed.
-timeout_multiplier = 60.0
-timeout_constant = 120.0
-"""
-SURVIVED, UNTESTED, TIMEOUT = 0, 33, 36
+OPTIONS = (
+    "-q",
+    *("-p", "no:cacheprovider"),
+    *("--no-xvfb", "--no-header", "--capture=no"),
+)
+MEMORY = 4 * 2**30
+SECONDS_OVER, TIMES_OVER = 10, 10
+"""A mutant may compute this much longer than the tests do that it is tried with."""
 
 
-def copy_tree(folder: Path, files: list[str]) -> None:
-    """Put the tracked files into a folder, with a configuration of mutmut."""
+def files_to_mutate() -> list[str]:
+    """Name the files that must not be wrong unnoticed."""
+    imaging = sorted((REPOSITORY / SOURCE / "imaging").glob("[!_]*.py"))
+    return [
+        "restoration/tiles.py",
+        *(f"imaging/{path.name}" for path in imaging),
+        "training/degradation.py",
+        "training/losses.py",
+    ]
+
+
+def tests_of(file: str) -> list[str]:
+    """Name the tests that have to notice."""
+    room, name = file.split("/")
+    named = [f"{room}/test_{name}", *FURTHER_TESTS.get(file, ())]
+    return [f"tests/{test}" for test in named if (REPOSITORY / "tests" / test).is_file()]
+
+
+class Mutants:
+    """All mutants of one file."""
+
+    def __init__(self, file: str) -> None:
+        from mutmut.mutation.file_mutation import mutate_file_contents
+
+        text = (REPOSITORY / SOURCE / file).read_text(encoding="utf-8")
+        mutated = mutate_file_contents(f"{SOURCE}/{file}", text)
+        self.file, self.code = file, mutated.code
+        self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._functions = {
+            node.name: node
+            for node in ast.walk(ast.parse(self.code))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        self.names = [name for name in sorted(mutated.mutant_names) if not self._only_words(name)]
+        self.words = len(mutated.mutant_names) - len(self.names)
+
+    def function(self, name: str) -> str:
+        """Name of the original of a mutant."""
+        return name.rpartition("__mutmut_")[0] + "__mutmut_orig"
+
+    def _only_words(self, name: str) -> bool:
+        one, other = self._functions[name], self._functions[self.function(name)]
+        return _without_words(one) == _without_words(other)
+
+    def change(self, name: str) -> str:
+        """Show what a mutant changes."""
+        before, after = (
+            ast.unparse(self._functions[each]).splitlines()[1:]
+            for each in (self.function(name), name)
+        )
+        lines = difflib.unified_diff(before, after, lineterm="", n=0)
+        return "\n".join(f"    {line}" for line in lines if line[:3] not in ("---", "+++"))
+
+    def chosen(self, count: int, seed: int) -> list[str]:
+        """Draw some; all of them where `count` is 0. More of them begin with the same ones."""
+        shuffled = list(self.names)
+        random.Random(f"{seed} {self.file}").shuffle(shuffled)
+        return shuffled[: count or None]
+
+
+def _without_words(function: ast.AST) -> str:
+    """Dump a function without the texts of what it raises, and without its name."""
+
+    class Blank(ast.NodeTransformer):
+        def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+            return ast.Constant("") if isinstance(node.value, str) else node
+
+    class InRaise(ast.NodeTransformer):
+        def visit_Raise(self, node: ast.Raise) -> ast.AST:
+            return Blank().visit(node)
+
+    copied = InRaise().visit(ast.parse(ast.unparse(function)).body[0])
+    copied.name = ""
+    return ast.dump(copied)
+
+
+class Trial:
+    """A plugin of pytest: instead of running the tests once, tries mutants with them."""
+
+    def __init__(self, module: str, mutants: Mutants, names: list[str], answers: int) -> None:
+        self._module, self._mutants, self._names = module, mutants, names
+        self._answers = answers
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """Leave the slowest out."""
+        items[:] = [item for item in items if not any(slow in item.nodeid for slow in SLOWEST)]
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """Run all tests once to see what they reach, then try the mutants."""
+        reached = self._reached(session.items)
+        for name in self._names:
+            tests = reached.get(self._mutants.function(name).removesuffix("_orig"), {})
+            outcome = self._try(name, tests) if tests else "survived"
+            os.write(self._answers, f"{json.dumps([name, outcome])}\n".encode())
+        return True
+
+    def _reached(self, items: list[Any]) -> dict[str, dict[Any, float]]:
+        """Functions, and the sound tests that reach them with their seconds of computing."""
+        import mutmut.mutation.trampoline as trampoline
+
+        reached: dict[str, dict[Any, float]] = {}
+        hits: set[str] = set()
+        trampoline.record_trampoline_hit = lambda name, caller=None: hits.add(name)
+        trampoline.set_mutant_under_test("stats")
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            hits.clear()
+            began = time.process_time()
+            failed = _fails(item, following or item)
+            took = time.process_time() - began
+            if failed:
+                print(f"  left out, it fails unchanged: {item.nodeid}", flush=True)
+                continue
+            for hit in hits:
+                name = f"{hit.rpartition('.')[2]}__mutmut"
+                reached.setdefault(name, {})[item] = took
+        trampoline.set_mutant_under_test("")
+        return reached
+
+    def _try(self, name: str, tests: dict[Any, float]) -> str:
+        import mutmut.mutation.trampoline as trampoline
+
+        ordered = sorted(tests, key=lambda test: tests[test])
+        seconds = int(TIMES_OVER * sum(tests.values()) + SECONDS_OVER)
+        child = os.fork()
+        if child == 0:
+            try:
+                resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+                taken = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+                resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
+                trampoline.set_mutant_under_test(f"{self._module}.{name}")
+                for test, following in zip(ordered, [*ordered[1:], ordered[-1]], strict=True):
+                    if _fails(test, following):
+                        os._exit(1)
+                os._exit(0)
+            except BaseException:  # noqa: BLE001 - the copy must not go on as if it were this one
+                os._exit(1)
+        return "survived" if _ended(child, 20 * seconds) == 0 else "killed"
+
+
+def _fails(item: Any, following: Any) -> bool:
+    from _pytest.runner import runtestprotocol
+
+    with Path(os.devnull).open("w") as nothing:
+        shown, sys.stdout = sys.stdout, nothing
+        try:
+            reports = runtestprotocol(item, log=False, nextitem=following)
+        finally:
+            sys.stdout = shown
+    return any(report.failed for report in reports)
+
+
+def _ended(child: int, seconds: float) -> int:
+    """Wait for a process, but not for ever: it may wait for what never comes."""
+    end, pause = time.monotonic() + seconds, 0.001
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return 1
+
+
+def copy_tree(folder: Path) -> None:
+    """Put the files that git knows into a folder."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     tracked = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, check=True).stdout
     for name in filter(None, tracked.decode().split("\0")):
-        if (REPOSITORY / name).is_file():
+        if (REPOSITORY / name).is_file() and name.split("/")[0] in (
+            "src",
+            "tests",
+            "pyproject.toml",
+        ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((REPOSITORY / name).read_bytes())
-    tests = sorted({test for file in files for test in TESTS[file]})
-    with (folder / "pyproject.toml").open("a", encoding="utf-8") as stream:
-        stream.write(
-            CONFIGURATION.format(
-                files=json.dumps([f"{SOURCE}/{file}" for file in files]),
-                tests=json.dumps(tests),
-                options=json.dumps([f"--deselect={test}" for test in SLOWEST]),
-            )
-        )
 
 
-def mutants_of(folder: Path, file: str) -> list[str]:
-    """Names of all mutants of a file."""
-    from mutmut.mutation.file_mutation import mutate_file_contents
+def try_file(folder: Path, mutants: Mutants, names: list[str]) -> Iterator[tuple[str, str]]:
+    """Try mutants of one file in a copy of this process."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            _in_child(folder, mutants, names, writing)
+        except BaseException:  # noqa: BLE001 - as above
+            traceback.print_exc()
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as answers:
+        for line in answers:
+            name, outcome = json.loads(line)
+            yield name, outcome
+    os.waitpid(child, 0)
 
-    path = f"{SOURCE}/{file}"
-    module = path.removeprefix("src/").removesuffix(".py").replace("/", ".")
-    mutated = mutate_file_contents(path, (folder / path).read_text(encoding="utf-8"))
-    return [f"{module}.{name}" for name in sorted(mutated.mutant_names)]
+
+def _in_child(folder: Path, mutants: Mutants, names: list[str], answers: int) -> None:
+    import pytest
+
+    os.chdir(folder)
+    (folder / SOURCE / mutants.file).write_text(mutants.code, encoding="utf-8")
+    sys.path[:0] = [str(folder / "src"), str(folder)]
+    module = f"napari_semnet.{mutants.file.removesuffix('.py').replace('/', '.')}"
+    assert str(folder) in str(importlib.import_module(module).__file__)
+    pytest.main([*OPTIONS, *tests_of(mutants.file)], [Trial(module, mutants, names, answers)])
 
 
 def main() -> int:
     """Mutate, test, and tell."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", default=list(TESTS), help="such as imaging/geometry.py")
-    parser.add_argument("--sample", type=int, help="mutants of each file; all by default")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=1)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="*", help="such as imaging/geometry.py; all by default")
+    parser.add_argument("--sample", type=int, default=30, help="mutants of each file; 0 for all")
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many")
+    parser.add_argument("--again", action="store_true", help="try what survived once more")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are kept")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="mutation-"))
-    copy_tree(folder, arguments.files)
-    chance = random.Random(arguments.seed)
-    chosen: dict[str, list[str]] = {}
-    for file in arguments.files:
-        names = mutants_of(folder, file)
-        count = len(names) if arguments.sample is None else min(len(names), arguments.sample)
-        chosen[file] = chance.sample(names, count)
-        print(f"{file}: {count} of {len(names)} mutants", flush=True)
-    wanted = [name for names in chosen.values() for name in names]
-    chance.shuffle(wanted)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "quick"}
-    environment.pop("PYTHONPATH", None)
-    command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(arguments.processes)]
-    with (folder / "mutmut.log").open("w") as log:
-        print(f"working in {folder}", flush=True)
-        subprocess.run([*command, *wanted], cwd=folder, env=environment, stdout=log, check=False)
-    return report(folder, chosen, environment)
-
-
-def report(folder: Path, chosen: dict[str, list[str]], environment: dict[str, str]) -> int:
-    """Print the table, and write down what survived."""
-    killed = tried = 0
-    survivors: list[str] = []
-    for file, names in chosen.items():
-        meta = json.loads((folder / f"mutants/{SOURCE}/{file}.meta").read_text(encoding="utf-8"))
-        codes = {name: meta["exit_code_by_key"].get(name) for name in names}
-        done = {name: code for name, code in codes.items() if code is not None}
-        alive = [name for name, code in done.items() if code in (SURVIVED, UNTESTED)]
-        late = sum(code == TIMEOUT for code in done.values())
-        killed, tried = killed + len(done) - len(alive), tried + len(done)
-        survivors += alive
-        share = 100 * (1 - len(alive) / len(done)) if done else float("nan")
-        print(f"{file}: {len(done)} tried, {len(alive)} survived, {late} by time: {share:.0f} %")
-    with (folder / "survivors.txt").open("w", encoding="utf-8") as stream:
-        for name in survivors:
-            show = [sys.executable, "-m", "mutmut", "show", name]
-            shown = subprocess.run(
-                show, cwd=folder, env=environment, capture_output=True, text=True, check=False
-            )
-            stream.write(f"{name}\n{shown.stdout}\n")
-    share = 100 * killed / tried if tried else float("nan")
-    print(f"{killed} of {tried} killed, {share:.1f} %; survivors in {folder / 'survivors.txt'}")
+    for name in ("torch", "scipy.ndimage", "scipy.stats"):
+        importlib.import_module(name)
+    os.environ |= {"OMP_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "quick"}
+    os.environ.setdefault("NAPARI_SEMNET_SHARED", str(REPOSITORY.parent / "shared"))
+    end = time.monotonic() + 60 * arguments.minutes
+    known = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
+    for file in arguments.files or files_to_mutate():
+        mutants = Mutants(file)
+        kept = known.get(file, {})
+        outcomes = kept.get("outcomes", {}) if kept.get("sha256") == mutants.key else {}
+        names = [
+            name
+            for name in mutants.chosen(arguments.sample, arguments.seed)
+            if name not in outcomes or (arguments.again and outcomes[name] == "survived")
+        ]
+        if names and time.monotonic() < end:
+            with tempfile.TemporaryDirectory(prefix="mutation-") as scratch:
+                copy_tree(Path(scratch))
+                for name, outcome in try_file(Path(scratch), mutants, names):
+                    outcomes[name] = outcome
+        survived = [name for name, outcome in outcomes.items() if outcome == "survived"]
+        known[file] = {
+            "mutants": len(mutants.names),
+            "only_words": mutants.words,
+            "tried": len(outcomes),
+            "killed": len(outcomes) - len(survived),
+            "sha256": mutants.key,
+            "outcomes": outcomes,
+        }
+        arguments.out.write_text(json.dumps(known, indent=1) + "\n")
+        print(f"{file}: {len(outcomes) - len(survived)} of {len(outcomes)} killed", flush=True)
+        for name in survived:
+            print(f"  {name}\n{mutants.change(name)}", flush=True)
+    tried = sum(each["tried"] for each in known.values())
+    killed = sum(each["killed"] for each in known.values())
+    print(f"{killed} of {tried} killed, {100 * killed / max(tried, 1):.1f} %")
     return 0
 
 

@@ -78,8 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
         status: int = parsed.run(parsed)
-        # At the end of the program nobody would be there to hear that it failed.
-        sys.stdout.flush()
+        # At the end of the program nobody would be there to hear that it failed. A program
+        # without a console has no output at all.
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except SemnetError as error:
         sys.stderr.write(f"napari-semnet: {error}\n")
         return FAILED

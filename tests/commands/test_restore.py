@@ -19,6 +19,7 @@ from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
 from napari_semnet.imaging.phantom import acquire, particles
 from napari_semnet.restoration.restorer import Restorer, Settings
+from tests.files.making import specimen
 
 
 @pytest.fixture
@@ -185,9 +186,62 @@ def test_the_databar_is_left_out_and_the_vendors_calibration_halved(
     assert result.pixel_size.x_nm == pytest.approx(source.pixel_size.x_nm / 2)
 
 
+@pytest.fixture
+def unclear(tmp_path: Path) -> Path:
+    """A picture whose databar is not certain: it has no text."""
+    pixels = np.vstack([specimen((60, 64)), np.zeros((24, 64), np.uint8)])
+    path = write_tiff(tmp_path / "unclear.tif", pixels, pixel_size_nm=(4, 4))
+    assert read_image(path).specimen_rows_from == "uncertain"
+    return path
+
+
+def test_given_rows_are_restored_and_land_over_the_specimen(
+    unclear: Path, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "r.tif"
+    assert main(["restore", str(unclear), "-o", str(target), "--rows", "4-59", *engine]) == 0
+    result = read_image(target)
+    assert result.pixels.shape == (112, 128)
+    assert result.provenance is not None
+    assert result.provenance.specimen_rows == (4, 60)
+    # A quarter pixel up and left of the centre of the first row that was restored.
+    assert result.origin_nm == pytest.approx((4 * 4 - 1, -1))
+    again = ["restore", "--from", str(sidecar_path(target)), "-o", str(tmp_path / "again.tif")]
+    assert main([*again, *engine[:2]]) == 0
+    assert np.array_equal(read_image(tmp_path / "again.tif").pixels, result.pixels)
+
+
+def test_where_rows_are_not_certain_it_says_what_can_be_given(
+    unclear: Path, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", str(unclear), "-o", str(tmp_path / "r.tif"), *engine]) == 0
+    assert "--rows" in capsys.readouterr().err
+    whole = [*("restore", str(unclear), "-o", str(tmp_path / "all.tif")), "--rows", "all"]
+    assert main([*whole, *engine]) == 0
+    assert "--rows" not in capsys.readouterr().err
+    assert read_image(tmp_path / "all.tif").pixels.shape == (168, 128)
+
+
+def test_rows_that_an_image_has_not_are_refused(
+    unclear: Path, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["restore", str(unclear), "-o", str(tmp_path / "r.tif"), "--rows", "0-84"]
+    assert main([*arguments, *engine]) == 1
+    assert "has the rows 0 to 83" in capsys.readouterr().err
+    assert not (tmp_path / "r.tif").exists()
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--tile", "0"), ("--tile", "1x2x3"), ("--tile", "big"), ("--halo", "-1")],
+    [
+        ("--rows", "5"),
+        ("--rows", "9-3"),
+        ("--rows", "-4-9"),
+        ("--tile", "0"),
+        ("--tile", "1x2x3"),
+        ("--tile", "big"),
+        ("--halo", "-1"),
+    ],
 )
 def test_a_wrong_option_is_refused_before_anything_is_done(
     picture: Path, tmp_path: Path, option: str, value: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.reader import read_image
-from tests.files.making import specimen
+from tests.files.making import dm3, specimen
 
 
 def write_mrc(path: Path, pixels: np.ndarray, angstrom: float) -> Path:
@@ -46,51 +45,6 @@ class TestMrc:
         path.write_bytes(path.read_bytes()[:length])
         with pytest.raises(FileFormatError):
             read_image(path)
-
-
-def dm3(pixels: np.ndarray, step: float, unit: str) -> bytes:
-    """Write the few tags of a DM3 file that a picture needs."""
-
-    def name(text: str) -> bytes:
-        return struct.pack(">H", len(text)) + text.encode()
-
-    def group(text: str, *entries: bytes) -> bytes:
-        return b"\x14" + name(text) + struct.pack(">BBi", 1, 0, len(entries)) + b"".join(entries)
-
-    def value(text: str, kind: int, content: bytes) -> bytes:
-        return b"\x15" + name(text) + b"%%%%" + struct.pack(">ii", 1, kind) + content
-
-    def array(text: str, kind: int, count: int, content: bytes) -> bytes:
-        return b"\x15" + name(text) + b"%%%%" + struct.pack(">iiii", 3, 20, kind, count) + content
-
-    def dimension() -> bytes:
-        return group(
-            "",
-            value("Origin", 6, struct.pack("<f", 0)),
-            value("Scale", 6, struct.pack("<f", step)),
-            array("Units", 4, len(unit), unit.encode("utf-16-le")),
-        )
-
-    rows, columns = pixels.shape
-    image = group(
-        "",
-        group(
-            "ImageData",
-            group("Calibrations", group("Dimension", dimension(), dimension())),
-            array("Data", 10, pixels.size, pixels.tobytes()),
-            value("DataType", 3, struct.pack("<i", 6)),
-            group(
-                "Dimensions",
-                value("", 5, struct.pack("<I", columns)),
-                value("", 5, struct.pack("<I", rows)),
-            ),
-            value("PixelDepth", 5, struct.pack("<I", 1)),
-        ),
-        array("Name", 4, 1, "a".encode("utf-16-le")),
-        group("ImageTags", value("Any", 3, struct.pack("<i", 0))),
-    )
-    root = struct.pack(">BBi", 1, 0, 1) + group("ImageList", image)
-    return struct.pack(">iii", 3, len(root) + 4, 1) + root + b"\0" * 8
 
 
 class TestDm:

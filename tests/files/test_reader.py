@@ -92,6 +92,15 @@ def test_resolution_is_never_a_pixel_size(unit: str, tmp_path: Path) -> None:
     assert any("enter it" in text for text in image.warnings)
 
 
+def test_a_databar_that_the_header_denies_is_asked_about(tmp_path: Path) -> None:
+    header = fei_header(columns=256, rows=len(WITH_BAR))
+    image = read_image(write(tmp_path / "a.tif", WITH_BAR, {34682: header}))
+    assert (image.specimen_rows, image.specimen_rows_from) == (None, "uncertain")
+    assert any("check which rows" in text for text in image.warnings)
+    plain = read_image(write(tmp_path / "b.tif", specimen(), {34682: fei_header()}))
+    assert (plain.specimen_rows, plain.specimen_rows_from) == ((0, 200), "header")
+
+
 def test_two_sizes_that_differ_are_both_named(tmp_path: Path) -> None:
     tags = {34682: fei_header(), 51023: fibics_header(0.008, 256, 200)}
     image = read_image(write(tmp_path / "a.tif", specimen(), tags))

@@ -118,6 +118,37 @@ class TestZeiss:
         header = zeiss_header(9e-6, 2048, pairs).encode("cp1252")
         assert size_of(read_zeiss(header, 2048, 1536)) == pytest.approx((12.33, 12.33))
 
+    @pytest.mark.parametrize(
+        ("size", "field", "nm"),
+        [
+            ("558.3 pm", "571.7 nm", 0.5583),
+            ("11.17 nm", "11.44 µm", 11.17),
+            ("11.17 nm", "11.44 um", 11.17),
+            ("2.615 µm", "2.678 mm", 2615),
+            ("0.002615 mm", "2.678 mm", 2615),
+            ("2.615e-006 m", "2.678e-003 m", 2615),
+        ],
+    )
+    @pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-16"])
+    def test_lengths_in_any_unit(self, size: str, field: str, nm: float, encoding: str) -> None:
+        pairs = {"AP_IMAGE_PIXEL_SIZE": size, "AP_WIDTH": field}
+        found = read_zeiss(zeiss_header(nm * 1e-9, 1024, pairs).encode(encoding), 1024, 768)
+        assert size_of(found) == pytest.approx((nm, nm), rel=1e-9)
+        without_head = zeiss_header(0, 1024, pairs).encode(encoding)
+        assert size_of(read_zeiss(without_head, 1024, 768)) == pytest.approx((nm, nm), rel=1e-9)
+
+    def test_few_digits_are_no_contradiction(self) -> None:
+        pairs = {"AP_IMAGE_PIXEL_SIZE": "1.1 nm", "AP_WIDTH": "1.18 µm"}
+        found = read_zeiss(zeiss_header(1.149e-9, 1024, pairs).encode("cp1252"), 1024, 768)
+        assert size_of(found) == pytest.approx((1.149, 1.149))
+
+    def test_a_picture_that_was_cropped_later_is_not_calibrated(self) -> None:
+        """Of its width, the field and the number on the display are both divided by the wrong."""
+        pairs = {"AP_IMAGE_PIXEL_SIZE": "10.00 nm", "AP_WIDTH": "10.24 µm"}
+        header = zeiss_header(10e-9, 1024, pairs).encode("cp1252")
+        assert size_of(read_zeiss(header, 1024, 768)) == pytest.approx((10, 10))
+        assert size_of(read_zeiss(header, 640, 480)) is None
+
 
 class TestFibics:
     @pytest.mark.parametrize("rotation", [0.0, 0.5, 2.0])
@@ -320,3 +351,63 @@ def test_any_text_beside_a_picture_is_survived(text: str) -> None:
     for content in (text, "$CM_MAG " + text, "[SemImageFile]\nPixelSize=" + text):
         for read in (read_jeol, read_hitachi, read_tescan_sidecar):
             read(content, 256, 224)
+
+
+class TestDecimalComma:
+    """A program on a European desktop may write 24,8; no digit of it may be lost."""
+
+    def test_fei(self) -> None:
+        text = fei_header().replace("4e-09", "4,25e-009").replace("HFW=", "HFW=,")
+        assert size_of(read_fei(text.encode(), 256, 200)) == pytest.approx((4.25, 4.25))
+
+    def test_zeiss(self) -> None:
+        pairs = {"AP_IMAGE_PIXEL_SIZE": "11,17 nm", "AP_WIDTH": "11,44 µm"}
+        text = zeiss_header(11.17e-9, 1024, pairs).replace("1.117", "1,117")
+        found = read_zeiss(text.encode("cp1252"), 1024, 768)
+        assert size_of(found) == pytest.approx((11.17, 11.17))
+
+    def test_tescan(self) -> None:
+        tag = tescan_header({"PixelSizeX": "2,5e-9", "PixelSizeY": "2,5e-9", "ImageStripSize": 24})
+        assert size_of(read_tescan_tag(tag, 256, 224)) == pytest.approx((2.5, 2.5))
+
+    def test_jeol(self) -> None:
+        text = "$CM_FORMAT JEOL-SEM\n$CM_FIELD_OF_VIEW 1,28mm 0,96mm\n"
+        assert size_of(read_jeol(text, 1280, 960)) == pytest.approx((1000, 1000))
+
+    def test_hitachi(self) -> None:
+        text = "[SemImageFile]\nDataSize=1280x960\nPixelSize=24,80469\n"
+        assert size_of(read_hitachi(text, 1280, 960)) == pytest.approx((24.80469, 24.80469))
+
+    @pytest.mark.parametrize(("text", "nm"), [("24.8 nm", 24.8), ("0.0248 um", 24.8)])
+    def test_a_unit_that_hitachi_states_is_obeyed(self, text: str, nm: float) -> None:
+        found = read_hitachi(f"[SemImageFile]\nPixelSize={text}\n", 1280, 960)
+        assert size_of(found) == pytest.approx((nm, nm))
+
+    @pytest.mark.parametrize("text", ["1,067", "12,500", "1,024,768", "1_000", "1,2.3"])
+    def test_what_may_be_thousands_is_not_read(self, text: str) -> None:
+        jeol = f"$CM_FORMAT JEOL-SEM\n$CM_FIELD_OF_VIEW {text}mm {text}mm\n"
+        assert size_of(read_jeol(jeol, 1280, 960)) is None
+        hitachi = f"[SemImageFile]\nDataSize=1280x960\nPixelSize={text}\n"
+        assert size_of(read_hitachi(hitachi, 1280, 960)) is None
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_any_end_of_line_is_one(ending: str) -> None:
+    def with_ending(text: str) -> bytes:
+        return ending.join(text.splitlines()).encode("cp1252")
+
+    assert size_of(read_fei(with_ending(fei_header()), 256, 200)) == pytest.approx((4, 4))
+    zeiss = with_ending(zeiss_header(1e-9, 1024, {"AP_WIDTH": "1.024 µm"}))
+    assert size_of(read_zeiss(zeiss, 1024, 768)) == pytest.approx((1, 1))
+    hitachi = with_ending(TestHitachi.TEXT).decode()
+    assert size_of(read_hitachi(hitachi, 1280, 960)) == (24.8, 24.8)
+
+
+@pytest.mark.parametrize("left_out", ["User", "System", "Beam", "EBeam", "EScan", "PrivateFei"])
+def test_fei_headers_may_lack_any_section_but_the_scan(left_out: str) -> None:
+    parts = fei_header().split("[")
+    text = "[".join(part for part in parts if not part.startswith(f"{left_out}]"))
+    found = read_fei(text.encode(), 256, 200)
+    assert size_of(found) == pytest.approx((4, 4))
+    assert found is not None
+    assert found.specimen_rows == (0, 200)

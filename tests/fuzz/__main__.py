@@ -1,7 +1,9 @@
-"""Feed a target with hostile inputs: ``python -m tests.fuzz TARGET [--count N] [--engine E]``.
+"""Feed targets with hostile inputs: ``python -m tests.fuzz TARGET... [--count N] [--engine E]``.
 
-Prints one line of JSON: how many were tried, the slowest, the growth in memory, and the faults.
-Inputs that fail are kept in ``tests/fuzz/found/TARGET``, where the suite tries them for ever.
+``all`` takes every target, ``list`` names them. Prints one line of JSON for each: how many inputs
+were tried, seconds of computing in all and of the slowest, memory, and the faults. With ``--out
+FILE`` these lines are also kept there, one for each target. Inputs that fail are kept in
+``tests/fuzz/found/TARGET``, where the suite tries them for ever.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import time
 import traceback
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 SECONDS = 5
 """Of computing; whoever else uses the machine does not count."""
@@ -34,11 +37,13 @@ class Hanging(BaseException):
 class Watch:
     """Tries inputs, and writes down what goes wrong with them."""
 
-    def __init__(self, target: str, folder: Path) -> None:
+    def __init__(self, target: str, engine: str, folder: Path) -> None:
         from tests.fuzz.targets import TARGETS
 
         self.name, self._feed, self._folder = target, TARGETS[target].feed, folder
-        self.tried, self.slowest, self.faults = 0, 0.0, dict[str, str]()
+        self._engine = engine
+        self.tried, self.seconds, self.slowest = 0, 0.0, 0.0
+        self.faults = dict[str, str]()
         self._memory = _peak()
         signal.signal(signal.SIGPROF, _too_long)
 
@@ -53,7 +58,8 @@ class Watch:
             self._keep(content, error)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
-        self.slowest = max(self.slowest, time.process_time() - began)
+        took = time.process_time() - began
+        self.seconds, self.slowest = self.seconds + took, max(self.slowest, took)
 
     def _keep(self, content: bytes, error: BaseException) -> None:
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -64,22 +70,22 @@ class Watch:
         folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(content).hexdigest()[:12]
         (folder / name).write_bytes(content)
-        self.faults[place] = f"{error!s:.200} ({folder / name})"
+        self.faults[place] = f"{error!s:.200} ({name})"
         traceback.print_exception(error)
 
-    def report(self, engine: str) -> None:
+    def report(self) -> dict[str, Any]:
         """Say how it went."""
-        growth = (_peak() - self._memory) / 2**20
-        told = {
+        peak = _peak()
+        return {
             "target": self.name,
-            "engine": engine,
+            "engine": self._engine,
             "inputs": self.tried,
+            "seconds": round(self.seconds, 1),
             "slowest_s": round(self.slowest, 2),
-            "memory_growth_mib": round(growth),
+            "peak_memory_mib": round(peak / 2**20),
+            "memory_growth_mib": round((peak - self._memory) / 2**20),
             "faults": self.faults,
         }
-        sys.stdout.write(json.dumps(told) + "\n")
-        sys.stdout.flush()
 
 
 def _peak() -> int:
@@ -100,11 +106,12 @@ def _limit_memory() -> None:
 
 
 def main() -> int:
-    """Run one target."""
+    """Run targets one after the other, each in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("target", help="see tests/fuzz/targets.py; 'all' tells their names")
+    parser.add_argument("targets", nargs="+", metavar="TARGET", help="see tests/fuzz/targets.py")
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep the lines here")
     has_atheris = importlib.util.find_spec("atheris") is not None
     parser.add_argument(
         "--engine", choices=("atheris", "own"), default="atheris" if has_atheris else "own"
@@ -118,38 +125,75 @@ def main() -> int:
             from tests.fuzz.targets import TARGETS
     else:
         from tests.fuzz.targets import TARGETS
-    if arguments.target == "all":
+    if arguments.targets == ["list"]:
         sys.stdout.write("\n".join(TARGETS) + "\n")
         return 0
+    has_faults = False
+    for target in TARGETS if arguments.targets == ["all"] else arguments.targets:
+        told = _in_a_process(target, arguments)
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()
+        if arguments.out is not None:
+            _remember(told, arguments.out)
+        has_faults |= bool(told["faults"])
+    return 1 if has_faults else 0
+
+
+def _remember(told: dict[str, Any], path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    known = {told["target"]: told for told in map(json.loads, lines)} | {told["target"]: told}
+    path.write_text("".join(json.dumps(known[name]) + "\n" for name in sorted(known)))
+
+
+def _in_a_process(target: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run one target in a copy of this process; libFuzzer ends the process that it ran in."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "work"
-        folder.mkdir()
-        seeds = TARGETS[arguments.target].seeds(folder)
-        watch = Watch(arguments.target, folder)
-        for content in seeds.values():
-            watch.try_it(content)
-        _limit_memory()
-        if arguments.engine == "atheris":
-            return _with_atheris(watch, seeds, arguments, Path(scratch))
-        _with_own(watch, seeds, arguments)
-        watch.report("own")
-        return 1 if watch.faults else 0
+        said = Path(scratch) / "said.json"
+        child = os.fork()
+        if child == 0:
+            try:
+                _fuzz(target, arguments, Path(scratch), said)
+            except BaseException:  # noqa: BLE001 - the copy must not go on as if it were this one
+                traceback.print_exc()
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        if said.exists():
+            told: dict[str, Any] = json.loads(said.read_text())
+            return told
+    code = os.waitstatus_to_exitcode(status)
+    return {"target": target, "faults": {"the process was ended": f"with {code}"}}
 
 
-def _with_own(watch: Watch, seeds: dict[str, bytes], arguments: argparse.Namespace) -> None:
-    import napari_semnet
-    from tests.files.fuzzing import Fuzzer
+def _fuzz(target: str, arguments: argparse.Namespace, scratch: Path, said: Path) -> None:
+    from tests.fuzz.targets import TARGETS
 
-    package = str(Path(napari_semnet.__file__).parent)
-    Fuzzer(seeds, package, arguments.seed).run(
-        lambda _, content: watch.try_it(content), arguments.count, float("inf")
-    )
+    folder = scratch / "work"
+    folder.mkdir()
+    # Made here and not in the process copied: some start threads, which a copy has not.
+    seeds = TARGETS[target].seeds(folder)
+    watch = Watch(target, arguments.engine, folder)
 
+    def finish() -> None:
+        said.write_text(json.dumps(watch.report()))
+        os._exit(0)
 
-def _with_atheris(
-    watch: Watch, seeds: dict[str, bytes], arguments: argparse.Namespace, scratch: Path
-) -> int:
-    """Let libFuzzer look for inputs that reach new code; it ends the process, so in a child."""
+    for content in seeds.values():
+        watch.try_it(content)
+    _limit_memory()
+    if arguments.engine == "own":
+        import napari_semnet
+        from tests.files.fuzzing import Fuzzer
+
+        Fuzzer(seeds, str(Path(napari_semnet.__file__).parent), arguments.seed).run(
+            lambda _, content: watch.try_it(content), arguments.count, float("inf")
+        )
+        finish()
+
+    def try_until_enough(content: bytes) -> None:
+        watch.try_it(content)
+        if watch.tried >= arguments.count:
+            finish()
+
     import atheris
 
     corpus = scratch / "corpus"
@@ -165,22 +209,8 @@ def _with_atheris(
         "-max_len=20000",
         "-verbosity=0",
     ]
-    child = os.fork()
-    if child == 0:
-
-        def try_until_enough(content: bytes) -> None:
-            watch.try_it(content)
-            if watch.tried >= arguments.count:
-                watch.report("atheris")
-                os._exit(1 if watch.faults else 0)
-
-        atheris.Setup(["fuzz", *options, str(corpus)], try_until_enough)
-        atheris.Fuzz()
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        watch.faults["the process was ended"] = f"by signal {os.WTERMSIG(status)}"
-        watch.report("atheris")
-    return os.waitstatus_to_exitcode(status)
+    atheris.Setup(["fuzz", *options, str(corpus)], try_until_enough)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":

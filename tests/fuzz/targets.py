@@ -19,17 +19,29 @@ import torch
 from PIL import Image
 
 from napari_semnet.errors import SemnetError
+from napari_semnet.files.calibration import Findings
 from napari_semnet.files.methods import methods_paragraph
 from napari_semnet.files.ome_zarr import write_ome_zarr
 from napari_semnet.files.provenance import Provenance, read_sidecar
-from napari_semnet.files.reader import read_image
+from napari_semnet.files.reader import _assembled, read_image
 from napari_semnet.files.replay import replay_arguments
+from napari_semnet.files.tiff_pixels import Picture
+from napari_semnet.files.vendors.fei import read_fei
+from napari_semnet.files.vendors.fibics import read_fibics
+from napari_semnet.files.vendors.general import read_imagej, read_ome, read_openfibsem
+from napari_semnet.files.vendors.hitachi import read_hitachi
+from napari_semnet.files.vendors.jeol import read_jeol
+from napari_semnet.files.vendors.tescan import read_tescan_sidecar, read_tescan_tag
+from napari_semnet.files.vendors.text import decode
+from napari_semnet.files.vendors.thermo_xml import read_thermo_xml
+from napari_semnet.files.vendors.zeiss import read_zeiss
 from napari_semnet.files.writer import write_tiff
 from napari_semnet.model import Card, load_model, read_card, save_model
 from napari_semnet.network import Architecture, SEMNet
 from napari_semnet.training.config import PRESETS, config_from, load_config, write_config
 from tests.files.making import (
     databar,
+    dm3,
     fei_header,
     fibics_header,
     phenom_header,
@@ -110,6 +122,8 @@ def _tiff_seeds(folder: Path) -> dict[str, bytes]:
     stack = np.stack([PIXELS.astype(np.uint16)] * 3)
     seeds["own"] = write_tiff(path, stack, pixel_size_nm=(4, 4)).read_bytes()
     seeds["big"] = write(path, PIXELS, bigtiff=True, tile=(32, 32)).read_bytes()
+    for code, header in ((34682, fei_header(columns=64, rows=40)), (34118, zeiss_header(1e-9, 64))):
+        seeds[str(code)] = write(path, PIXELS, {code: header}).read_bytes()
     seeds["colour"] = write(path, np.dstack([PIXELS] * 3), photometric="rgb").read_bytes()
     return seeds
 
@@ -146,6 +160,15 @@ def _feed_mrc(content: bytes, folder: Path) -> None:
     _read(folder / "a.mrc")
 
 
+def _dm_seeds(folder: Path) -> dict[str, bytes]:
+    return {unit: dm3(PIXELS, 2.5, unit) for unit in ("nm", "µm")}
+
+
+def _feed_dm(content: bytes, folder: Path) -> None:
+    (folder / "a.dm3").write_bytes(content)
+    _read(folder / "a.dm3")
+
+
 def _zarr_seeds(folder: Path) -> dict[str, bytes]:
     path = write_ome_zarr(folder / "seed.zarr", PIXELS, pixel_size_nm=(4, 4))
     return {"group": (path / "zarr.json").read_bytes()}
@@ -159,26 +182,39 @@ def _feed_zarr(content: bytes, folder: Path) -> None:
     _read(path)
 
 
-# ----- vendors' headers in a sound picture -----------------------------------------------------
+# ----- vendors' headers with a sound picture ---------------------------------------------------
 
 
-def _header(code: int, sound: str | bytes) -> Target:
-    content = sound.encode() if isinstance(sound, str) else sound
+Header = Callable[[bytes, int, int], Findings | None]
+
+
+def _assemble(findings: Findings | None) -> None:
+    """Cut the picture as a header says, without the cost of a file around it."""
+    found = [] if findings is None else [findings]
+    image = _assembled(Path("a.tif"), Picture(PIXELS, "YX"), found)
+    np.asarray(image.specimen).sum()
+
+
+def _header(read: Header, *sound: str | bytes) -> Target:
+    contents = [each.encode() if isinstance(each, str) else each for each in sound]
 
     def feed(header: bytes, folder: Path) -> None:
-        _read(write(folder / "a.tif", PIXELS, {code: header or b"\0"}))
+        _assemble(read(header, PIXELS.shape[1], PIXELS.shape[0]))
 
-    return Target(lambda folder: {"sound": content}, feed)
+    return Target(lambda folder: {str(n): each for n, each in enumerate(contents)}, feed)
 
 
-def _beside(name: str, sound: str) -> Target:
-    def feed(text: bytes, folder: Path) -> None:
-        if not (folder / "a.tif").exists():
-            write(folder / "a.tif", PIXELS)
-        (folder / name).write_bytes(text)
-        _read(folder / "a.tif")
+def _described(content: bytes, width: int, height: int) -> Findings | None:
+    text = content.decode("latin-1")
+    found = (read_openfibsem(text), read_ome(text), read_imagej(text, (2.0, 2.0)))
+    return next((each for each in found if each is not None), None)
 
-    return Target(lambda folder: {"sound": sound.encode()}, feed)
+
+def _beside(read: Callable[[str, int, int], Findings | None], sound: str) -> Target:
+    def as_bytes(content: bytes, width: int, height: int) -> Findings | None:
+        return read(decode(content, "utf-8", "cp932", "cp1252"), width, height)
+
+    return _header(as_bytes, sound)
 
 
 _OME = (
@@ -187,6 +223,8 @@ _OME = (
     'SizeZ="1" SizeT="1" PhysicalSizeX="4" PhysicalSizeXUnit="nm" PhysicalSizeY="4" '
     'PhysicalSizeYUnit="nm"><TiffData/></Pixels></Image></OME>'
 )
+_IMAGEJ = "ImageJ=1.54f\nunit=nm\nspacing=5.0\nmin=0.0\nmax=255.0\n"
+_OPENFIBSEM = '{"image": {"hfw": 2.56e-7}, "state": {"pixel_size": {"x": 4e-9, "y": 4e-9}}}'
 _JEOL = (
     "$CM_FORMAT JSM\n$CM_INSTRUMENT JSM-7800F\n$CM_FULL_SIZE 64 64\n$CM_ACCEL_VOLT 5.0\n"
     "$CM_MAG 50000\n$$SM_MICRON_BAR 25\n$$SM_MICRON_MARKER 100nm\n$$SM_WD 4.0\n"
@@ -252,15 +290,15 @@ TARGETS: dict[str, Target] = {
     "card": Target(_card_seeds, _feed_card),
     "tiff": Target(_tiff_seeds, _feed_tiff),
     "picture": Target(_picture_seeds, _feed_picture),
-    "fei": _header(34682, fei_header()),
-    "zeiss": _header(34118, zeiss_header(1e-9, 64, {"AP_WIDTH": "1 um", "AP_WD": "3 mm"})),
-    "tescan": _header(50431, tescan_header({"PixelSizeX": "4e-9", "ImageStripSize": 24})),
-    "fibics": _header(51023, fibics_header(0.004, 64, 64)),
-    "thermo": _header(34683, phenom_header(0.004, 24)),
-    "description": _header(270, _OME),
-    "jeol": _beside("a.txt", _JEOL),
-    "hitachi": _beside("a.txt", _HITACHI),
-    "tescan-hdr": _beside("a.hdr", _TESCAN_HDR),
+    "fei": _header(read_fei, fei_header()),
+    "zeiss": _header(read_zeiss, zeiss_header(1e-9, 64, {"AP_WIDTH": "1 um", "AP_WD": "3 mm"})),
+    "tescan": _header(read_tescan_tag, tescan_header({"PixelSizeX": "4e-9", "ImageStripSize": 24})),
+    "fibics": _header(read_fibics, fibics_header(0.004, 64, 64)),
+    "thermo": _header(read_thermo_xml, phenom_header(0.004, 24)),
+    "description": _header(_described, _OME, _IMAGEJ, _OPENFIBSEM),
+    "jeol": _beside(read_jeol, _JEOL),
+    "hitachi": _beside(read_hitachi, _HITACHI),
+    "tescan-hdr": _beside(read_tescan_sidecar, _TESCAN_HDR),
     "config": Target(_config_seeds, _feed_config),
     "record": Target(_record_seeds, _feed_record),
 }
@@ -268,6 +306,10 @@ with suppress(ImportError):
     import mrcfile as _
 
     TARGETS["mrc"] = Target(_mrc_seeds, _feed_mrc)
+with suppress(ImportError):
+    import rsciio.digitalmicrograph as _
+
+    TARGETS["dm"] = Target(_dm_seeds, _feed_dm)
 with suppress(ImportError):
     import zarr as _  # noqa: F401
 

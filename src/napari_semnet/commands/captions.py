@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_semnet.commands.jobs import Rows
     from napari_semnet.files.calibration import PixelSize
     from napari_semnet.files.provenance import Provenance
     from napari_semnet.files.reader import SemImage
@@ -101,28 +102,41 @@ class Opened:
         )
 
 
-def open_source(source: Path, specimen_rows: tuple[int, int] | None = None) -> Opened:
+def open_source(source: Path, specimen_rows: Rows | None = None) -> Opened:
     """Read a source's header, and its pixels where they are few.
 
     Parameters
     ----------
     source : Path
-    specimen_rows : (int, int), optional
-        First row to restore and the row after the last, where a person has set them.
+    specimen_rows : (int, int or None), optional
+        First row to restore and the row after the last, where a person has set them; None is the
+        end of the image.
 
     Raises
     ------
     FileFormatError
-        It cannot be read.
+        It cannot be read, or has not so many rows.
     """
+    from napari_semnet.errors import FileFormatError
     from napari_semnet.files.reader import read_image
 
     image = read_image(source)
-    if specimen_rows is not None:
-        image = replace(image, specimen_rows=specimen_rows, specimen_rows_from="user")
+    height = image.pixels.shape[image.axes.index("Y")]
     notes = list(image.warnings)
+    if specimen_rows is not None:
+        first, stop = specimen_rows[0], height if specimen_rows[1] is None else specimen_rows[1]
+        if not 0 <= first < stop <= height:
+            raise FileFormatError(
+                f"{source.name} has the rows 0 to {height - 1}, so rows {first} to {stop - 1} "
+                "cannot be restored. Give rows that it has."
+            )
+        image = replace(image, specimen_rows=(first, stop), specimen_rows_from="user")
+    elif image.specimen_rows_from == "uncertain":
+        notes.append(
+            "All rows are restored. On the command line, --rows 0-767 says which are specimen."
+        )
     rows = image.specimen_rows
-    if rows is not None and rows != (0, image.pixels.shape[image.axes.index("Y")]):
+    if rows is not None and rows != (0, height):
         kept = f"Rows {rows[0]} to {rows[1] - 1} show the specimen"
         notes.append(f"{kept}; the databar is left out.")
     return Opened(source, image, image.specimen, tuple(notes))

@@ -119,7 +119,8 @@ def _specimen(image: SemImage, height: int) -> Iterator[tuple[str, str]]:
     rows = image.specimen_rows
     if rows is None:
         unsure = image.specimen_rows_from == "uncertain"
-        yield "specimen", "not certain; please look" if unsure else "all rows, as far as is known"
+        look = "not certain; please look, and restore with --rows FIRST-LAST"
+        yield "specimen", look if unsure else "all rows, as far as is known"
     elif rows == (0, height):
         yield "specimen", f"all {height} rows ({_source(image)})"
     else:

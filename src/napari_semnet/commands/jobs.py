@@ -33,6 +33,9 @@ RESULT_ENDING = "_semnet-x2.ome.tif"
 """What a result is called after its source's stem."""
 VOLUME_ENDING = "_semnet-x2.ome.zarr"
 
+Rows: TypeAlias = tuple[int, int | None]
+"""First row of specimen and the one after the last; None is the end of the image."""
+
 _IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *PICTURE_SUFFIXES, ".zarr")
 
 
@@ -42,8 +45,8 @@ class Job:
 
     source: Path
     target: Path
-    specimen_rows: tuple[int, int] | None = None
-    """First row to restore and the one after the last; None takes what the file tells."""
+    specimen_rows: Rows | None = None
+    """What to restore; None takes what the file tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ Entry: TypeAlias = Job | FileSkipped | FileFailed
 """What `find_jobs` finds in one place: something to do, or why it is not done."""
 
 
-def find_jobs(inputs: Sequence[str], output: str) -> list[Entry]:
+def find_jobs(inputs: Sequence[str], output: str, rows: Rows | None = None) -> list[Entry]:
     """Find the files that are meant, and name their results.
 
     Parameters
@@ -81,6 +84,8 @@ def find_jobs(inputs: Sequence[str], output: str) -> list[Entry]:
     output : str
         A folder, or for one single file the name of its result, which must end in .tif, .tiff or
         .zarr.
+    rows : (int, int or None), optional
+        Rows of each image that show the specimen; by default what its file tells.
 
     Returns
     -------
@@ -122,7 +127,7 @@ def find_jobs(inputs: Sequence[str], output: str) -> list[Entry]:
             reason = "The result would overwrite the image itself. Give another name or folder."
             jobs.append(FileFailed(str(entry), reason))
         else:
-            jobs.append(Job(entry, target))
+            jobs.append(Job(entry, target, rows))
     return jobs
 
 

@@ -48,6 +48,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--overwrite", action="store_true", help="restore again what is there already"
     )
+    parser.add_argument(
+        "--rows",
+        type=_rows,
+        metavar="FIRST-LAST",
+        help="rows of INPUT that show the specimen, counted from 0, or 'all'; by default what the "
+        "file tells or shows (napari-semnet inspect)",
+    )
     telling = parser.add_mutually_exclusive_group()
     telling.add_argument("--quiet", action="store_true", help="say only what failed")
     telling.add_argument(
@@ -137,8 +144,8 @@ def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], 
     def run_checked(arguments: argparse.Namespace) -> int:
         if arguments.record is None and not (arguments.inputs and arguments.output):
             parser.error("give INPUT and -o OUT, or --from RECORD")
-        if arguments.record is not None and arguments.inputs:
-            parser.error("--from repeats one run; it takes no INPUT")
+        if arguments.record is not None and (arguments.inputs or arguments.rows):
+            parser.error("--from repeats one run; it takes no INPUT and no --rows")
         if arguments.watch and (arguments.record is not None or arguments.overwrite):
             parser.error("--watch restores what has no result yet; it takes no --from, --overwrite")
         if arguments.overwrite and arguments.shard[1] > 1:
@@ -240,7 +247,7 @@ def run(arguments: argparse.Namespace) -> int:
     def find() -> list[Entry]:
         entries: list[Entry] = [job] if again is not None else []
         if again is None:
-            entries = jobs.find_jobs(arguments.inputs, arguments.output)
+            entries = jobs.find_jobs(arguments.inputs, arguments.output, arguments.rows)
         entries = jobs.share_files(entries, *arguments.shard)
         return entries if arguments.overwrite else jobs.skip_existing(entries)
 
@@ -302,6 +309,16 @@ def _tile(text: str) -> Literal["auto"] | int | tuple[int, int]:
     if len(parts) > 2:
         raise argparse.ArgumentTypeError(f"'{text}' is not a tile: give 512 or 256x1024 (YxX).")
     return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+
+def _rows(text: str) -> tuple[int, int | None]:
+    """First row and the one after the last, which is None for the end of the image."""
+    if text == "all":
+        return 0, None
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise argparse.ArgumentTypeError(f"'{text}' are no rows: give 0-767, or all.")
+    return int(first), int(last) + 1
 
 
 def _count(text: str) -> int:

@@ -56,7 +56,8 @@ NM_PER_UNIT: Mapping[str, float] = {
 }
 """Nanometres in one of each unit, by the unit's name in lower case."""
 
-_LENGTH = re.compile(r"\s*([-+0-9.eE]+)\s*([^\s\d].*?)?\s*")
+_LENGTH = re.compile(r"\s*([-+0-9.,eE]+)\s*([^\s\d].*?)?\s*")
+_DECIMAL_COMMA = re.compile(r"\s*([-+]?\d+),(\d+)([eE][-+]?\d+)?\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,25 @@ class Findings:
 def number(text: object) -> float | None:
     """Read a finite number, or None.
 
+    Programs on a European desktop may write a decimal comma. Three digits after it could as well
+    be thousands, so that such a number is not read, unless a 0 or an exponent tells.
+
     Examples
     --------
     >>> number(" 2.5e-6 "), number("notafloat"), number("nan")
     (2.5e-06, None, None)
+    >>> number("24,80469"), number("0,125"), number("1,067")
+    (24.80469, 0.125, None)
     """
-    if isinstance(text, str) and len(text) > 64:
-        return None
+    if isinstance(text, str):
+        if len(text) > 64 or "_" in text:
+            return None
+        comma = _DECIMAL_COMMA.fullmatch(text)
+        if comma is not None:
+            whole, fraction, power = comma[1], comma[2], comma[3] or ""
+            if len(fraction) == 3 and not power and whole.lstrip("+-").strip("0"):
+                return None
+            text = f"{whole}.{fraction}{power}"
     try:
         value = float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

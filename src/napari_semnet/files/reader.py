@@ -54,6 +54,10 @@ _VENDOR_TAGS = (
 _SIDECAR_READERS = (read_jeol, read_hitachi, read_tescan_sidecar)
 _LARGEST_SIDECAR = 2**20
 _DISAGREEMENT = 1e-3
+_UNSTATED_BAR = (
+    "The header counts all rows as specimen, but the lowest look like a databar. Please check "
+    "which rows are specimen before restoring."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +254,10 @@ def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
         rows, warning = _from_pixels(pixels, axes)
         source = "pixels" if rows is not None else "uncertain" if warning else ""
         warnings += [warning] if warning else []
+    elif rows == (0, pixels.shape[axes.index("Y")]) and _from_pixels(pixels, axes)[0] is not None:
+        # A strip that was drawn into the picture, or pasted below it with the header kept.
+        rows, source = None, "uncertain"
+        warnings.append(_UNSTATED_BAR)
     metadata = {k: v for findings in reversed(found) for k, v in findings.metadata.items()}
     return SemImage(
         pixels,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from napari_semnet.files.calibration import Findings, number, other_width, pixel_size
+from napari_semnet.files.calibration import Findings, length_in_nm, number, other_width, pixel_size
 from napari_semnet.files.vendors.text import in_units, known, sections
 
 __all__ = ["VENDOR", "read_hitachi"]
@@ -32,7 +32,10 @@ def read_hitachi(text: str, width: int, height: int) -> Findings | None:
     if values is None:
         return None
     size = pixel_size(
-        None, _number(values.get("PixelSize")), "Hitachi .txt file, PixelSize", "high"
+        None,
+        length_in_nm(values.get("PixelSize", ""), "nm"),
+        "Hitachi .txt file, PixelSize",
+        "high",
     )
     columns, rows = _data_size(values.get("DataSize", ""))
     specimen: tuple[int, int] | None = None

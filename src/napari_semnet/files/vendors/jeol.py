@@ -24,7 +24,7 @@ __all__ = ["VENDOR", "read_jeol"]
 
 VENDOR = "JEOL"
 _REFERENCE_NM = 0.128e9
-_LENGTH = re.compile(r"([0-9.]+(?:[eE][-+]?\d+)?)\s*([a-zA-Zµμ]*)")
+_LENGTH = re.compile(r"([0-9.,]+(?:[eE][-+]?\d+)?)\s*([a-zA-Zµμ]*)")
 _MOST_LINES = 20_000
 
 

@@ -33,6 +33,7 @@ _CONTRADICTION = (
     "The Zeiss header contradicts itself about the pixel size; the picture may have been cropped "
     "or resized later. Please enter the pixel size, or draw over the scale bar."
 )
+_DIGITS = re.compile(r"\s*\d+(?:[.,](\d+))?")
 _NAME = re.compile(r"(AP|DP|SV)_[A-Z0-9_]+")
 _MOST_LINES = 20_000
 
@@ -47,7 +48,7 @@ def read_zeiss(content: bytes, width: int, height: int) -> Findings | None:
     width, height : int
         Size of the picture, data zone included.
     """
-    lines = decode(content, "cp1252").splitlines()[:_MOST_LINES]
+    lines = decode(content, "utf-8", "cp1252").splitlines()[:_MOST_LINES]
     values = _values(lines)
     head = [number(line) for line in lines[:4]]
     if not values and len(head) < 4:
@@ -96,14 +97,15 @@ def _size(
     values: Mapping[str, str], display: float | None, width: int
 ) -> tuple[PixelSize | None, tuple[str, ...]]:
     scaled = None if display is None else display * 1e9 * _DISPLAY_WIDTH / width
-    stated = length_in_nm(values.get("AP_IMAGE_PIXEL_SIZE", ""))
-    field = length_in_nm(values.get("AP_WIDTH", ""))
+    stated, tolerance = _printed(values.get("AP_IMAGE_PIXEL_SIZE", ""))
+    field, of_field = _printed(values.get("AP_WIDTH", ""))
     from_field = None if field is None else field / width
-    checks = [value for value in (stated, from_field) if value]
-    if scaled and (not checks or any(abs(scaled / v - 1) < _AGREEMENT for v in checks)):
+    checks = [(v, t) for v, t in ((stated, tolerance), (from_field, of_field)) if v]
+    # A picture that was cropped later still agrees with its field: both were divided by its width.
+    if scaled and all(abs(scaled / value - 1) < bound for value, bound in checks):
         source = f"Zeiss header, pixel size on a 1024-pixel display x 1024 / {width}"
         return pixel_size(None, scaled, source, "high" if checks else "medium"), ()
-    if stated and (from_field is None or abs(stated / from_field - 1) < _AGREEMENT):
+    if stated and (from_field is None or abs(stated / from_field - 1) < tolerance + of_field):
         return pixel_size(None, stated, "Zeiss header, AP_IMAGE_PIXEL_SIZE", "medium"), ()
     if not checks and not scaled:
         return None, ()
@@ -111,6 +113,17 @@ def _size(
         source = f"Zeiss header, AP_WIDTH divided by the {width} pixels of a row"
         return pixel_size(None, from_field, source, "medium"), ()
     return None, (_CONTRADICTION,)
+
+
+def _printed(text: str) -> tuple[float | None, float]:
+    """Length in nanometres, and how far the digits that are printed can be from it."""
+    length = length_in_nm(text)
+    digits = _DIGITS.match(text)
+    if not length or digits is None:
+        return None, _AGREEMENT
+    shown = number(digits[0].replace(",", "."))
+    last = 10.0 ** -len(digits[1] or "")
+    return length, max(_AGREEMENT, 0.5 * last / abs(shown)) if shown else _AGREEMENT
 
 
 def _frames(values: Mapping[str, str], noise: str) -> str:
