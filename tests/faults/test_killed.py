@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from napari_semnet.cli import main
-from napari_semnet.files.atomic import remove_leftovers, replacing
+from napari_semnet.files.atomic import remove_leftovers, replacing, work_folder
 from napari_semnet.files.reader import read_image
 from napari_semnet.model import model_paths
 from napari_semnet.training.config import TrainingConfig
@@ -91,6 +91,41 @@ def test_leftovers_are_cleared_away_after_a_day_and_what_is_being_written_is_not
         "b.tif",
     ]
     remove_leftovers(tmp_path / "not there")
+
+
+@needs_sigkill
+def test_what_a_killed_process_left_is_cleared_away_by_the_next(tmp_path: Path) -> None:
+    """But not what another process is writing at this moment, nor an older picture."""
+    writing = (
+        "import sys, time\n"
+        "from contextlib import ExitStack\n"
+        "from pathlib import Path\n"
+        "from napari_semnet.files.atomic import replacing, work_folder\n"
+        "with ExitStack() as stack:\n"
+        "    stack.enter_context(replacing(Path('a.tif')))\n"
+        "    (stack.enter_context(work_folder(Path())) / 'half').touch()\n"
+        "    (stack.enter_context(work_folder(Path(), '.preparing-')) / 'half').touch()\n"
+        "    (stack.enter_context(work_folder(Path())) / 'old').touch()\n"
+        "    print(flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", writing], cwd=tmp_path, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        before = {path.name for path in tmp_path.iterdir()}
+        assert len(before) == 4
+        with replacing(tmp_path / "b.tif"), work_folder(tmp_path, ".preparing-"):
+            assert before <= {path.name for path in tmp_path.iterdir()}
+    finally:
+        process.kill()
+        process.communicate()
+    with replacing(tmp_path / "b.tif"), work_folder(tmp_path, ".preparing-"):
+        pass
+    left = [path for path in tmp_path.iterdir() if path.name != "b.tif"]
+    assert [path.name for folder in left for path in folder.iterdir()] == ["old"]
 
 
 @needs_sigkill

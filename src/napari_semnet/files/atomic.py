@@ -1,23 +1,42 @@
-"""Files that are either the old one or the new one, never half of one."""
+"""Files that are either the old one or the new one, never half of one.
+
+What is being written has a temporary name that tells which process writes it, so that the next
+run can remove what a killed one has left.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
-__all__ = ["PREFIX", "remove_leftovers", "replacing", "replacing_together"]
+__all__ = [
+    "PREFIX",
+    "PUT_ASIDE",
+    "remove_leftovers",
+    "replacing",
+    "replacing_together",
+    "work_folder",
+]
 
 PREFIX = ".writing-"
 """How the name of a file begins while it is being written."""
+PUT_ASIDE = "old"
+"""Name in a `work_folder` of what was there before; a folder with it is never removed by others."""
 _LONGEST_NAME = 40
 """Characters of the file's name that its temporary neighbour keeps: at most 160 bytes, so that
 there is a neighbour for every name that the disk can hold."""
 _LEFT_SECONDS = 24 * 3600
-"""Age after which a temporary file is one that a killed process has left."""
+"""Age after which a temporary file is one that a killed process has left, whoever that was."""
+_OWNED = re.compile(r"\.[a-z]+-([0-9a-f]{8})-(\d{1,10})-")
 
 
 @contextmanager
@@ -82,30 +101,90 @@ def replacing_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
         raise
 
 
-def remove_leftovers(folder: Path, older_than: float = _LEFT_SECONDS) -> None:
-    """Remove temporary files that processes have left which were killed while they wrote.
+@contextmanager
+def work_folder(parent: Path, prefix: str = PREFIX) -> Iterator[Path]:
+    """Make a temporary folder for what will be moved to its place in `parent` when complete.
+
+    Parameters
+    ----------
+    parent : Path
+        Where it is made; it exists.
+    prefix : str
+        How its name begins: a dot, small letters and ``-``.
+
+    Yields
+    ------
+    Path
+        The folder, private to the user. What is left in it is removed in the end.
+
+    Raises
+    ------
+    OSError
+        It cannot be made.
+    """
+    remove_leftovers(parent, prefix=prefix)
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{_owner()}-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path, older_than: float = _LEFT_SECONDS, prefix: str = PREFIX) -> None:
+    """Remove what processes have left that were killed while they wrote.
+
+    That is at once where the process ran here and is gone; the rest by its age: processes of other
+    computers that share the folder cannot be asked.
 
     Parameters
     ----------
     folder : Path
-        Folder in which `replacing` was used; not those below it.
+        Folder in which `replacing` or `work_folder` was used; not those below it.
     older_than : float
-        Seconds since a file was last written to. 0 is for folders that nobody else writes to.
+        Seconds since something was last written to. 0 is for folders that nobody else writes to.
+    prefix : str
+        How the names begin.
     """
     now = time.time()
     # What cannot be looked at or removed is only untidy.
     with suppress(OSError):
-        for path in folder.glob(f"{PREFIX}*"):
+        for path in folder.glob(f"{prefix}*"):
             with suppress(OSError):
-                if path.is_file() and now - path.stat().st_mtime >= older_than:
+                is_old = now - path.stat().st_mtime >= older_than
+                if path.is_dir():
+                    if _is_orphan(path.name) and not (path / PUT_ASIDE).exists():
+                        shutil.rmtree(path)
+                elif is_old or _is_orphan(path.name):
                     path.unlink()
+
+
+@cache
+def _place() -> str:
+    """Name the computer, and within it the container, that process numbers belong to."""
+    try:
+        numbers = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        numbers = 0
+    return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:8]
+
+
+def _owner() -> str:
+    return f"{_place()}-{os.getpid()}"
+
+
+def _is_orphan(name: str) -> bool:
+    """Whether the process that a name tells of ran here and is gone."""
+    import psutil
+
+    owner = _OWNED.match(name)
+    return owner is not None and owner[1] == _place() and not psutil.pid_exists(int(owner[2]))
 
 
 def _neighbour(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
     suffix = "-" + path.name[-_LONGEST_NAME:]
-    handle, name = tempfile.mkstemp(prefix=PREFIX, suffix=suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(f"{suffix}", f"{PREFIX}{_owner()}-", path.parent)
     os.close(handle)
     return Path(name)
 

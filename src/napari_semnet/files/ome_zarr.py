@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.atomic import PUT_ASIDE, work_folder
 from napari_semnet.files.calibration import Findings, pixel_size
 from napari_semnet.files.exchange import exchange
 from napari_semnet.files.ome_metadata import (
@@ -242,10 +241,9 @@ def _replacing_folder(path: Path) -> Iterator[Path]:
     that it is put aside first, and put back if the new one cannot take its place.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
-    work.chmod(0o777 & ~_umask())
-    new, old = work / path.name, work / "old"
-    try:
+    with work_folder(path.parent) as work:
+        work.chmod(0o777 & ~_umask())
+        new, old = work / path.name, work / PUT_ASIDE
         new.mkdir()
         yield new
         if path.exists():
@@ -258,8 +256,6 @@ def _replacing_folder(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(path)
             raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.atomic import work_folder
 from napari_semnet.files.ome_metadata import checked_axes, multiscales
 from napari_semnet.files.provenance import Provenance, named, write_sidecar
 from napari_semnet.files.pyramid import halved, level_shapes
@@ -120,16 +120,13 @@ class TileStore:
         record = {"format": _FORMAT, "layout": asdict(layout), "run": dict(run)}
         with _said(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
-            try:
+            with work_folder(path.parent) as work:
                 _make_levels(work / path.name, layout, record)
                 try:
                     (work / path.name).rename(path)
                 except OSError:
                     if not path.exists():
                         raise
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
         return cls.open(path)
 
     @classmethod

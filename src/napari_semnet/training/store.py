@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_semnet.errors import TrainingError
-from napari_semnet.files.atomic import replacing
+from napari_semnet.files.atomic import replacing, work_folder
 from napari_semnet.training.config import Source
 from napari_semnet.training.events import Preparing
 from napari_semnet.training.pairs import join_pair
@@ -141,14 +139,11 @@ def prepare_source(source: Source, root: Path) -> Generator[Preparing, None, Sto
         return Store(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=".preparing-", dir=root))
-        try:
+        with work_folder(root, ".preparing-") as making:
             yield from _decode(source, jobs, making)
             # Another run may have made the same store meanwhile; either will do.
             with suppress(OSError):
                 making.rename(folder)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
     except OSError as error:
         raise TrainingError(
             f"The decoded pictures cannot be stored in {root}: {error.strerror}. Free some space, "
