@@ -187,6 +187,7 @@ class Session:
         hand.wait(lambda: run.story.phase != "preparing" and run.story.step > 0, self.patience)
         begin = time.monotonic()
         hand.wait(lambda: time.monotonic() > begin + 0.8 * seconds, self.patience)
+        hand.click_tab(widget.training.progress.tabs, "Loss")
         yield "training"
         hand.wait(lambda: time.monotonic() > begin + seconds, self.patience)
         hand.click(widget.training.stop_button)

@@ -34,6 +34,9 @@ PHASES = {
     "failed": "Failed",
 }
 NO_CURVE = "Curves appear after the first steps."
+NO_PSNR = (
+    "PSNR on held-out images is measured every so often. Its curve begins with the second time."
+)
 _MOST_LINES = 2000
 
 
@@ -112,7 +115,7 @@ class ProgressView(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
             if measured[0].step == 0:
                 before = np.full(len(measured), measured[0].psnr)
                 curves.insert(1, Curve("model it started from", at, before, "dashed"))
-        self.psnr.show_curves(curves, NO_CURVE)
+        self.psnr.show_curves(curves, NO_PSNR)
         steps = story.steps
         at = np.array([one.step for one in steps], float)
         terms = {"loss": "loss", "L1": "l1"}

@@ -16,8 +16,8 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 __all__ = ["Curve", "LinePlot", "ticks"]
 
 # Told apart with every kind of colour vision (Okabe and Ito 2008); the darker set is for paper.
-ON_DARK = ("#e69f00", "#56b4e9", "#2ec997", "#f0e442", "#e58fc0", "#ff8a5c")
-ON_LIGHT = ("#b36b00", "#0072b2", "#007a59", "#7d6f00", "#a6427f", "#c04000")
+ON_DARK = ("#e69f00", "#56b4e9", "#e58fc0", "#f0e442", "#2ec997", "#ff8a5c")
+ON_LIGHT = ("#b36b00", "#0072b2", "#a6427f", "#7d6f00", "#007a59", "#c04000")
 
 _DASHES = {"solid": Qt.PenStyle.SolidLine, "dashed": Qt.PenStyle.DashLine}
 

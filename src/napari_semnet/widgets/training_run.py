@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -144,8 +145,10 @@ class TrainingRun(QObject):  # type: ignore[misc]  # Qt is not followed by the t
             environment.insert(key, value)
         launcher.setProcessEnvironment(environment)
         launched = launcher.startDetached()
-        # The bindings of Qt differ in what they return.
+        # PyQt6 gives the number of the process as well; PySide6 only says whether there is one.
         is_started, pid = launched if isinstance(launched, tuple) else (launched, 0)
+        if is_started and not pid:
+            pid = _find(arguments)
         if not is_started or not pid:
             raise OSError(launcher.errorString() or "the program could not be run")
         return this_process(int(pid))
@@ -166,3 +169,12 @@ class TrainingRun(QObject):  # type: ignore[misc]  # Qt is not followed by the t
         self.changed.emit()
         if is_over:
             self.ended.emit()
+
+
+def _find(arguments: list[str]) -> int:
+    """Find the process that was started with these arguments, which name a run; 0 for none."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cmdline()[1:] == arguments:
+                return int(process.pid)
+    return 0
