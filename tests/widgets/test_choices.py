@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from napari_semnet.errors import ImageError, ModelFileError
-from napari_semnet.widgets.choices import CPU_TILE, Choices, KeptRestorer
+from napari_semnet.widgets.choices import Choices, KeptRestorer
 
 
 def test_defaults_leave_everything_to_the_engine() -> None:
@@ -14,10 +14,9 @@ def test_defaults_leave_everything_to_the_engine() -> None:
     assert Choices().engine_settings() == Settings()
 
 
-def test_tiles_that_nobody_chose_are_small_on_a_cpu_only() -> None:
-    assert Choices().engine_settings("cpu").tile == CPU_TILE
-    assert Choices().engine_settings("cuda").tile == "auto"
-    assert Choices(tile=96).engine_settings("cpu").tile == 96
+def test_a_tile_is_the_engines_choice_until_somebody_gives_one() -> None:
+    assert Choices().engine_settings().tile == "auto"
+    assert Choices(tile=96).engine_settings().tile == 96
 
 
 def test_a_halo_is_a_word_or_a_number() -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUTO",
-    "CPU_TILE",
     "HALOS",
     "NON_FINITE",
     "PRECISIONS",
@@ -29,10 +28,6 @@ Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 NonFinite: TypeAlias = Literal["refuse", "mask"]
 
 AUTO = "auto"
-
-CPU_TILE = 512
-"""Side of a tile on a CPU where nobody chose one, in source pixels. With the bundled model's halo
-it costs less than a tenth more work than the whole image at once."""
 
 REGIONS = {
     "layer": "Whole layer",
@@ -85,15 +80,8 @@ class Choices:
     intensity: tuple[float, float] | None = None
     """Values that become black and white for the network; None lets the engine measure them."""
 
-    def engine_settings(self, device_kind: str = "") -> Settings:
+    def engine_settings(self) -> Settings:
         """Translate into what `Restorer` takes.
-
-        Parameters
-        ----------
-        device_kind : str
-            ``cpu``, ``cuda`` or ``mps``, where it is known. On a CPU, which takes minutes for
-            what a GPU does at once, tiles that nobody chose are kept small, so that something
-            can be seen soon.
 
         Raises
         ------
@@ -110,16 +98,11 @@ class Choices:
         return Settings(
             device=self.device,
             precision=cast("Precision", self.precision),
-            tile=self._tile(device_kind),
+            tile=self.tile if self.tile > 0 else "auto",
             halo=self._halo(),
             intensity=self.intensity if self.intensity is not None else "auto",
             non_finite=cast("NonFinite", self.non_finite),
         )
-
-    def _tile(self, device_kind: str) -> Literal["auto"] | int:
-        if self.tile > 0:
-            return self.tile
-        return CPU_TILE if device_kind == "cpu" else "auto"
 
     def _halo(self) -> Literal["auto", "exact"] | int:
         if self.halo in HALOS:
@@ -151,10 +134,9 @@ class KeptRestorer:
         """
         from napari_semnet.model import DEFAULT_MODEL, resolve_model
         from napari_semnet.restoration.restorer import Restorer
-        from napari_semnet.restoration.runtime import describe_device
 
         path = resolve_model(choices.model or DEFAULT_MODEL)
-        settings = choices.engine_settings(describe_device(choices.device).kind)
+        settings = choices.engine_settings()
         key = (path, path.stat().st_mtime_ns, settings)
         if self._kept is None or self._kept[0] != key:
             # Let go of the old network first: two might not fit the device.
