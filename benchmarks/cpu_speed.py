@@ -4,7 +4,8 @@ The frame goes in as an array and comes out as one. Plain float32 PyTorch runs t
 written, on the whole frame: that is what Real-ESRGAN's script does on a CPU. Its way of cutting
 tiles (ten pixels of padding, cut at the border, thrown away) is written anew here and runs the same
 network in float32; what it leaves at the seams is measured against its own whole frame. So are
-MONAI's sliding windows, where MONAI is installed. Non-local means and BM3D denoise the same frame
+MONAI's sliding windows, where MONAI is installed. The part `large` restores a picture 4096 pixels
+wide and compares it with single tiles. Non-local means and BM3D denoise the same frame
 without enlarging it.
 
     python benchmarks/cpu_speed.py PICTURE [--size 480x640] [--parts ours plain bm3d nlm]
@@ -14,24 +15,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from napari_semnet.files.reader import read_image
-from napari_semnet.model import DEFAULT_MODEL, load_model
+from napari_semnet.model import DEFAULT_MODEL, Model, load_model
 from napari_semnet.network import SEMNet
-from napari_semnet.restoration.choice import ARRANGEMENTS
+from napari_semnet.restoration.backends import run_through
+from napari_semnet.restoration.choice import ARRANGEMENTS, backend_named
 from napari_semnet.restoration.restorer import Restorer, Settings
-from napari_semnet.restoration.runtime import describe_device
+from napari_semnet.restoration.runtime import as_precision, describe_device
 
+ROUNDS = 6
 BORDER = 32
 """Input pixels left out along the border where results are compared."""
-PARTS = ("ours", "plain", "bm3d", "nlm", "pad10", "monai")
+TILES = ((64, 64), (96, 96), (128, 128), (192, 192), (256, 256), (384, 384), (512, 192))
+"""What single tiles read, (Y, X)."""
+PARTS = ("ours", "plain", "bm3d", "nlm", "pad10", "monai", "large")
 
 
 def best_of(work: Callable[[], object], runs: int) -> float:
@@ -89,6 +96,42 @@ def in_sliding_windows(network: SEMNet, frame: NDArray[np.uint8], side: int) -> 
         return 255 * done[0, 0].numpy()
 
 
+def large(model: Model, picture: NDArray[np.uint8], rows: int) -> Iterator[dict[str, Any]]:
+    """Time single tiles of many sizes, and rows of a picture 4096 pixels wide beside the best."""
+    restorer = Restorer(model)
+    strip = np.resize(picture, (rows, picture.shape[1]))
+    strip = np.concatenate([strip] * math.ceil(4096 / picture.shape[1]), 1)[:, :4096]
+    plan = restorer.begin(strip).plan
+    backend = backend_named(model.network, describe_device("cpu"), as_precision(plan.precision))
+    read = tuple(side + 2 * plan.halo for side in plan.tile)
+    fastest = 0.0
+    for shape in sorted({*TILES, read}):
+        tile = np.ascontiguousarray(strip[: shape[0], : shape[1]]) / np.float32(255)
+        run_through(backend.restore_tile(tile))
+        # The mean, as it is of the tiles of the whole.
+        start = time.perf_counter()
+        for _ in range(ROUNDS):
+            run_through(backend.restore_tile(tile))
+        seconds = (time.perf_counter() - start) / ROUNDS
+        fastest = max(fastest, tile.size / seconds)
+        yield {
+            "name": f"one tile, {backend.name}",
+            "seconds": seconds,
+            "tile_read": tile.shape,
+            "megapixels_per_second": round(tile.size / seconds / 1e6, 4),
+        }
+    done = restorer.restore(strip)
+    yield {
+        "name": "engine, 4096 wide",
+        "seconds": done.seconds,
+        "size": strip.shape,
+        "tile": done.plan.tile,
+        "halo": done.plan.halo,
+        "megapixels_per_second": round(strip.size / done.seconds / 1e6, 4),
+        "part_of_best_tile": round(strip.size / done.seconds / fastest, 3),
+    }
+
+
 def main() -> None:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,6 +139,7 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--size", default="480x640")
     parser.add_argument("--tile", type=int, default=192, help="of the peers' tiles")
+    parser.add_argument("--rows", type=int, default=4096, help="of the part `large`")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cpu_speed.json"))
     arguments = parser.parse_args()
@@ -165,6 +209,9 @@ def main() -> None:
                 tile=arguments.tile,
                 largest_difference_to_whole=round(float(np.abs(done - whole).max()), 4),
             )
+    if "large" in arguments.parts:
+        for row in large(model, picture, arguments.rows):
+            told(**row)
     if whole is not None and "pad10" in arguments.parts:
         limits = {"precision": "fp32", "intensity": (0.0, 255.0)}
         floats = frame.astype(np.float32)

@@ -53,7 +53,7 @@ ARRANGEMENTS: Mapping[str, Arrangement] = {
 """By name, plainest first."""
 
 _HEIGHT = 96
-WIDTHS = (96, 192, 384)
+WIDTHS = (96, 192, 640)
 """Pieces that are restored: rows, and pixels of a row."""
 _FIRST = (64, 64)
 """Piece that tells what the others will take."""
@@ -185,6 +185,7 @@ def _key(architecture: Architecture, precision: Precision) -> str:
             f"OpenVINO {openvino_version() or '-'}",
             f"{a.features}+{a.growth}x{a.conv_per_rdb}x{a.rdb_per_block}x{a.blocks}",
             precision,
+            f"{_HEIGHT} x {WIDTHS}",
         )
     )
 

@@ -67,8 +67,8 @@ WIDEST_MARGIN = 24
 What they are is a guess anyway; they only have to keep the zeros beyond them out of sight."""
 
 MOST_PIXELS_IN_CACHE = 2**17
-"""Pixels that a tile reads at most on a CPU where narrow tiles are faster. Larger ones would gain
-nothing but make progress and cancelling wait."""
+"""Pixels that a tile reads at most on a CPU where narrow tiles are faster. Larger ones
+are slower again, and make progress and cancelling wait."""
 
 BackendMaker = Callable[[SEMNet, Device, Precision], Backend]
 """Prepares a network for a device and a precision."""
