@@ -131,7 +131,7 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=8192)
-    parser.add_argument("--tiles", type=int, default=4, help="tiles of the real model")
+    parser.add_argument("--tiles", type=int, default=8, help="tiles of the real model")
     parser.add_argument("--real-only", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()

@@ -98,7 +98,7 @@ def test_width_costs_only_where_wide_tiles_are_slower() -> None:
     assert Speed("torch", (1.2, 1, 1.04)).width_cost is None
     cost = Speed("torch", (1, 1, 1.2)).width_cost
     assert cost is not None
-    assert cost.at(640) == 1.2
+    assert cost.at(384) == 1.2
 
 
 def test_a_small_network_is_not_worth_measuring(cache) -> None:

@@ -52,8 +52,8 @@ ARRANGEMENTS: Mapping[str, Arrangement] = {
 }
 """By name, plainest first."""
 
-_HEIGHT = 96
-WIDTHS = (96, 192, 640)
+_HEIGHT = 192
+WIDTHS = (96, 192, 384)
 """Pieces that are restored: rows, and pixels of a row."""
 _FIRST = (64, 64)
 """Piece that tells what the others will take."""
