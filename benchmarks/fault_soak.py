@@ -318,8 +318,9 @@ def main() -> int:
                 finish(start(world.jobs[job](world.out), world.folder / "said"))
                 durations[job] = time.monotonic() - began
                 world.empty()
-            end = time.monotonic() + 60 * arguments.minutes
-            while time.monotonic() < end:
+            began = time.monotonic()
+            while (passed := (time.monotonic() - began) / 60) < arguments.minutes:
+                keep(arguments.out, score, list(world.jobs), passed, arguments.seed)
                 job, fault = world.chance.choice(list(world.jobs)), world.chance.choice(faults)
                 met, complaint = disturb(world, job, fault, durations[job])
                 score.tries[job, fault] += 1
@@ -329,16 +330,17 @@ def main() -> int:
                 check(world, score, job, fault)
         finally:
             world.close()
-    if arguments.out is not None:
-        told = record(score, list(world.jobs))
-        told |= {"minutes": arguments.minutes, "seed": arguments.seed}
-        arguments.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    keep(arguments.out, score, list(world.jobs), passed, arguments.seed)
     return show(score, list(world.jobs))
 
 
-def record(score: Score, jobs: list[str]) -> dict[str, object]:
-    """Give the counts as plain values."""
-    return {
+def keep(path: Path | None, score: Score, jobs: list[str], minutes: float, seed: int) -> None:
+    """Write the counts so far, where they are wanted."""
+    if path is None:
+        return
+    told = {
+        "minutes": round(minutes, 1),
+        "seed": seed,
         "jobs": jobs,
         "faults": {
             fault: {job: (score.met[job, fault], score.tries[job, fault]) for job in jobs}
@@ -350,6 +352,7 @@ def record(score: Score, jobs: list[str]) -> dict[str, object]:
         "half_written": score.half_written,
         "unsaid": score.unsaid,
     }
+    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 def show(score: Score, jobs: list[str]) -> int:

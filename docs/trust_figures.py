@@ -34,8 +34,10 @@ OF_RANKS = (
     "windows of {0} x {0} restored pixels, with {1}:"
 )
 OF_UNITS = (
-    "Error and sensitivity are in grey levels of 255. Within an image that is alike everywhere, "
-    "such as the grating, there is nothing to rank. Pictures are degraded as the poster does."
+    "Error and sensitivity are in grey levels of 255. Pictures are degraded as the poster does. The "
+    "grating is alike everywhere, and its windows differ only by what became of the same lines: "
+    "where they were kept the eight results disagree a little, where they were wiped out alike "
+    "there is nothing to disagree about. Within such an image the map does not rank."
 )
 OF_GRATINGS = (
     "On gratings (0.25 and 0.65 of white, 100 electrons at white), from what the input cannot "
