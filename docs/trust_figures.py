@@ -34,8 +34,8 @@ OF_RANKS = (
     "windows of {0} x {0} restored pixels, with {1}:"
 )
 OF_UNITS = (
-    "Error and sensitivity are in grey levels of 255. Pictures are degraded as the poster does. The "
-    "grating is alike everywhere, and its windows differ only by what became of the same lines: "
+    "Error and sensitivity are in grey levels of 255. Pictures are degraded as the poster does. "
+    "The grating is alike everywhere, and its windows differ only by what became of its lines: "
     "where they were kept the eight results disagree a little, where they were wiped out alike "
     "there is nothing to disagree about. Within such an image the map does not rank."
 )
