@@ -153,6 +153,11 @@ class Trial:
     def pytest_runtestloop(self, session: Any) -> bool:
         """Run all tests once to see what they reach, then try the mutants."""
         reached = self._reached(session.items)
+        # A test that fails in a copy of the process for any other reason would kill every mutant.
+        everything = {test: took for tests in reached.values() for test, took in tests.items()}
+        if self._try("nothing_is_changed", everything) != "survived":
+            print("  the tests fail in a copy of the process: no mutant is tried", flush=True)
+            return True
         for name in self._names:
             tests = reached.get(self._mutants.function(name).removesuffix("_orig"), {})
             outcome = self._try(name, tests) if tests else "survived"
