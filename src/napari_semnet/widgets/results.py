@@ -34,12 +34,14 @@ def latest_result(viewer: Any, chosen: Sequence[Image]) -> Image | None:
     ----------
     viewer : ViewerModel
     chosen : sequence of Image
-        A restored layer among them is meant itself; of the others, the topmost restoration is.
+        A restored layer among them is meant itself; of the others, the restoration that is active
+        in the viewer, as a new one is, else the topmost.
     """
     layers = image_layers(viewer.layers)
     restored = [layer for layer in layers if METADATA_KEY in layer.metadata]
     own = [layer for layer in restored if layer in chosen]
     made = [layer for layer in restored if source_of(layer, layers) in chosen]
+    made.sort(key=lambda layer: layer is not viewer.layers.selection.active)
     return next(iter(own + made), None)
 
 
