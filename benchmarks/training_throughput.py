@@ -4,9 +4,10 @@ All three train the same network (the poster's, by default) with the same losses
 the same size, in one process each taking its turn, so that what else the machine does meets all
 alike:
 
-* per sample: float32, NCHW, Adam and the weight average parameter by parameter, and a PyTorch
-  data loader that decodes the picture's file and degrades one crop after the other on the CPU
-  (OpenCV where it is installed), as BasicSR and its descendants do;
+* per sample: float32, NCHW, dense blocks that join all pieces anew for each convolution, Adam and
+  the weight average parameter by parameter, and a PyTorch data loader that decodes the picture's
+  file and degrades one crop after the other on the CPU (OpenCV where it is installed), as BasicSR
+  and its descendants do;
 * plain module: float32, NCHW, a Lightning-style module of `training_step` and
   `configure_optimizers` with this package's degradation in batch;
 * this package's own training run, precision "auto".
@@ -37,7 +38,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from napari_semnet import __version__
-from napari_semnet.network import Architecture, SEMNet
+from napari_semnet.network import RDB, Architecture, SEMNet
 from napari_semnet.restoration.runtime import describe_device
 from napari_semnet.training.config import config_from
 from napari_semnet.training.degradation import PROFILES, degrade
@@ -121,9 +122,23 @@ def _resized(image: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
 
 
+class PieceByPiece(RDB):
+    """The same block as Real-ESRGAN and its descendants write it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features to features."""
+        pieces = [x]
+        for conv in list(self.conv)[:-1]:
+            pieces.append(self.activation(conv(torch.cat(pieces, dim=1))))
+        return x + self.residual_scaling * self.conv[-1](torch.cat(pieces, dim=1))
+
+
 def per_sample(arguments: argparse.Namespace, device: torch.device) -> Iterator[None]:
     """Train the usual way; one step each time."""
-    network = _network(arguments).to(device)
+    network = _network(arguments)
+    for rrdb in network.body:
+        rrdb.rdb = nn.Sequential(*(PieceByPiece(network.architecture) for _ in rrdb.rdb))
+    network = network.to(device)
     average = copy.deepcopy(network)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
     crops = CropsOfFiles(_files(arguments.pictures), arguments.patch, 10**6)
@@ -242,6 +257,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("pictures", type=Path, help="folder of good pictures")
+    parser.add_argument(
+        "--ways", nargs="+", choices=["per sample", "plain module"], help="to measure beside ours"
+    )
     parser.add_argument("--rounds", type=int, default=4, help="turns of each way")
     parser.add_argument("--steps", type=int, default=3, help="steps in a turn")
     parser.add_argument("--batch", type=int, default=4)
@@ -258,7 +276,8 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     device = describe_device(arguments.device)
     told: list[Step] = []
-    seconds: dict[str, list[float]] = {"per sample": [], "plain module": [], "ours": []}
+    others = arguments.ways or ["per sample", "plain module"]
+    seconds: dict[str, list[float]] = {name: [] for name in (*others, "ours")}
     processor: dict[str, list[float]] = {name: [] for name in seconds}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         ways: dict[str, Any] = {
@@ -266,6 +285,7 @@ def main() -> None:
             "plain module": plain_module(arguments, device.torch_device),
             "ours": ours(arguments, Path(folder), told),
         }
+        ways = {name: ways[name] for name in seconds}
         for way in ways.values():
             stack.enter_context(contextlib.closing(way))
             next(way)  # the first step sets things up
@@ -319,7 +339,9 @@ def _result(
             name: statistics.median(times) for name, times in processor.items()
         },
         "faster": {
-            name: _ratio(seconds[name], seconds["ours"]) for name in ("per sample", "plain module")
+            name: _ratio(times, seconds["ours"])
+            for name, times in seconds.items()
+            if name != "ours"
         },
         "waiting_ms": statistics.median(step.waiting_ms for step in told),
         "note": arguments.note,
@@ -338,7 +360,7 @@ def _table(result: dict[str, Any]) -> str:
         f"{result['patch']} input pixels, PyTorch {result['torch']}, {result['threads']} threads; "
         f"AMX: {'yes' if result['amx'] else 'no'}, AVX-512 bf16: "
         f"{'yes' if result['avx512_bf16'] else 'no'}. Medians of {result['rounds']} turns of "
-        f"{result['steps']} steps, the three ways taking turns."
+        f"{result['steps']} steps, all ways taking turns."
     )
     lines = [
         f"# Training throughput on {result['device']}",
