@@ -12,6 +12,7 @@ import pytest
 from napari_semnet.cli import main
 from napari_semnet.files.provenance import read_sidecar, sha256_of
 from napari_semnet.files.reader import read_image
+from napari_semnet.widgets.results import latest_result
 from tests.files.making import databar, fei_header, specimen, write
 
 pytestmark = pytest.mark.gui
@@ -183,3 +184,29 @@ def test_what_was_saved_can_be_repeated_by_the_command_line_bit_for_bit(
     assert one.pixels.shape == (300, 512)
     assert one.pixel_size is not None
     assert one.pixel_size == other.pixel_size
+
+
+@pytest.mark.parametrize(
+    ("dates", "expected"),
+    [
+        (("2026-11-25T10:00:00+00:00", "2026-11-25T11:30:00+02:00"), 0),
+        (("2026-11-25T10:00:00+00:00", "2026-11-25T10:00:01+00:00"), 1),
+        (("2026-11-25T10:00:00+00:00", "2026-11-25T10:00:00+00:00"), 0),
+        (("2026-11-25T10:00:00+00:00", "some day"), 0),
+        (("2026-11-25T10:00:00+00:00", None), 0),
+    ],
+)
+def test_the_restoration_that_was_made_last_is_the_one_meant_wherever_it_lies(
+    dates: tuple[Any, Any], expected: int
+) -> None:
+    from napari.components import ViewerModel
+
+    viewer = ViewerModel()
+    raw = viewer.add_image(np.zeros((8, 8)), name="gold")
+    made = [
+        viewer.add_image(np.zeros((16, 16)), metadata={"semnet": {"source": "gold", "date": date}})
+        for date in dates
+    ]
+    viewer.layers.selection.active = made[0]
+    assert latest_result(viewer, [raw]) is made[expected]
+    assert latest_result(viewer, [made[1]]) is made[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,15 +35,24 @@ def latest_result(viewer: Any, chosen: Sequence[Image]) -> Image | None:
     ----------
     viewer : ViewerModel
     chosen : sequence of Image
-        A restored layer among them is meant itself; of the others, the restoration that is active
-        in the viewer, as a new one is, else the topmost.
+        A restored layer among them is meant itself; of the others, the restoration that was made
+        last, and of those of one second the one that is active in the viewer.
     """
     layers = image_layers(viewer.layers)
     restored = [layer for layer in layers if METADATA_KEY in layer.metadata]
     own = [layer for layer in restored if layer in chosen]
     made = [layer for layer in restored if source_of(layer, layers) in chosen]
-    made.sort(key=lambda layer: layer is not viewer.layers.selection.active)
+    active = viewer.layers.selection.active
+    made.sort(key=lambda layer: (_made_at(layer), layer is active), reverse=True)
     return next(iter(own + made), None)
+
+
+def _made_at(layer: Image) -> float:
+    """Seconds since 1970; 0 where the record does not say, or in a way of its own."""
+    try:
+        return datetime.fromisoformat(layer.metadata[METADATA_KEY]["date"]).timestamp()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0.0
 
 
 class ResultActions(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
