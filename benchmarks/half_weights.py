@@ -1,7 +1,7 @@
-"""Measure what a model file loses by storing its weights in 16 bits.
+"""Measure what a model file loses by storing most of its weights in 16 bits.
 
 Restores crops of pictures in float32 with the weights of a training run's checkpoint, which has 32
-bits, and with the same rounded to float16 as the model file has them.
+bits, with the same as a model file has them, and with all of them rounded to float16.
 
 python benchmarks/half_weights.py RUN/checkpoints/last.safetensors PICTURE... [--side 192]
     [--out benchmarks/results]
@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from napari_semnet import __version__
 from napari_semnet.files.reader import read_image
+from napari_semnet.model import stored_dtype
 from napari_semnet.network import SEMNet
 
 BOUND = 0.05
@@ -44,6 +45,10 @@ def main() -> None:
     exact = SEMNet().eval()
     exact.load_state_dict(weights)
     halved = copy.deepcopy(exact).half().float()
+    stored = copy.deepcopy(exact)
+    stored.load_state_dict(
+        {key: w.to(stored_dtype(key, torch.float16)).float() for key, w in weights.items()}
+    )
     rows = []
     for path in arguments.pictures:
         picture = np.asarray(read_image(path).specimen)
@@ -51,12 +56,15 @@ def main() -> None:
         crop = picture[top : top + arguments.side, left : left + arguments.side]
         image = torch.from_numpy(crop.astype(np.float32) / 255)[None, None]
         with torch.inference_mode():
-            error = 255 * (halved(image) - exact(image)).double().abs()
+            right = exact(image)
+            error = 255 * (stored(image) - right).double().abs()
+            wholly = 255 * (halved(image) - right).double().abs()
         rows.append(
             {
                 "picture": f"{path.parent.name}/{path.name}",
                 "largest_grey_levels": round(float(error.max()), 4),
                 "mean_grey_levels": round(float(error.mean()), 5),
+                "largest_with_all_halved": round(float(wholly.max()), 4),
             }
         )
         print(json.dumps(rows[-1]), flush=True)
