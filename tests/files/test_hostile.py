@@ -231,6 +231,18 @@ class TestClaims:
         with pytest.raises(FileFormatError):
             read_image(tmp_path / "a.tif")
 
+    def test_a_tile_far_larger_than_its_picture_is_not_filled_up(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, specimen(), tile=(32, 32), bigtiff=True)
+        content = bytearray(path.read_bytes())
+        with tifffile.TiffFile(path) as tiff:
+            at = tiff.pages[0].tags["TileWidth"].offset
+        struct.pack_into("<HQQ", content, at + 2, 4, 1, 0x10000020)
+        path.write_bytes(content)
+        before = peak_memory()
+        read_within_reason(path, None)
+        assert peak_memory() - before < MOST_GROWTH
+
     def test_a_strip_that_unpacks_to_far_more_than_a_picture_is_bounded(
         self, tmp_path: Path
     ) -> None:

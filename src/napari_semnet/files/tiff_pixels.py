@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import re
 import weakref
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ _SMALL_BYTES = 2**28
 _MOST_EXPANSION = 2000
 """Above `_SMALL_BYTES`, no genuine picture unpacks to more times its file's size than this."""
 _LARGEST_TAG = 2**24
+_OVERHANG = 2**24
+"""Bytes by which a tile may exceed four times its picture; a larger one is not filled up."""
 _FOREIGN = (
     *("lsm", "mmstack", "ndtiff", "fluoview", "stk", "sis", "svs", "scn", "qpi", "ndpi", "bif"),
     *("avs", "eer", "philips", "scanimage", "nih", "mdgel"),
@@ -297,8 +300,10 @@ def _place(key: Any, content: bytes, index: int, plane: npt.NDArray[Any]) -> boo
     """Decode one strip or tile into its place; tell whether all of it was there."""
     try:
         whole = True
+        full = math.prod(int(n) for n in key.chunks) * key.dtype.itemsize
+        if full > 4 * plane.nbytes + _OVERHANG:
+            return False
         if int(key.compression) == 1:
-            full = int(np.prod(key.chunks)) * key.dtype.itemsize
             whole = len(content) >= min(full, plane.nbytes)
             content = content.ljust(full, b"\0")
         segment, where, size = key.decode(content, index)
