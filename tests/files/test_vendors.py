@@ -313,8 +313,9 @@ class TestGeneral:
         assert read_openfibsem('{"a":' * 100_000) is None
 
 
-def test_sections_keep_case_and_the_first_of_two() -> None:
-    assert sections("a=1\n[S]\nKey = v \nKey=w\nbroken\n[S]\nb=2")["S"] == {"Key": "v", "b": "2"}
+def test_sections_know_names_in_any_case_and_take_the_first_of_two() -> None:
+    found = sections("a=1\n[S]\nKey = v \nKEY=w\nbroken\n[s]\nb=2")["S"]
+    assert (found["key"], found.get("KEY"), found["B"], "kEy" in found) == ("v", "v", "2", True)
 
 
 def test_in_units_takes_the_fitting_prefix() -> None:

@@ -27,6 +27,7 @@ from napari_semnet.files.vendors.thermo_xml import read_thermo_xml
 __all__ = ["VENDOR", "read_fei"]
 
 VENDOR = "Thermo Fisher/FEI"
+_SECTIONS = ("User", "System", "Beam", "Scan", "Image", "DatabarData")
 _AGREEMENT = 1e-3
 _CONTRADICTION = (
     "The FEI header contradicts itself about the pixel size. Please enter it, or draw over the "
@@ -52,7 +53,7 @@ def read_fei(content: bytes, width: int, height: int) -> Findings | None:
     if "[" not in text:
         return _from_base64(text, width, height)
     ini = sections(text)
-    if not {"User", "System", "Beam", "Scan", "Image", "DatabarData"} & ini.keys():
+    if not any(name in ini for name in _SECTIONS):
         return None
     if "DatabarData" in ini and "Image" not in ini:
         return _legacy(ini)

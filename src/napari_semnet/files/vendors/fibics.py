@@ -76,12 +76,20 @@ def _size(scan: Element, width: int, height: int) -> tuple[PixelSize | None, tup
 
 
 def _from_steps(scan: Element) -> PixelSize | None:
-    ux, uy, vx, vy = (number(_text(scan, name)) for name in ("Ux", "Uy", "Vx", "Vy"))
-    if ux is None:
+    steps = {name: _step(scan, name) for name in ("Ux", "Uy", "Vx", "Vy")}
+    damaged = any(step is None and _text(scan, name) for name, step in steps.items())
+    ux, uy, vx, vy = steps.values()
+    if ux is None or damaged:
         return None
-    across = math.hypot(ux, uy or 0.0) * 1e3
-    down = None if vy is None else math.hypot(vx or 0.0, vy) * 1e3
+    across = math.hypot(ux, uy or 0.0)
+    down = None if vy is None else math.hypot(vx or 0.0, vy)
     return pixel_size(down, across, "Atlas header, scan steps U and V", "high")
+
+
+def _step(scan: Element, name: str) -> float | None:
+    element = find(scan, name)
+    unit = "" if element is None else element.get("units", "um")
+    return None if element is None else length_in_nm((element.text or "").strip(), unit)
 
 
 def _from_fields(scan: Element, width: int, height: int) -> PixelSize | None:

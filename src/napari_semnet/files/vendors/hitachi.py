@@ -14,7 +14,8 @@ from napari_semnet.files.vendors.text import in_units, known, sections
 __all__ = ["VENDOR", "read_hitachi"]
 
 VENDOR = "Hitachi"
-_NUMBER = re.compile(r"\s*[-+]?[0-9.]+(?:[eE][-+]?\d+)?")
+_QUANTITY = re.compile(r"\s*([-+]?[0-9.,]+(?:[eE][-+]?\d+)?)\s*([^\s\d]*)\s*")
+_PREFIXES = {"k": 1e3, "": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12}
 
 
 def read_hitachi(text: str, width: int, height: int) -> Findings | None:
@@ -68,16 +69,18 @@ def read_hitachi(text: str, width: int, height: int) -> Findings | None:
     )
 
 
-def _number(text: str | None) -> float | None:
-    """Leading number of a text such as ``15000 Volt``."""
-    match = _NUMBER.match(text or "")
-    return number(match[0]) if match else None
-
-
-def _scaled(text: str | None, unit: str, factor: float = 1.0) -> str:
-    return in_units(_number(text), unit, factor)
+def _scaled(text: str | None, unit: str, usual: float = 1.0) -> str:
+    """Say a quantity such as ``15000 Volt`` or ``10 uA``; without a unit it is in the usual one."""
+    match = _QUANTITY.fullmatch(text or "")
+    if match is None:
+        return ""
+    stated = match[2].lower().replace("volts", "v").replace("volt", "v")
+    stated = stated.replace("\u00b5", "u").replace("\u03bc", "u")
+    factors = {f"{prefix}{unit}".lower(): factor for prefix, factor in _PREFIXES.items()}
+    factor = factors.get(stated) if stated else usual
+    return "" if factor is None else in_units(number(match[1]), unit, factor)
 
 
 def _data_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"\s*(\d{1,6})\s*[xX*]\s*(\d{1,6})\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,6})(?:\s*[xX*,;]\s*|\s+)(\d{1,6})\s*", text)
     return (int(match[1]), int(match[2])) if match else (0, 0)

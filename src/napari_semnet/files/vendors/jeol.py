@@ -18,13 +18,14 @@ from napari_semnet.files.calibration import (
     other_width,
     pixel_size,
 )
-from napari_semnet.files.vendors.text import known
+from napari_semnet.files.vendors.text import AnyCase, known
 
 __all__ = ["VENDOR", "read_jeol"]
 
 VENDOR = "JEOL"
 _REFERENCE_NM = 0.128e9
 _LENGTH = re.compile(r"([0-9.,]+(?:[eE][-+]?\d+)?)\s*([a-zA-Zµμ]*)")
+_PAIR = re.compile(r"0*([1-9]\d{0,5})(?:\.0*)?[\s,;xX*]+0*([1-9]\d{0,5})(?:\.0*)?")
 _MOST_LINES = 20_000
 
 
@@ -38,12 +39,12 @@ def read_jeol(text: str, width: int, height: int) -> Findings | None:
     width, height : int
         Size of the picture in the file, footer included.
     """
-    values: dict[str, str] = {}
+    values: AnyCase[str] = AnyCase()
     for line in text.splitlines()[:_MOST_LINES]:
-        if line.startswith("$"):
-            name, _, value = line.lstrip("$").strip().partition(" ")
-            values.setdefault(name, value.strip())
-    if not any(name.startswith("CM_") for name in values):
+        name, *rest = line.strip().split(maxsplit=1)[:2] or [""]
+        if name.startswith("$"):
+            values.setdefault(name.lstrip("$"), rest[0] if rest else "")
+    if not any(name.startswith("cm_") for name in values):
         return None
     columns, rows = _pair(values, "CM_IMAGE_SIZE") or _pair(values, "CM_FULL_SIZE") or (0, 0)
     warnings = other_width(".txt file", columns, width) if columns else ()
@@ -124,10 +125,8 @@ def _field(text: str) -> tuple[float | None, float | None]:
 
 
 def _pair(values: Mapping[str, str], name: str) -> tuple[int, int] | None:
-    numbers = [number(part) for part in values.get(name, "").split()[:2]]
-    if len(numbers) != 2 or any(n is None or not 0 < n < 1e6 for n in numbers):
-        return None
-    return int(numbers[0] or 0), int(numbers[1] or 0)
+    match = _PAIR.fullmatch(values.get(name, "").strip())
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _unit(values: Mapping[str, str], name: str, unit: str) -> str:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping
 
 from napari_semnet.files.calibration import Findings, number, pixel_size
-from napari_semnet.files.vendors.text import decode, in_units, key_values, known
+from napari_semnet.files.vendors.text import decode, in_units, key_values, known, sections
 
 __all__ = ["VENDOR", "read_tescan_sidecar", "read_tescan_tag"]
 
@@ -45,7 +45,7 @@ def read_tescan_tag(content: bytes, width: int, height: int) -> Findings | None:
 
 def read_tescan_sidecar(text: str, width: int, height: int) -> Findings | None:
     """Read the text of a ``.hdr`` file; parameters as for `read_tescan_tag`."""
-    if "[MAIN]" not in text:
+    if not any(name in sections(text) for name in ("MAIN", "SEM")):
         return None
     return _findings(key_values(text), width, height, "TESCAN .hdr file")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from napari_semnet.files.calibration import number
 
-__all__ = ["decode", "in_units", "key_values", "known", "sections"]
+__all__ = ["AnyCase", "decode", "in_units", "key_values", "known", "sections"]
 
-Sections = Mapping[str, Mapping[str, str]]
+T = TypeVar("T")
 
 _PREFIXES = (
     (1e9, "G"),
@@ -23,6 +24,27 @@ _PREFIXES = (
 )
 _MOST_LINES = 50_000
 _SECTION = re.compile(r"\s*\[([^\[\]]{1,80})\]\s*")
+
+
+class AnyCase(dict[str, T]):
+    """Values by name, whatever the case of the name: programs that pass headers on change it."""
+
+    def __getitem__(self, name: str) -> T:
+        return super().__getitem__(name.lower())
+
+    def __setitem__(self, name: str, value: T) -> None:
+        super().__setitem__(name.lower(), value)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).lower())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Value of a name, or the default."""
+        return super().get(name.lower(), default)
+
+    def setdefault(self, name: str, default: T) -> T:
+        """Value of a name; the first one that is set counts."""
+        return super().setdefault(name.lower(), default)
 
 
 def decode(content: bytes, *encodings: str) -> str:
@@ -42,17 +64,17 @@ def decode(content: bytes, *encodings: str) -> str:
     return content.decode("latin-1")
 
 
-def sections(text: str) -> dict[str, dict[str, str]]:
+def sections(text: str) -> AnyCase[AnyCase[str]]:
     """Read INI text; lines before the first section stand under the empty name.
 
-    Names keep their case. Where a section or a key comes twice, the first one counts.
+    Where a section or a key comes twice, the first one counts.
     """
-    found: dict[str, dict[str, str]] = {"": {}}
-    current = found[""]
+    found: AnyCase[AnyCase[str]] = AnyCase()
+    current = found.setdefault("", AnyCase())
     for line in text.splitlines()[:_MOST_LINES]:
         header = _SECTION.fullmatch(line)
         if header is not None:
-            current = found.setdefault(header[1].strip(), {})
+            current = found.setdefault(header[1].strip(), AnyCase())
             continue
         key, equals, value = line.partition("=")
         if equals and key.strip():
@@ -60,11 +82,12 @@ def sections(text: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def key_values(text: str) -> dict[str, str]:
+def key_values(text: str) -> AnyCase[str]:
     """Read ``key=value`` lines of any section; the first of a name counts."""
-    merged: dict[str, str] = {}
+    merged: AnyCase[str] = AnyCase()
     for section in sections(text).values():
-        merged = dict(section) | merged
+        for name, value in section.items():
+            merged.setdefault(name, value)
     return merged
 
 

@@ -106,7 +106,8 @@ def _text(root: Element | None, name: str) -> str:
 
 def _length(root: Element, name: str, default_unit: str = "") -> float | None:
     element = find(root, name)
-    if element is None:
+    # A power of ten that is kept apart has not been seen in any genuine header.
+    if element is None or element.get("unitPrefixPower", "1") not in ("0", "1"):
         return None
     return length_in_nm((element.text or "").strip(), element.get("unit") or default_unit)
 

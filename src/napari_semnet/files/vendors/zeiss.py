@@ -48,7 +48,9 @@ def read_zeiss(content: bytes, width: int, height: int) -> Findings | None:
     width, height : int
         Size of the picture, data zone included.
     """
-    lines = decode(content, "utf-8", "cp1252").splitlines()[:_MOST_LINES]
+    # A transfer in text mode doubles the carriage returns.
+    text = decode(content, "utf-8", "cp1252").replace("\r\r\n", "\r\n")
+    lines = text.splitlines()[:_MOST_LINES]
     values = _values(lines)
     head = [number(line) for line in lines[:4]]
     if not values and len(head) < 4:
