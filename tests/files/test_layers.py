@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from napari_semnet.errors import FileFormatError
-from napari_semnet.files.layers import get_reader, layer_data, write_layer
+from napari_semnet.files.layers import get_reader, layer_data, write_layer, write_layers
 from napari_semnet.files.provenance import Provenance, read_sidecar
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
@@ -98,6 +98,24 @@ def test_colour_is_refused(tmp_path: Path) -> None:
         write_layer(str(tmp_path / "a.tif"), np.zeros((4, 4, 3), np.uint8), {"rgb": True})
 
 
+def test_several_layers_get_names_of_their_own_and_replace_nothing(tmp_path: Path) -> None:
+    layers = [(specimen(), {"name": name}, "image") for name in ("a/b", "a:b", "", "é [SEMNet 2x]")]
+    written = write_layers(str(tmp_path / "day"), layers)
+    names = ["day_a_b", "day_a_b-2", "day_image", "day_é_semnet-x2"]
+    assert [Path(name).name for name in written] == [f"{name}.ome.tif" for name in names]
+    Path(written[0]).unlink()
+    with pytest.raises(FileFormatError, match=r"day_a_b-2.ome.tif is there already"):
+        write_layers(str(tmp_path / "day"), layers)
+    assert not Path(written[0]).exists()
+
+
+def test_a_layer_in_colour_stops_several_before_any_is_written(tmp_path: Path) -> None:
+    colour = (np.zeros((8, 8, 3), np.uint8), {"name": "c", "rgb": True}, "image")
+    with pytest.raises(FileFormatError, match="in colour"):
+        write_layers(str(tmp_path / "day.tif"), [(specimen(), {"name": "a"}, "image"), colour])
+    assert not list(tmp_path.iterdir())
+
+
 class TestInNapari:
     """napari's own machinery, without a window."""
 
@@ -141,6 +159,25 @@ class TestInNapari:
         tiff = next(text for text in offered if "Calibrated OME-TIFF" in text)
         assert "*.ome.tif *.ome.tiff *.tif *.tiff" in tiff
         assert offered[tiff].command == "napari-semnet.write_tiff"
+
+    @pytest.mark.parametrize("ending", [".ome.tif", ".tif", ".ome.zarr"])
+    def test_several_layers_are_saved_calibrated_by_default(
+        self, viewer: object, tmp_path: Path, ending: str
+    ) -> None:
+        if ending.endswith("zarr"):
+            pytest.importorskip("zarr")
+        npe2 = pytest.importorskip("napari.plugins._npe2")
+        layers = [
+            viewer.add_image(specimen(), name="grains", scale=(n, n), units=("nm", "nm"))  # type: ignore[attr-defined]
+            for n in (4.0, 2.0)
+        ]
+        _, writers = npe2.file_extensions_string_for_layers(layers)
+        assert writers[0].command == "napari-semnet.write_several"
+        written = viewer.layers.save(str(tmp_path / f"day{ending}"), _writer=writers[0])  # type: ignore[attr-defined]
+        names = [f"day_grains{ending}", f"day_grains__1{ending}"]
+        assert [Path(name).name for name in written] == names
+        sizes = {image.pixel_size.yx for name in written if (image := read_image(name)).pixel_size}
+        assert sizes == {(4.0, 4.0), (2.0, 2.0)}
 
     def test_stacks_open_with_their_axes(self, viewer: object, tmp_path: Path) -> None:
         pixels = np.stack([specimen(seed=i) for i in range(3)])

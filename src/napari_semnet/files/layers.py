@@ -27,9 +27,11 @@ from napari_semnet.files.writer import write_tiff
 __all__ = [
     "FILE_KEY",
     "PROVENANCE_KEY",
+    "file_stem",
     "get_reader",
     "layer_data",
     "write_layer",
+    "write_layers",
     "write_zarr_layer",
 ]
 
@@ -174,6 +176,65 @@ def write_zarr_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> lis
     """
     written = write_ome_zarr(path, _pixels(data, attributes), **_options(attributes))
     return [str(written)]
+
+
+def write_layers(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
+    """Write several image layers, each to a calibrated file of its own.
+
+    napari's *Save all layers* calls this, which would otherwise save all but the pixel sizes.
+
+    Parameters
+    ----------
+    path : str
+        ``series.ome.tif`` gives ``series_NAME.ome.tif`` for each layer; with ``.ome.zarr`` each is
+        an OME-Zarr.
+    layers : sequence of (array-like, mapping, str)
+        napari's layer data tuples.
+
+    Raises
+    ------
+    FileFormatError
+        One of the names is taken, as no dialog asked about it, or a layer cannot be written.
+    """
+    stem, ending = _parted(Path(path))
+    paths = [stem.with_name(f"{stem.name}_{name}{ending}") for name in _distinct(layers)]
+    taken = [file.name for file in paths if file.exists()]
+    if taken:
+        raise FileFormatError(
+            f"{taken[0]} is there already, and nothing was written. Give another name."
+        )
+    for data, attributes, _ in layers:
+        _pixels(data, attributes)
+    write = write_zarr_layer if ending.endswith("zarr") else write_layer
+    written: list[str] = []
+    for file, (data, attributes, _) in zip(paths, layers, strict=True):
+        written += write(str(file), data, attributes)
+    return written
+
+
+def file_stem(name: str) -> str:
+    """Turn a layer's name into one that a file can have on any system; it may come out empty."""
+    said = name.replace("[SEMNet 2x]", "semnet-x2").strip()
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in said).strip("._")
+
+
+def _parted(path: Path) -> tuple[Path, str]:
+    """Part a path from the ending that says how to write it; an OME-TIFF where it has none."""
+    lowered = path.name.lower()
+    known = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.zarr", ".zarr")
+    ending = next((each for each in known if lowered.endswith(each)), "")
+    return path.with_name(path.name[: len(path.name) - len(ending)]), ending or ".ome.tif"
+
+
+def _distinct(layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
+    """Name each layer as a file can be named, no two alike."""
+    names: list[str] = []
+    for _, attributes, _ in layers:
+        name, number = file_stem(str(attributes.get("name") or "")) or "image", 1
+        while (name if number == 1 else f"{name}-{number}") in names:
+            number += 1
+        names.append(name if number == 1 else f"{name}-{number}")
+    return names
 
 
 def _pixels(data: Any, attributes: Mapping[str, Any]) -> Any:

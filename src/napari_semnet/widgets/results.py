@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_semnet.errors import SemnetError
-from napari_semnet.files.layers import write_layer, write_zarr_layer
+from napari_semnet.files.layers import file_stem, write_layer, write_zarr_layer
 from napari_semnet.files.methods import MethodsFiles
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare import open_comparison
@@ -185,9 +185,7 @@ class ResultActions(QWidget):  # type: ignore[misc]  # Qt is not followed by the
     def _stem(self) -> str:
         """Name for files: the layer's, without what a file's name cannot hold."""
         assert self._result is not None
-        source = self._result.name.replace("[SEMNet 2x]", "semnet-x2")
-        kept = (c if c.isalnum() or c in "-_." else "_" for c in source.strip())
-        return "".join(kept).strip("._") or "restored"
+        return file_stem(self._result.name) or "restored"
 
     def _update(self) -> None:
         there = self._result is not None
