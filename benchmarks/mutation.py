@@ -56,7 +56,7 @@ SLOWEST = (
 OPTIONS = (
     "-q",
     *("-p", "no:cacheprovider"),
-    *("--no-xvfb", "--no-header", "--capture=no"),
+    *("--no-xvfb", "--no-header", "--capture=no", "--timeout=60"),
 )
 MEMORY = 4 * 2**30
 SECONDS_OVER, TIMES_OVER = 10, 10
@@ -163,25 +163,26 @@ class Trial:
         return True
 
     def _reached(self, items: list[Any]) -> dict[str, dict[Any, float]]:
-        """Functions, and the sound tests that reach them with their seconds of computing."""
-        import mutmut.mutation.trampoline as trampoline
+        """Functions, and the sound tests that reach them with their seconds of computing.
 
+        In a copy of this process: threads that a test leaves behind would be missing in the copies
+        that try mutants, and what a test has set up must not be there yet.
+        """
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            with os.fdopen(writing, "w", encoding="utf-8") as answers:
+                answers.write(json.dumps(_traced(items)))
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, encoding="utf-8") as answers:
+            traced = json.loads(answers.read())
+        os.waitpid(child, 0)
         reached: dict[str, dict[Any, float]] = {}
-        hits: set[str] = set()
-        trampoline.record_trampoline_hit = lambda name, caller=None: hits.add(name)
-        trampoline.set_mutant_under_test("stats")
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            hits.clear()
-            began = time.process_time()
-            failed = _fails(item, following)
-            took = time.process_time() - began
-            if failed:
-                print(f"  left out, it fails unchanged: {item.nodeid}", flush=True)
-                continue
+        for item, (took, hits) in zip(items, traced, strict=True):
             for hit in hits:
-                name = f"{hit.rpartition('.')[2]}__mutmut"
-                reached.setdefault(name, {})[item] = took
-        trampoline.set_mutant_under_test("")
+                reached.setdefault(hit, {})[item] = took
         return reached
 
     def _try(self, name: str, tests: dict[Any, float]) -> str:
@@ -203,6 +204,25 @@ class Trial:
             except BaseException:  # noqa: BLE001 - the copy must not go on as if it were this one
                 os._exit(1)
         return "survived" if _ended(child, 20 * seconds) == 0 else "killed"
+
+
+def _traced(items: list[Any]) -> list[tuple[float, list[str]]]:
+    """Run tests; give for each its seconds of computing and the functions that it reaches."""
+    import mutmut.mutation.trampoline as trampoline
+
+    hits: set[str] = set()
+    trampoline.record_trampoline_hit = lambda name, caller=None: hits.add(name)
+    trampoline.set_mutant_under_test("stats")
+    traced = []
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        hits.clear()
+        began = time.process_time()
+        if _fails(item, following):
+            print(f"  left out, it fails unchanged: {item.nodeid}", flush=True)
+            hits.clear()
+        names = [f"{hit.rpartition('.')[2]}__mutmut" for hit in hits]
+        traced.append((time.process_time() - began, names))
+    return traced
 
 
 def _fails(item: Any, following: Any) -> bool:
