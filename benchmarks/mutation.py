@@ -39,6 +39,8 @@ REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results" / "mutation.json"
 SOURCE = "src/napari_semnet"
 FURTHER_TESTS: dict[str, tuple[str, ...]] = {
+    "restoration/tiles.py": ("restoration/test_border.py",),
+    "training/degradation.py": ("training/test_noise.py", "training/test_filters.py"),
     "imaging/geometry.py": ("files/test_layers.py",),
     "imaging/drawing.py": ("imaging/test_phantom.py",),
     "imaging/methods_figure.py": ("commands/test_methods.py",),
@@ -49,7 +51,6 @@ FURTHER_TESTS: dict[str, tuple[str, ...]] = {
 """Tests that look at a file beside those that are named after it."""
 SLOWEST = (
     "test_the_result_does_not_depend_on_the_number_of_threads",
-    "test_a_batch_split_over_processes_gives_the_same_bits",
     "test_napari_layers_put_in_place_have_the_same_corners",
     "TestInNapari",
 )
@@ -124,12 +125,19 @@ class Mutants:
 
 
 def _without_words(function: ast.AST) -> str:
-    """Dump a function without what its errors say, and without its name."""
+    """Dump a function without what nobody can tell: its name, and what its errors say."""
 
     class Wordless(ast.NodeTransformer):
         def visit_Call(self, node: ast.Call) -> ast.AST:
             if isinstance(node.func, ast.Name) and node.func.id.endswith("Error"):
                 return ast.Call(node.func, [], [])
+            return self.generic_visit(node)
+
+        def visit_Compare(self, node: ast.Compare) -> ast.AST:
+            for of in node.comparators:
+                if isinstance(node.ops[0], ast.In) and isinstance(of, ast.Constant):
+                    # One letter is in "iu" when it is in "XXiuXX"; no letter asked for is X.
+                    of.value = str(of.value).removeprefix("XX").removesuffix("XX")
             return self.generic_visit(node)
 
     copied = Wordless().visit(ast.parse(ast.unparse(function)).body[0])

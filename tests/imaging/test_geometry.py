@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,37 @@ def rotation(angles: list[float], ndim: int) -> Floats:
 
 def rows(matrix: Floats) -> tuple[tuple[float, ...], ...]:
     return tuple(map(tuple, matrix.tolist()))
+
+
+def test_the_place_of_a_layer_is_read_in_all_its_parts() -> None:
+    """A napari layer speaks so; its shear may be a full matrix or the upper triangle alone."""
+    layer = SimpleNamespace(
+        ndim=3,
+        scale=np.array([30, 4, 5]),
+        translate=[1, 2, 3],
+        rotate=np.diag([1, -1, -1]),
+        shear=[0.1, 0.2, 0.3],
+        affine=np.diag([2, 2, 2, 1]),
+        units=("nanometer", "nanometer", "micrometer"),
+        axis_labels=("z", "y", "x"),
+    )
+    found = Placement.of(layer)
+    assert (found.scale, found.translate) == ((30.0, 4.0, 5.0), (1.0, 2.0, 3.0))
+    assert found.rotate == ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+    assert found.shear == ((1.0, 0.1, 0.2), (0.0, 1.0, 0.3), (0.0, 0.0, 1.0))
+    assert found.affine == rows(np.diag([2.0, 2.0, 2.0, 1.0]))
+    assert (found.units, found.axis_labels) == (layer.units, layer.axis_labels)
+    assert Placement.of(Whole(found)) == found
+    layer.shear = [0.0]
+    assert Placement.of(layer).shear == rows(np.eye(3))
+
+
+class Whole:
+    """A placement as a layer would say it, with its shear as a full matrix."""
+
+    def __init__(self, placement: Placement) -> None:
+        self.ndim = placement.ndim
+        self.__dict__ |= placement.as_layer_kwargs()
 
 
 finite = st.floats(-100, 100, allow_nan=False)

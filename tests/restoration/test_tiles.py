@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from napari_semnet.restoration.tiles import (
     Box,
     Surround,
+    Tile,
     WidthCost,
     choose_tile,
     count_tiles,
@@ -138,6 +139,7 @@ def test_a_wide_tile_limit_gives_strips_and_a_wide_halo_square_tiles() -> None:
     wide = Surround((8192, 8192), 94, 12)
     core = choose_tile(wide, 2**20)
     assert core[1] < 8192
+    assert min(core) > 400
     assert largest_read(wide, core) <= 2**20
 
 
@@ -146,6 +148,12 @@ def test_a_chosen_tile_computes_little_twice() -> None:
     core = choose_tile(Surround(plane, halo, halo), 900_000)
     read = sum(tile.read.pixels for tile in plan_tiles(plane, core, halo, halo))
     assert read < 1.1 * math.prod(plane)
+
+
+def test_strips_are_as_tall_as_what_is_read_around_them_allows() -> None:
+    surround = Surround((712, 600), 24, 24)
+    assert choose_tile(surround, (356 + 48) * (600 + 48)) == (356, 600)
+    assert choose_tile(surround, (356 + 48) * (600 + 48) - 1) != (356, 600)
 
 
 STEADY = WidthCost((1, 801), (1.0, 2.0))
@@ -169,6 +177,27 @@ def test_what_width_costs_lies_between_what_was_measured_and_never_falls_beyond_
 
 def test_too_little_room_gives_the_smallest_tile_instead_of_none() -> None:
     assert choose_tile(Surround((500, 9), 94), 100) == (16, 9)
+
+
+@pytest.mark.parametrize(
+    ("core", "parts"),
+    [
+        (Box(100, 180, 40, 100), (Box(100, 140, 40, 100), Box(140, 180, 40, 100))),
+        (Box(100, 160, 40, 120), (Box(100, 160, 40, 80), Box(100, 160, 80, 120))),
+        (Box(100, 133, 40, 60), (Box(100, 116, 40, 60), Box(116, 133, 40, 60))),
+    ],
+)
+def test_a_tile_is_halved_across_its_longer_side(core: Box, parts: tuple[Box, Box]) -> None:
+    surround = Surround((300, 300), 8, 4)
+    found = halves(Tile((3,), core, surround.read(core)), surround)
+    assert found is not None
+    assert tuple(part.core for part in found) == parts
+    assert {part.index for part in found} == {(3,)}
+    assert found[0].read == parts[0].grown(8, (300, 300))
+
+
+def test_a_moved_box_keeps_its_size() -> None:
+    assert Box(10, 20, 31, 45).moved(3, -5) == Box(13, 23, 26, 40)
 
 
 def test_a_box_enlarged_covers_twice_the_pixels_along_each_axis() -> None:

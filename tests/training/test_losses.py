@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -163,6 +165,24 @@ def test_brightness_sees_a_pattern_of_two_pixels_whose_mean_is_right() -> None:
     reference = torch.full((1, 1, 6, 8), 0.5)
     pattern = torch.tensor([0.01, -0.01]).repeat(4)
     assert float(brightness_loss(reference + pattern, reference)) == pytest.approx(0.01, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (2, 2), (7, 5), (2, 9)])
+def test_brightness_is_that_of_each_place_of_two_by_two(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(4)
+    restored, reference = (torch.rand(3, 1, *shape, generator=generator) for _ in range(2))
+    difference = (restored - reference)[:, 0].numpy()
+    means = [np.abs(difference[:, y::2, x::2].mean((1, 2))) for y in (0, 1) for x in (0, 1)]
+    assert float(brightness_loss(restored, reference)) == pytest.approx(np.mean(means), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [l1_loss, histogram_loss, brightness_loss, psnr_loss])
+def test_half_precision_is_widened_before_anything_is_summed(loss: Any) -> None:
+    restored, reference = (image.to(torch.bfloat16) for image in pictures(11))
+    found = loss(restored, reference)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, loss(restored.float(), reference.float()))
+    assert torch.equal(total_variation(restored), total_variation(restored.float()))
 
 
 def test_a_picture_of_one_row_has_one_mean() -> None:
