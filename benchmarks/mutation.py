@@ -45,6 +45,7 @@ FURTHER_TESTS: dict[str, tuple[str, ...]] = {
     "imaging/drawing.py": ("imaging/test_phantom.py",),
     "imaging/methods_figure.py": ("commands/test_methods.py",),
     "imaging/noise_measurement.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
+    "imaging/noise_correlation.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
     "imaging/noise_table.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
     "imaging/whiteness.py": ("imaging/test_consistency.py",),
 }

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import ImageError
 from napari_semnet.imaging.intensity import IntensityRange, measure_range, to_unit
+from napari_semnet.imaging.noise_correlation import LAGS
 from napari_semnet.imaging.noise_measurement import (
-    LAGS,
     WHITE,
     measure_picture,
     measure_residual,

@@ -21,11 +21,17 @@ from scipy import ndimage
 
 from napari_semnet.errors import ImageError
 from napari_semnet.imaging.intensity import IntensityRange, as_grey, measure_range, to_unit
+from napari_semnet.imaging.noise_correlation import (
+    correlation_along_x,
+    row_variance_of,
+    spread,
+    vertical_lag_one_of,
+    without_rows,
+)
 from napari_semnet.imaging.noise_table import (
     CLIPPED,
     FEWEST,
     FILTER,
-    INDEPENDENT,
     NoiseTable,
     fit_line,
     tabulate,
@@ -38,8 +44,6 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 WHITE = 255.0
-MEDIAN_TO_SIGMA = 1.4826
-
 _REACH = len(FILTER) // 2
 
 _MEAN_BLUR = 2.0
@@ -50,15 +54,6 @@ _CURVATURE_LIMIT = 3.0
 _CURVATURE_LIMIT_OF_PAIRS = 6.0
 """Structure drops out of the difference of frames, but not out of the local mean: at edges it is
 a mixture of grey levels, which would bend the line of variance against mean."""
-
-LAGS = 16
-"""Distances along x, 0 included, at which the correlation of noise is measured."""
-
-_SEEN = 2.5
-"""Standard errors from which a correlation counts as seen."""
-
-_BEYOND_FILTERS = 8
-"""Rows over which no filter reaches that leaves noise to be measured."""
 
 _AROUND = np.ones((5, 5), bool)
 _ROUNDS = 5
@@ -191,9 +186,9 @@ def measure_residual(residual: Floats, guide: Floats, usable: Mask) -> NoiseTabl
     flat = ndimage.binary_erosion(usable, np.ones((2 * _REACH + 1, 1), bool))[inner]
     if flat.sum() < 6 * FEWEST:
         raise ImageError(CLIPPED)
-    sigma = np.full(filtered.shape, _spread(filtered[flat]))
-    row_variance, row_error = _row_variance(filtered, flat, sigma)
-    noise = _without_rows(filtered, flat, sigma)
+    sigma = np.full(filtered.shape, spread(filtered[flat]))
+    row_variance, row_error = row_variance_of(filtered, flat, sigma)
+    noise = without_rows(filtered, flat, sigma)
     table = tabulate(
         noise, guide[inner], flat, mean_share=0.0, ends=(-np.inf, np.inf), rounding=0.0
     )
@@ -203,9 +198,9 @@ def measure_residual(residual: Floats, guide: Floats, usable: Mask) -> NoiseTabl
         table,
         row_variance=row_variance,
         row_error=row_error,
-        vertical_lag_one=_vertical_lag_one(values, np.pad(flat, ((_REACH, _REACH), (0, 0)))),
+        vertical_lag_one=vertical_lag_one_of(values, np.pad(flat, ((_REACH, _REACH), (0, 0)))),
         flat_share=float(flat.mean()),
-        along_x=_along_x(noise / np.sqrt(variance), flat),
+        along_x=correlation_along_x(noise / np.sqrt(variance), flat),
     )
 
 
@@ -264,7 +259,7 @@ def _measure(view: _View, shift: tuple[float, float] | None = None) -> NoiseTabl
     local = ndimage.gaussian_filter(view.guide, _MEAN_BLUR)
     curvature = _curvature(view.guide)
     cut = ndimage.binary_dilation(view.clipped, np.ones((2 * _REACH + 1, 3), bool))
-    variance = np.full(local.shape, _spread(filtered) ** 2)
+    variance = np.full(local.shape, spread(filtered) ** 2)
     # A Gaussian of sigma s leaves 1 / (4 pi s^2) of the variance of white noise.
     mean_share = view.guide_share / (4 * np.pi * _MEAN_BLUR**2)
     lag_one, row_variance, row_error = 0.0, 0.0, 0.0
@@ -276,8 +271,8 @@ def _measure(view: _View, shift: tuple[float, float] | None = None) -> NoiseTabl
         if flat.sum() < 6 * FEWEST:
             raise ImageError(CLIPPED if cut.mean() > rough.mean() else _NOT_FLAT)
         sigma = np.sqrt(variance[inner] + row_variance)
-        row_variance, row_error = _row_variance(filtered, flat, sigma)
-        noise = _without_rows(filtered, flat, sigma)
+        row_variance, row_error = row_variance_of(filtered, flat, sigma)
+        noise = without_rows(filtered, flat, sigma)
         table = tabulate(
             noise,
             local[inner],
@@ -298,10 +293,10 @@ def _measure(view: _View, shift: tuple[float, float] | None = None) -> NoiseTabl
         error=table.error,
         row_variance=row_variance,
         row_error=row_error,
-        vertical_lag_one=_vertical_lag_one(view.noisy, np.pad(flat, ((_REACH, _REACH), (0, 0)))),
+        vertical_lag_one=vertical_lag_one_of(view.noisy, np.pad(flat, ((_REACH, _REACH), (0, 0)))),
         flat_share=float(flat.mean()),
         shift=shift,
-        along_x=_along_x(noise / np.sqrt(variance[inner]), flat),
+        along_x=correlation_along_x(noise / np.sqrt(variance[inner]), flat),
     )
 
 
@@ -309,10 +304,6 @@ _NOT_FLAT = (
     "The picture has too few flat places to tell its noise from its texture, or its noise was "
     "smoothed away. Give unprocessed pictures with smoother areas, or repeated frames of one field."
 )
-
-
-def _spread(values: Floats) -> float:
-    return float(MEDIAN_TO_SIGMA * np.median(np.abs(values - np.median(values))))
 
 
 _SECOND = (((2, 0), 1.0), ((0, 2), 1.0), ((1, 1), 2.0))
@@ -337,72 +328,3 @@ def _curvature_of_noise(lag_one: float, size: int = 64) -> tuple[float, float]:
     along_x = 2 * np.pi * np.fft.fftfreq(size)
     spectrum = (1 - lag_one**2) / (1 - 2 * lag_one * np.cos(along_x) + lag_one**2)
     return float((power * spectrum).mean()), float(power[:, 0].mean())
-
-
-def _row_variance(filtered: Floats, flat: Mask, sigma: Floats) -> tuple[float, float]:
-    """Variance of the row offsets: what two halves of each row, in turns of 32 px, share."""
-    bounded = np.clip(filtered, -3.5 * sigma, 3.5 * sigma)
-    turns = (np.arange(flat.shape[1]) // 32) % 2 == 0
-    means, counts = [], []
-    for columns in (turns, ~turns):
-        used = flat & columns
-        counts.append(used.sum(axis=1))
-        means.append((bounded * used).sum(axis=1) / np.maximum(counts[-1], 1))
-    known = np.minimum(*counts) >= 8
-    if known.sum() < 16:
-        return 0.0, float("inf")
-    one, two = means[0][known], means[1][known]
-    together, apart = _spread(one + two) ** 2, _spread(one - two) ** 2
-    # A variance from medians of n values has the relative error sqrt(2 / n) / 0.61.
-    relative = np.sqrt(2 / (known.sum() * INDEPENDENT)) / 0.61
-    error = relative * np.hypot(together, apart) / 4
-    return max((together - apart) / 4, 0.0), float(error)
-
-
-def _without_rows(filtered: Floats, flat: Mask, sigma: Floats) -> Floats:
-    bounded = np.clip(filtered, -4 * sigma, 4 * sigma)
-    count = np.maximum(flat.sum(axis=1, keepdims=True), 1)
-    centred = filtered - (bounded * flat).sum(axis=1, keepdims=True) / count
-    return np.asarray(np.clip(centred, -4 * sigma, 4 * sigma), dtype=np.float64)
-
-
-def _along_x(noise: Floats, flat: Mask) -> Floats:
-    """Correlation of flat pixels along x by their distance, from 0 on.
-
-    It is taken as 0 from the first distance on at which it does not stand out of its error.
-    """
-    values = np.where(flat, noise, 0.0)
-    products, errors = np.zeros(LAGS), np.full(LAGS, np.inf)
-    for lag in range(min(LAGS, flat.shape[1])):
-        stop = flat.shape[1] - lag
-        pairs = np.count_nonzero(flat[:, lag:] & flat[:, :stop])
-        if pairs >= FEWEST:
-            products[lag] = (values[:, lag:] * values[:, :stop]).sum() / pairs
-            errors[lag] = 1 / np.sqrt(INDEPENDENT * pairs)
-    # What the mean of a row of n values takes away with it, as in `tabulate`.
-    count = flat.sum(axis=1)
-    share = np.count_nonzero(count) / max(int(count.sum()), 1)
-    first = float(np.clip(products[1] / products[0], 0.0, 0.9))
-    products += products[0] * share * (1 + first) / (1 - first)
-    correlation = products / products[0]
-    lost = np.flatnonzero(np.abs(correlation) < _SEEN * errors)
-    correlation[lost[0] if len(lost) else LAGS :] = 0.0
-    return np.asarray(correlation, dtype=np.float64)
-
-
-def _vertical_lag_one(noisy: Floats, flat: Mask) -> float:
-    """Correlation of rows, seen through the filter along x, which takes row offsets away.
-
-    Fine upright structure correlates rows as well, but over any distance; a filter's reach ends.
-    """
-    across = ndimage.correlate1d(noisy, FILTER, axis=1)
-
-    def products(distance: int) -> float:
-        both = flat[distance:] & flat[:-distance]
-        if both.sum() < FEWEST:
-            return 0.0
-        return float((across[distance:] * across[:-distance])[both].mean())
-
-    structure = max(products(_BEYOND_FILTERS), 0.0)
-    power = float(np.square(across[flat]).mean())
-    return (products(1) - structure) / power if power > structure else 0.0

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from napari_semnet.training.config import TrainingConfig, write_config
 from napari_semnet.training.events import Evaluated, Step
 from napari_semnet.training.pictures import Rejected
 
-__all__ = ["Reports", "RunFolder", "Table"]
+__all__ = ["Reports", "RunFolder", "Table", "discard_run"]
 
 _REPORTED = ("torch", "numpy", "safetensors", "pydantic", "lightning-fabric", "scikit-image")
 
@@ -255,6 +256,24 @@ def _entries(path: Path) -> list[Any]:
     except (OSError, ValueError):
         return []
     return entries if isinstance(entries, list) else []
+
+
+def discard_run(folder: Path) -> None:
+    """Delete a run's folder and all that is in it.
+
+    Raises
+    ------
+    TrainingError
+        It is no run's folder, or cannot be deleted.
+    """
+    if not RunFolder(folder).config.is_file():
+        raise TrainingError(f"{folder} is not the folder of a run, so it is left alone.")
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise TrainingError(
+            f"{folder} could not be deleted whole: {error.strerror or error}. Delete it by hand."
+        ) from error
 
 
 def _environment(device: str, step: int) -> Mapping[str, Any]:

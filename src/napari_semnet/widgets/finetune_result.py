@@ -22,8 +22,7 @@ from qtpy.QtWidgets import (
 from napari_semnet.errors import SemnetError
 from napari_semnet.training.config import load_config
 from napari_semnet.training.judgement import FieldScore, Figures, Judgement, judge
-from napari_semnet.training.keeping import discard_run, keep_model
-from napari_semnet.training.run_folder import RunFolder
+from napari_semnet.training.run_folder import RunFolder, discard_run
 from napari_semnet.widgets.background import Task
 from napari_semnet.widgets.commands import restore_with
 from napari_semnet.widgets.picture_grid import PictureGrid
@@ -168,11 +167,13 @@ class ResultPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
 
     def keep(self) -> str:
         """Copy the model to the user's own; give its name there, empty where that fails."""
+        from napari_semnet.library import import_model
+
         model = self._model()
         if model is None:
             return ""
         try:
-            name = keep_model(model)
+            name = import_model(model).name
         except SemnetError as error:
             self.refused.emit(str(error))
             return ""
