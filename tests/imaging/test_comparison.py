@@ -37,6 +37,7 @@ def test_on_the_raw_grid_the_restored_pixels_are_averaged(region: tuple[int, int
     expected = block_mean(restored.pixels) - raw.pixels[region[0] :, region[1] :].astype(float)
     np.testing.assert_allclose(found.pixels, expected, atol=1e-3)
     np.testing.assert_allclose(found.grid.corners(), restored.grid.corners())
+    assert found.pixels.dtype == np.float32
 
 
 @pytest.mark.parametrize("region", [(0, 0), (7, 12)])
@@ -75,6 +76,15 @@ def test_the_limit_of_a_centred_map_is_positive_and_no_larger_than_needed(
     assert limit <= max(np.abs(np.float32(values)).max(), 1.0) * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-3])
+def test_the_limit_leaves_out_the_share_that_it_is_told(size: float) -> None:
+    values = size * np.arange(-1000, 1001)
+    assert symmetric_limit(values, 90) == pytest.approx(900 * size, rel=0.01)
+    assert symmetric_limit(np.zeros(5)) == 1
+    assert symmetric_limit([np.nan]) == 1
+    assert symmetric_limit([0] * 999 + [size], 50) == pytest.approx(size)
+
+
 def test_the_classical_restoration_blurs_and_doubles() -> None:
     raw, _ = pair()
     found = classical(raw.pixels, 1.5)
@@ -102,3 +112,8 @@ def test_bands_of_the_classical_restoration_have_the_values_of_the_whole(sigma: 
         np.concatenate([band.pixels for band in bands]), classical(tall, sigma)
     )
     assert bands[-1].done == bands[-1].total == 140
+    rows = [(band.rows.start, band.rows.stop) for band in bands]
+    assert rows[0][0] == 0
+    assert [start for start, _ in rows[1:]] == [stop for _, stop in rows[:-1]]
+    assert all(len(band.pixels) == band.rows.stop - band.rows.start for band in bands)
+    assert {band.pixels.dtype for band in bands} == {np.dtype(np.float32)}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from napari_semnet.imaging.consistency import check_consistency, residual_bands
 from napari_semnet.imaging.intensity import measure_range
 from napari_semnet.imaging.noise_level import measure_noise
 from napari_semnet.imaging.phantom import Specimen, acquire, fibres, grating, particles
+from napari_semnet.imaging.plane import block_mean
+from napari_semnet.imaging.whiteness import Tally, block_powers, expected_power
 
 SHAPE = (256, 256)
 
@@ -49,6 +53,7 @@ def test_one_line_that_was_wiped_out_is_found_at_its_place() -> None:
     assert found.whiteness.is_structured
     assert found.whiteness.place is not None
     y, x = found.whiteness.place
+    assert found.whiteness.side in (16, 32)
     assert abs(y - 121) <= 16
     assert 44 <= x <= 116
 
@@ -102,6 +107,66 @@ def test_saturated_places_are_not_judged() -> None:
     assert check_consistency(image, restored).whiteness.judged <= 0.5
 
 
+LAGS = tuple(0.6**lag for lag in range(20))
+
+
+def correlated(shape: tuple[int, int], seed: int) -> NDArray[np.float64]:
+    """Noise of variance 1 whose pixels are correlated along x as `LAGS` says."""
+    noise = np.random.default_rng(seed).standard_normal(shape)
+    for column in range(1, shape[1]):
+        noise[:, column] = 0.6 * noise[:, column - 1] + 0.8 * noise[:, column]
+    return noise
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_power_that_correlated_noise_has_is_what_it_is_compared_with(scale: int) -> None:
+    noise = replace(measure_noise(acquire(particles(SHAPE, 1))), along_x=LAGS)
+    pixels = correlated((1024, 1024), 3)
+    if scale == 2:
+        pixels = 2 * block_mean(pixels, 2).astype(np.float64)
+    found = block_powers(pixels).mean(axis=(0, 1, 2))
+    assert expected_power(noise, scale) == pytest.approx(found, rel=0.05)
+    white = replace(noise, along_x=(1.0,))
+    assert expected_power(white, scale) == pytest.approx(np.ones(8))
+
+
+def test_a_verdict_counts_all_that_was_looked_at_and_doubts_as_much_as_the_noise() -> None:
+    noise = replace(measure_noise(acquire(particles(SHAPE, 1))), along_x=(1.0,))
+    values = np.random.default_rng(5).standard_normal((192, 192))
+    values[64:80, 96:112] *= 1.5
+    usable = np.ones(values.shape, bool)
+    usable[:64] = False
+    found = []
+    for error in (0.0, 0.5):
+        tally = Tally(noise)
+        for top in (0, 64, 128):
+            part = np.s_[top : top + 64]
+            tally.add(values[part], usable[part], np.full((64, 192), error), top)
+        found.append(tally.verdict())
+    certain, doubtful = found
+    assert certain.judged == doubtful.judged == pytest.approx(2 / 3)
+    assert certain.is_structured
+    assert (certain.place, certain.side) == ((72, 104), 16)
+    # Noise that is known to half its variance only may well be that much stronger there.
+    assert doubtful.p_value is not None
+    assert certain.p_value is not None
+    assert doubtful.p_value > 10 * certain.p_value
+
+
+def test_half_of_the_false_alarms_are_left_to_periods_and_half_to_places() -> None:
+    noise = replace(measure_noise(acquire(particles(SHAPE, 1))), along_x=(1.0,))
+    chances = []
+    for seed in range(120):
+        tally = Tally(noise)
+        values = np.random.default_rng(seed).standard_normal((96, 96))
+        tally.add(values, np.ones(values.shape, bool), np.zeros(values.shape), 0)
+        found = tally.verdict().p_value
+        assert found is not None
+        chances.append(found)
+    # Of noise alone the chance is at most as often below a value as that value says.
+    assert 0.05 < np.mean(np.array(chances) < 0.3) < 0.4
+
+
 def test_bands_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     specimen = particles(SHAPE, 5)
     image, restored = acquire(specimen), blurred(specimen, 1.5)
@@ -111,6 +176,9 @@ def test_bands_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     assert banded.spread == pytest.approx(whole.spread, rel=1e-9)
     assert banded.whiteness.p_value == pytest.approx(whole.whiteness.p_value, rel=1e-6)
     assert banded.whiteness.place == whole.whiteness.place
+    assert banded.whiteness.windows == whole.whiteness.windows
+    assert banded.whiteness.judged == whole.whiteness.judged
+    assert whole.whiteness.judged > 0.9
 
 
 def test_stacks_are_looked_at_slice_by_slice() -> None:

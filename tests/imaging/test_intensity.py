@@ -212,6 +212,7 @@ def test_floats_come_back_to_a_millionth_of_their_span(offset: float, span: floa
 
 def test_integers_are_rounded_and_clipped_at_the_type_only() -> None:
     intensity = given_range(0, 255)
+    assert intensity.source == "given"
     values = np.array([-0.1, 0.0, 100.4 / 255, 100.6 / 255, 1.0, 1.099], np.float32)
     assert from_unit(values, intensity, np.uint8).tolist() == [0, 0, 100, 101, 255, 255]
     assert from_unit(values, intensity, np.int16).tolist() == [-26, 0, 100, 101, 255, 280]

@@ -152,6 +152,21 @@ def test_pixels_outside_the_source_are_nan_and_half_a_pixel_around_it_is_not() -
     assert (np.isfinite(found[0]) == ((places >= -0.5) & (places <= 3.5))).all()
 
 
+def test_a_picture_that_ends_on_the_middle_of_a_pixel_covers_that_pixel() -> None:
+    grid = Grid.upright((20, 20))
+    # Bounds from 4 to 8 and from 2 to 12, give or take a rounding error.
+    other = Grid.upright((4, 10), origin=(4.5 + 1e-12, 2.5 - 1e-12))
+    assert overlap(grid, other) == (slice(4, 9), slice(2, 13))
+
+
+@pytest.mark.parametrize("grid", [turned((9, 9), 20), Grid.upright((9, 9), (2.0, 2.0), (4.5, 4.5))])
+def test_pictures_come_in_single_precision(grid: Grid) -> None:
+    source = Plane("source", noise((40, 40)).astype(np.uint8), Grid.upright((40, 40)))
+    assert onto_grid(source, grid).dtype == np.float32
+    assert bicubic_double(source.pixels).dtype == np.float32
+    assert bicubic_double(source.pixels.astype(np.float64)).dtype == np.float32
+
+
 def test_pictures_that_do_not_touch_are_refused_in_a_sentence() -> None:
     with pytest.raises(ImageError, match="same place"):
         overlap(Grid.upright((4, 4)), Grid.upright((4, 4), origin=(90.0, 0.0)))

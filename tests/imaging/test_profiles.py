@@ -71,6 +71,26 @@ def test_a_strip_averages_across_the_line() -> None:
     assert strip.values[flat].mean() == pytest.approx(150, abs=1)
 
 
+def test_a_strip_takes_a_line_from_every_row_of_pixels_that_it_covers() -> None:
+    noise = np.random.default_rng(4).standard_normal((60, 4000))
+    profile = line_profile(
+        Plane("noise", noise, Grid.upright(noise.shape)), (30, 0), (30, 3999), 20
+    )
+    on_pixels = profile.values[::2]
+    assert on_pixels == pytest.approx(noise[20:41].mean(axis=0))
+    assert (profile.name, profile.unit, profile.spacing) == ("noise", "nm", 1)
+
+
+def test_an_edge_explains_a_share_of_its_profile() -> None:
+    clean, noisy = (
+        fit_edge(line_profile(blurred_edge(6, 1.0, noise), (120, 50), (120, 190)))
+        for noise in (0, 25)
+    )
+    assert clean.explained == pytest.approx(1, abs=1e-3)
+    # The step has a variance of 50**2, the noise of a pixel interpolated to two one of 25**2.
+    assert 0.6 < noisy.explained < 0.95
+
+
 def test_a_profile_shows_the_pitch_of_a_grating_in_nanometres() -> None:
     specimen = grating((60, 200), pitch_nm=24.0, angle_deg=0.0, pixel_size_nm=0.8)
     fine = Grid.upright(specimen.truth.shape, (0.8, 0.8), (-0.2, -0.2))

@@ -73,7 +73,8 @@ def test_pictures_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(ImageError, match="different sizes"):
         psnr(square, square[:8], 255)
     with pytest.raises(ImageError, match="11 x 11"):
-        ssim(square[:8], square[:8], 255)
+        ssim(square[:10], square[:10], 255)
+    assert ssim(square[:11, :11], square[:11, :11], 255) == 1
     with pytest.raises(ImageError, match="single grey"):
         psnr(np.zeros((3, 16, 16)), np.zeros((3, 16, 16)), 1)
 
@@ -154,8 +155,13 @@ def test_a_wider_blur_gives_a_wider_edge_on_an_acquired_picture() -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [np.full((40, 40), 7.0), _noise((40, 40)), step_edge((20, 20), position_px=19.0).truth],
-    ids=["flat", "noise", "edge at the border"],
+    [
+        np.full((40, 40), 7.0),
+        _noise((40, 40)),
+        step_edge((20, 20), position_px=19.0).truth,
+        100.0 * (np.add.outer(0.1 * np.arange(64), np.arange(64)) // 8 % 2) + np.arange(64),
+    ],
+    ids=["flat", "noise", "edge at the border", "many edges"],
 )
 def test_a_picture_without_an_edge_is_refused(image: NDArray[np.float64]) -> None:
     with pytest.raises(ImageError, match="edge"):

@@ -54,6 +54,11 @@ def test_a_negative_is_not_taken_for_the_picture() -> None:
         register(-EDGE, EDGE)
 
 
+def test_flat_pictures_have_nothing_to_be_laid_over_one_another_by() -> None:
+    with pytest.raises(ImageError, match="same place"):
+        register(np.full((64, 64), 7.0), np.full((64, 64), 9.0))
+
+
 def test_pictures_that_are_too_small_are_refused() -> None:
     with pytest.raises(ImageError, match="32"):
         register(np.zeros((20, 90)), np.zeros((20, 90)))
