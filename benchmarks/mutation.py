@@ -48,6 +48,7 @@ FURTHER_TESTS: dict[str, tuple[str, ...]] = {
     "imaging/noise_measurement.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
     "imaging/noise_correlation.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
     "imaging/noise_table.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
+    "imaging/noise_level.py": ("imaging/test_consistency.py", "imaging/test_input_check.py"),
     "imaging/whiteness.py": ("imaging/test_consistency.py",),
 }
 """Tests that look at a file beside those that are named after it."""

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import ImageError
 from napari_semnet.imaging.intensity import given_range
-from napari_semnet.imaging.noise_level import measure_noise
+from napari_semnet.imaging.noise_level import NoiseLevel, measure_noise, noise_of_residual
 from napari_semnet.imaging.phantom import acquire, particles
 
 
@@ -63,7 +63,46 @@ def test_a_picture_without_flat_places_gives_one_rough_figure() -> None:
     image = np.tile(lines, (128, 1)) + 5 * np.random.default_rng(2).standard_normal((128, 128))
     noise = measure_noise(image.astype(np.float32))
     assert noise.source == "whole"
-    assert noise.sigma > 0
+    # Lines count as noise here, so that the figure may be too large, but not too small.
+    assert noise.sigma > 0.8 * 5 * 255 / (image.max() - image.min())
+    assert (noise.gain, noise.row_sigma, noise.between_rows) == (0, 0, 0)
+    assert noise.along_x == (1.0,) + (0.0,) * (len(noise.along_x) - 1)
+    assert noise.error(np.array([0.0, 200.0])) == pytest.approx(noise.error(np.array(100.0)))
+    assert 0.1 < float(noise.error(np.array(100.0))) < 1
+
+
+def test_the_error_is_that_of_a_line_whose_two_figures_are_uncertain_together() -> None:
+    noise = NoiseLevel(2.0, 10.0, 20, 200, 0.0, (1.0, 0.0), 0.0, (0.04, -0.5, 90.0), "flat")
+    assert noise.variance(np.array([0, 50])) == pytest.approx([12.5, 110])
+    at = np.array([50.0, 150.0])
+    expected = np.sqrt(0.04 * at**2 - 2 * 0.5 * at + 90) / (2 * at + 10)
+    assert noise.error(at) == pytest.approx(expected, rel=0.06)
+    assert (noise.error(at) > expected).all()
+    assert (noise.sigma, noise.lag_one) == (pytest.approx(np.sqrt(230)), 0.0)
+
+
+def test_rounding_to_whole_grey_levels_is_part_of_the_noise() -> None:
+    exact = 25 + np.random.default_rng(6).standard_normal((512, 512))
+    found = measure_noise(np.rint(exact).astype(np.uint8), given_range(0, 51))
+    # A grey level of the picture is 5 of 255; rounding adds a twelfth of its square.
+    assert float(found.variance(np.array(125.0))) == pytest.approx(25 + 25 / 12, rel=0.03)
+    assert float(
+        measure_noise(exact.astype(np.float32), given_range(0, 51)).variance(np.array(125.0))
+    ) == pytest.approx(25, rel=0.03)
+
+
+def test_what_a_restoration_took_away_is_measured_where_it_can_be_used() -> None:
+    residual = 7 * np.random.default_rng(7).standard_normal((256, 256))
+    guide = np.broadcast_to(np.linspace(20, 220, 256), residual.shape)
+    usable = np.ones(residual.shape, bool)
+    found = noise_of_residual(residual, guide, usable)
+    assert found is not None
+    assert found.source == "residual"
+    assert found.sigma == pytest.approx(7, rel=0.03)
+    assert found.darkest < 60
+    assert found.brightest > 180
+    assert noise_of_residual(residual, guide, ~usable) is None
+    assert noise_of_residual(residual[:32], guide[:32], usable[:32]) is None
 
 
 def test_pixels_without_a_value_are_left_out() -> None:

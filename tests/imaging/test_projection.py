@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_semnet.imaging.consistency import check_consistency
+from napari_semnet.imaging.intensity import measure_range
+from napari_semnet.imaging.noise_level import NoiseLevel, measure_noise
 from napari_semnet.imaging.phantom import acquire, particles
 from napari_semnet.imaging.plane import block_mean
 from napari_semnet.imaging.projection import make_consistent, projected_bands, shift_blocks
@@ -50,6 +54,45 @@ def test_bands_differ_only_near_their_seams(monkeypatch: pytest.MonkeyPatch) -> 
     banded = make_consistent(IMAGE, restored)
     away = np.abs(np.arange(len(whole)) - 192) > 20
     assert np.abs(banded[away].astype(int) - whole[away]).max() <= 1
+
+
+def test_stacks_of_floating_point_are_made_consistent_slice_by_slice() -> None:
+    images = np.stack([IMAGE, IMAGE[::-1]])[None].astype(np.float32)
+    restored = np.stack([TRUTH, TRUTH[::-1]])[None].astype(np.float32) + np.float32(6.25)
+    bands = list(projected_bands(images, restored))
+    assert bands[-1].done == 1
+    assert [band.done for band in bands] == sorted(band.done for band in bands)
+    slices = [tuple(each.start for each in band.where[:2]) for band in bands]
+    assert sorted(set(slices)) == [(0, 0), (0, 1)]
+    assert all(each.stop == each.start + 1 for band in bands for each in band.where[:2])
+    consistent = make_consistent(images, restored)
+    assert (consistent.shape, consistent.dtype) == (restored.shape, np.float32)
+    assert (consistent - restored).mean(axis=(2, 3)) == pytest.approx(
+        np.full((1, 2), -6.25), abs=0.3
+    )
+    # What one slice becomes does not depend on the others.
+    alone = make_consistent(images[0, 0], restored[0, 0], measure_range(images), noise())
+    assert np.array_equal(make_consistent(images, restored, noise=noise())[0, 0], alone)
+
+
+def noise() -> NoiseLevel:
+    return measure_noise(IMAGE)
+
+
+def test_what_lies_within_the_noise_that_is_given_is_not_brought_back() -> None:
+    restored = np.rint(ndimage.gaussian_filter(TRUTH, 3)).astype(np.uint8)
+    strong = replace(noise(), floor=1e6)
+    changed = make_consistent(IMAGE, restored, noise=strong).astype(int) - restored
+    assert np.abs(changed).max() <= 1
+
+
+def test_the_share_of_a_pixel_at_the_end_is_taken_by_the_others() -> None:
+    block = np.array([[255.0, 0.0], [0.0, 0.0]])
+    moved = shift_blocks(block, np.array([[0.5]]), 0, 255)
+    assert moved == pytest.approx(np.array([[255, 2 / 3], [2 / 3, 2 / 3]]))
+    assert shift_blocks(block, np.array([[-0.5]]), 0, 255) == pytest.approx(
+        np.array([[253.0, 0.0], [0.0, 0.0]])
+    )
 
 
 @given(
