@@ -116,6 +116,51 @@ def test_the_result_says_how_it_was_made(
     assert record.seconds is not None
 
 
+def test_a_second_restoration_gets_a_name_of_its_own_and_leaves_the_first(
+    viewer: Any, open_widget: Open, finish: Finish, click: Any, reduced_model: Path
+) -> None:
+    source = viewer.add_image(picture(40, 50), name="gold", scale=(4, 4), units=NM)
+    widget = open_widget()
+    click(widget.restore_button)
+    finish(widget)
+    first = viewer.layers["gold [SEMNet 2x]"]
+    kept = first.data.copy(), dict(first.metadata["semnet"])
+    source.data = 255 - source.data
+    click(widget.restore_button)
+    finish(widget)
+
+    assert [layer.name for layer in viewer.layers] == [
+        "gold",
+        "gold [SEMNet 2x] [1]",
+        "gold [SEMNet 2x]",
+    ]
+    second = viewer.layers["gold [SEMNet 2x] [1]"]
+    assert viewer.layers["gold [SEMNet 2x]"] is first
+    np.testing.assert_array_equal(first.data, kept[0])
+    assert first.metadata["semnet"] == kept[1]
+    np.testing.assert_array_equal(second.data, script(source.data, reduced_model))
+    np.testing.assert_array_equal(second.translate, first.translate)
+    source.contrast_limits = (7, 99)
+    assert first.contrast_limits == second.contrast_limits == [7, 99]
+
+
+def test_every_result_of_several_is_drawn_whole_when_the_run_is_over(
+    viewer: Any, open_widget: Open, finish: Finish
+) -> None:
+    for name in ("a", "b", "c"):
+        viewer.add_image(picture(70, 90), name=name)
+    widget = open_widget(tile=32)
+    widget.layers.choose(list(viewer.layers))
+    widget.start()
+    finish(widget)
+    for name in ("a", "b", "c"):
+        result = viewer.layers[f"{name} [SEMNet 2x]"]
+        thumbnail = result.thumbnail.copy()
+        np.testing.assert_array_equal(result._slice.image.view, result.data)
+        result.refresh()
+        np.testing.assert_array_equal(result.thumbnail, thumbnail)
+
+
 SOURCES: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {
     "stack": lambda: (picture(3, 30, 40), {"scale": (9, 2, 2), "units": ("s", *NM)}),
     "multiscale": lambda: ([picture(40, 60), picture(40, 60)[::2, ::2]], {"multiscale": True}),

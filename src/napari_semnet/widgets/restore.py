@@ -30,11 +30,11 @@ from napari_semnet.widgets.layer_list import LayerList
 from napari_semnet.widgets.layers import source_shape
 from napari_semnet.widgets.model_choice import ModelChoice
 from napari_semnet.widgets.pixel_size import PixelSizePanel
-from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.preferences import load_choices, save_choices
 from napari_semnet.widgets.results import ResultActions, latest_result
 from napari_semnet.widgets.run import Outcome, Progress, Run
 from napari_semnet.widgets.scrolled import Scrolled
+from napari_semnet.widgets.status_text import StatusText, show_progress
 from napari_semnet.widgets.trust import TrustPage, latest_pair
 
 if TYPE_CHECKING:
@@ -147,9 +147,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.progress = QProgressBar(self)
         self.progress.setRange(0, 1000)
         self.progress.setValue(0)
-        self.status = PlainLabel(parent=self)
-        self.status.setWordWrap(True)
-        self.status.setMinimumHeight(2 * self.fontMetrics().height() + 2)
+        self.status = StatusText(self)
 
         form = QFormLayout()
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
@@ -216,13 +214,13 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self._update()
 
     def _on_progress(self, progress: Progress) -> None:
-        self.progress.setValue(round(1000 * progress.part))
+        show_progress(self.progress, round(1000 * progress.part))
         if self.cancel_button.isEnabled():
             self.status.setText(progress.text)
 
     def _on_ended(self, outcome: Outcome) -> None:
         self._update()
-        self.progress.setValue(self.progress.maximum() if outcome.is_complete else 0)
+        show_progress(self.progress, self.progress.maximum() if outcome.is_complete else 0)
         self.status.setText(outcome.text)
         if outcome.is_complete:
             self.trust.follow()

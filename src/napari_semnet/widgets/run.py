@@ -269,7 +269,8 @@ class Run(QObject):  # type: ignore[misc]
         task.finished = True
         if task.result is not None:
             task.result.metadata[METADATA_KEY]["seconds"] = round(seconds, 3)
-            task.result.refresh()
+            task.undrawn = True
+            self._show_soon(task)
 
     def _report(self, event: Failed) -> None:
         error = event.error
@@ -283,6 +284,9 @@ class Run(QObject):  # type: ignore[misc]
     def _on_finished(self) -> None:
         outcome = self._outcome()
         self._worker = None
+        for task in self._tasks:
+            if task.finished and task.result is not None:
+                task.result.refresh()
         self._clear()
         self.ended.emit(outcome)
 
