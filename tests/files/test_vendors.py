@@ -162,6 +162,15 @@ class TestFibics:
         assert found is not None
         assert found.warnings
 
+    def test_machine_and_beam_are_found(self) -> None:
+        header = fibics_header(0.0052, 300, 200).replace("<Image>", "<Image><Machine>A1</Machine>")
+        beam = '<BeamInfo><item name="AccV">5000.0</item><item name="BeamI">50</item></BeamInfo>'
+        found = read_fibics(header.replace("<Scan>", f"{beam}<Scan>").encode(), 300, 200)
+        assert found is not None
+        assert found.instrument == "A1"
+        assert found.metadata["acceleration voltage"] == "5 kV"
+        assert found.metadata["beam current"] == "50 pA"
+
     def test_other_xml_is_not_fibics(self) -> None:
         assert read_fibics(b"<Other><Ux>1</Ux></Other>", 3, 3) is None
 

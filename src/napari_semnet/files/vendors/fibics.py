@@ -10,7 +10,7 @@ import math
 from xml.etree.ElementTree import Element
 
 from napari_semnet.files.calibration import Findings, PixelSize, length_in_nm, number, pixel_size
-from napari_semnet.files.vendors.text import known
+from napari_semnet.files.vendors.text import in_units, known
 from napari_semnet.files.xml import find, local_name, parse_xml
 
 __all__ = ["read_fibics"]
@@ -50,10 +50,12 @@ def read_fibics(content: bytes, width: int, height: int) -> Findings | None:
             warnings = (_OTHER_SIZE,)
     return Findings(
         "Zeiss Atlas/Fibics",
-        "",
+        "" if image is None else _text(image, "Machine"),
         size,
         metadata=known(
             [
+                ("acceleration voltage", _beam(root, "AccV", "V")),
+                ("beam current", _beam(root, "BeamI", "A", 1e-12)),
                 ("detector", _text(root, "Detector")),
                 ("dwell time", _with_unit(scan, "Dwell")),
                 ("lines averaged", "" if scan is None else _text(scan, "LineAvg")),
@@ -110,6 +112,14 @@ def _from_fields(scan: Element, width: int, height: int) -> PixelSize | None:
 def _text(root: Element, name: str) -> str:
     element = find(root, name)
     return (element.text or "").strip() if element is not None else ""
+
+
+def _beam(root: Element, name: str, unit: str, factor: float = 1.0) -> str:
+    """Entry of ``<BeamInfo>``, an element or an ``<item>`` that is called so; bare or with a unit."""
+    beam = find(root, "BeamInfo")
+    entries = () if beam is None else beam.iter()
+    said = next((e.text or "" for e in entries if name in (local_name(e), e.get("name"))), "")
+    return in_units(said.strip(), unit, factor) or said.strip()
 
 
 def _with_unit(root: Element | None, name: str) -> str:
