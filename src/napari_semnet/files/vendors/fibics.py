@@ -115,7 +115,7 @@ def _text(root: Element, name: str) -> str:
 
 
 def _beam(root: Element, name: str, unit: str, factor: float = 1.0) -> str:
-    """Entry of ``<BeamInfo>``, an element or an ``<item>`` that is called so; bare or with a unit."""
+    """Entry of ``<BeamInfo>``: an element, or an ``<item>`` of that name, bare or with a unit."""
     beam = find(root, "BeamInfo")
     entries = () if beam is None else beam.iter()
     said = next((e.text or "" for e in entries if name in (local_name(e), e.get("name"))), "")
