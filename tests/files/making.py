@@ -84,6 +84,16 @@ def fibics_header(step: float, width: int, height: int, rotation: float = 0.0) -
     )
 
 
+def orion_header(pixel: float, width: int, unit: str = "m", field: float | None = None) -> str:
+    fov = pixel * width * 1e6 if field is None else field
+    return (
+        f"<ImageTags><ScalingX><Value>{pixel}</Value><Units>{unit}</Units></ScalingX><ScalingY>"
+        f"<Value>{pixel}</Value><Units>{unit}</Units></ScalingY><ImageWidth><Value>{width}</Value>"
+        f"</ImageWidth><Fov><Value>{fov}</Value></Fov><AccelerationVoltage><Value>30000</Value>"
+        "<Units>V</Units></AccelerationVoltage></ImageTags>"
+    )
+
+
 def phenom_header(pixel: float, bar: int, unit: str = "um") -> str:
     return (
         '<?xml version="1.0"?><FeiImage><databarHeight>'

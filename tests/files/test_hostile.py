@@ -25,6 +25,7 @@ from tests.files.making import (
     databar,
     fei_header,
     fibics_header,
+    orion_header,
     phenom_header,
     specimen,
     tescan_header,
@@ -55,6 +56,7 @@ HEADERS: dict[str, tuple[int, str | bytes]] = {
     ),
     "fibics": (51023, fibics_header(0.004, 256, 224)),
     "phenom": (34683, phenom_header(0.004, 24)),
+    "orion": (65000, orion_header(4e-9, 256)),
 }
 
 

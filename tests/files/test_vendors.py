@@ -25,9 +25,11 @@ from napari_semnet.files.vendors.tescan import read_tescan_sidecar, read_tescan_
 from napari_semnet.files.vendors.text import decode, in_units, sections
 from napari_semnet.files.vendors.thermo_xml import read_thermo_xml
 from napari_semnet.files.vendors.zeiss import read_zeiss
+from napari_semnet.files.vendors.zeiss_orion import read_zeiss_orion
 from tests.files.making import (
     fei_header,
     fibics_header,
+    orion_header,
     phenom_header,
     tescan_header,
     zeiss_header,
@@ -148,6 +150,27 @@ class TestZeiss:
         header = zeiss_header(10e-9, 1024, pairs).encode("cp1252")
         assert size_of(read_zeiss(header, 1024, 768)) == pytest.approx((10, 10))
         assert size_of(read_zeiss(header, 640, 480)) is None
+
+
+class TestOrion:
+    @pytest.mark.parametrize(("x", "unit"), [(2.5e-9, "m"), (2.5e-9, ""), (2.5, "nm")])
+    def test_scaling_is_the_size_of_a_pixel(self, x: float, unit: str) -> None:
+        found = read_zeiss_orion(orion_header(x, 256, unit, field=0.64).encode(), 256, 200)
+        assert size_of(found) == pytest.approx((2.5, 2.5))
+        assert found is not None
+        assert found.metadata["acceleration voltage"] == "30 kV"
+        assert found.metadata["field of view"] == "0.64 µm"
+
+    @pytest.mark.parametrize(("field", "width"), [(0.9, 256), (0.64, 128)])
+    def test_a_field_or_a_width_that_denies_it_leaves_none(self, field: float, width: int) -> None:
+        header = orion_header(2.5e-9, 256, field=field).encode()
+        found = read_zeiss_orion(header, width, 200)
+        assert size_of(found) is None
+        assert found is not None
+        assert found.warnings
+
+    def test_other_xml_is_not_orion(self) -> None:
+        assert read_zeiss_orion(b"<Fibics/>", 3, 3) is None
 
 
 class TestFibics:

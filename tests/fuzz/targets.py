@@ -35,6 +35,7 @@ from napari_semnet.files.vendors.tescan import read_tescan_sidecar, read_tescan_
 from napari_semnet.files.vendors.text import decode
 from napari_semnet.files.vendors.thermo_xml import read_thermo_xml
 from napari_semnet.files.vendors.zeiss import read_zeiss
+from napari_semnet.files.vendors.zeiss_orion import read_zeiss_orion
 from napari_semnet.files.writer import write_tiff
 from napari_semnet.model import Card, load_model, read_card, save_model
 from napari_semnet.network import Architecture, SEMNet
@@ -44,6 +45,7 @@ from tests.files.making import (
     dm3,
     fei_header,
     fibics_header,
+    orion_header,
     phenom_header,
     specimen,
     tescan_header,
@@ -294,6 +296,7 @@ TARGETS: dict[str, Target] = {
     "zeiss": _header(read_zeiss, zeiss_header(1e-9, 64, {"AP_WIDTH": "1 um", "AP_WD": "3 mm"})),
     "tescan": _header(read_tescan_tag, tescan_header({"PixelSizeX": "4e-9", "ImageStripSize": 24})),
     "fibics": _header(read_fibics, fibics_header(0.004, 64, 64)),
+    "orion": _header(read_zeiss_orion, orion_header(4e-9, 64)),
     "thermo": _header(read_thermo_xml, phenom_header(0.004, 24)),
     "description": _header(_described, _OME, _IMAGEJ, _OPENFIBSEM),
     "jeol": _beside(read_jeol, _JEOL),

@@ -37,6 +37,7 @@ from napari_semnet.files.vendors.tescan import read_tescan_sidecar, read_tescan_
 from napari_semnet.files.vendors.text import decode
 from napari_semnet.files.vendors.thermo_xml import read_thermo_xml
 from napari_semnet.files.vendors.zeiss import read_zeiss
+from napari_semnet.files.vendors.zeiss_orion import read_zeiss_orion
 
 __all__ = ["PICTURE_SUFFIXES", "TIFF_SUFFIXES", "SemImage", "read_image", "sidecars"]
 
@@ -50,6 +51,7 @@ _VENDOR_TAGS = (
     (50431, read_tescan_tag),
     (34683, read_thermo_xml),
     (34680, read_fei),
+    (65000, read_zeiss_orion),
 )
 _SIDECAR_READERS = (read_jeol, read_hitachi, read_tescan_sidecar)
 _LARGEST_SIDECAR = 2**20
