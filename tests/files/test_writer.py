@@ -86,6 +86,22 @@ def test_a_lazy_array_gives_the_same_file_as_its_values(tmp_path: Path) -> None:
     assert np.array_equal(tifffile.imread(path), pixels)
 
 
+@pytest.mark.parametrize("is_big", [False, True])
+def test_a_file_is_a_bigtiff_from_the_size_on_that_needs_it(
+    tmp_path: Path, is_big: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Made small here; 46,400 x 46,400 pixels of 8 bits were tried by hand.
+    limit = picture().nbytes + (0 if is_big else 1)
+    monkeypatch.setattr("napari_semnet.files.writer._BIGTIFF_BYTES", limit)
+    path = write_tiff(tmp_path / "a.ome.tif", picture(), pixel_size_nm=SIZE)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_bigtiff is is_big
+        assert np.array_equal(tiff.asarray(), picture())
+    image = read_image(path)
+    assert image.pixel_size is not None
+    assert image.pixel_size.yx == SIZE
+
+
 def test_provenance_travels_in_the_file_and_beside_it(tmp_path: Path) -> None:
     record = Provenance(model="µ-model", model_sha256="ab" * 32, source="grains <1>.tif", halo=12)
     path = write_tiff(tmp_path / "a.ome.tif", picture(), pixel_size_nm=SIZE, provenance=record)
