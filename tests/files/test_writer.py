@@ -13,6 +13,7 @@ import tifffile
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.provenance import Provenance, named, read_sidecar, sidecar_path
+from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
 
 SIZE = (6.1631125, 5.4321)
@@ -170,6 +171,7 @@ def test_a_kill_half_way_leaves_the_old_file(tmp_path: Path) -> None:
     program = f"""
 import os, signal
 import numpy as np
+from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
 class Deadly:
     shape, dtype = (2, 300, 300), np.dtype("uint8")
