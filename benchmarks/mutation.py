@@ -59,6 +59,7 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     (r"torch\.autocast\(.*\):", "autocast leaves these operations alone"),
     (r"max_nfev=\d+|p0=\w+", "a fit that may go on or begins elsewhere ends alike"),
     (r", mode='reflect'", "it is scipy's own border"),
+    (r"(asarray\([^(),]*), (?:float|None|np\.float64)(?=\))", "what follows makes it a float"),
     (r", copy=False", "a copy where none is needed"),
     (r"step = max\(.*_BAND_PIXELS.*|stride = .*", "how much is looked at, or at once"),
     (r"np\.all\((parameters\.scale == 1|None)\)", "a short cut that is not taken"),
@@ -126,7 +127,7 @@ class Mutants:
     def change(self, name: str) -> str:
         """Show what a mutant changes."""
         before, after = (
-            ast.unparse(self._functions[each]).splitlines()[1:]
+            ast.unparse(self._functions[each]).replace(each, "function").splitlines()
             for each in (self.function(name), name)
         )
         lines = difflib.unified_diff(before, after, lineterm="", n=0)
@@ -164,8 +165,12 @@ def explained(change: str) -> str:
     """Say why a surviving change cannot be told by the result; empty where it could."""
     lines = [line.strip() for line in change.splitlines()]
     sides = ["\n".join(line[1:] for line in lines if line[:1] == sign) for sign in "-+"]
+    if sides[0] == sides[1]:
+        return ""
     found = (
-        why for pattern, why in EXPLAINED if len({re.sub(pattern, "", each) for each in sides}) == 1
+        why
+        for pattern, why in EXPLAINED
+        if len({re.sub(pattern, lambda part: "".join(part.groups()), each) for each in sides}) == 1
     )
     return next(found, "")
 
@@ -353,7 +358,8 @@ def main() -> int:
     for file in arguments.files or files_to_mutate():
         mutants = Mutants(file)
         kept = known.get(file, {})
-        outcomes = kept.get("outcomes", {}) if kept.get("sha256") == mutants.key else {}
+        known_outcomes = kept.get("outcomes", {}) if kept.get("sha256") == mutants.key else {}
+        outcomes = {name: each for name, each in known_outcomes.items() if name in mutants.names}
         names = [
             name
             for name in mutants.chosen(arguments.sample, arguments.seed)

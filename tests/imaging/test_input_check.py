@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from napari_semnet.imaging.input_check import Ranges, check_input
+from napari_semnet.imaging.noise_level import NoiseLevel
 from napari_semnet.imaging.phantom import acquire, particles
 
 RANGES = Ranges(noise=(2, 25), pixel_size_nm=(1, 50))
@@ -53,12 +54,53 @@ def test_a_slow_detector_is_said() -> None:
 def test_saturation_is_said(value: int, name: str) -> None:
     image = GOOD.copy()
     image[:40, :40] = value
-    assert f"2.4 % of the pixels are {name}" in words(image)
+    said = f"2.4 % of the pixels are {name}: what they showed is lost, and the grey level"
+    assert said in words(image)
 
 
 def test_a_pixel_size_outside_the_range_is_said() -> None:
     assert "200 nm" in words(GOOD, pixel_size_nm=(200, 200))
     assert words(GOOD, pixel_size_nm=None) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "is_said"),
+    [((54, 54), False), ((56, 56), True), ((5, 56), True), ((0.92, 5), False), ((0.88, 5), True)],
+)
+def test_pixel_sizes_are_said_from_a_tenth_outside_the_range_on(
+    size: tuple[float, float], is_said: bool
+) -> None:
+    assert ("outside what the model" in words(GOOD, pixel_size_nm=size)) is is_said
+
+
+def level(sigma: float, source: str, rows: float = 0.0) -> NoiseLevel:
+    along = (1.0, 0.0, 0.0)
+    return NoiseLevel(0.0, sigma**2, 20, 200, rows, along, 0.0, (0.0, 0.0, 0.0), source)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("sigma", "source", "said"),
+    [
+        (27, "flat", ""),
+        (28, "flat", "stronger"),
+        (28, "whole", ""),
+        (60, "whole", "stronger"),
+        (1.85, "flat", ""),
+        (1.75, "flat", "weaker"),
+        (1.75, "whole", "next to no noise"),
+    ],
+)
+def test_a_rough_figure_of_the_noise_is_given_more_room(
+    sigma: float, source: str, said: str
+) -> None:
+    found = words(GOOD, noise=level(sigma, source))
+    assert (said in found) if said else found == ""
+
+
+@pytest.mark.parametrize(("rows", "is_said"), [(2.9, False), (3.1, True)])
+def test_rows_are_said_when_offset_by_a_third_of_the_noise(rows: float, is_said: bool) -> None:
+    assert ("horizontal streaks" in words(GOOD, noise=level(10, "flat", rows))) is is_said
+    assert "streaks" not in words(GOOD, noise=level(2.5, "flat", 0.9))
 
 
 def test_a_card_without_ranges_is_owned_up_to() -> None:

@@ -177,3 +177,15 @@ def test_impossible_acquisitions_are_refused(bad: dict[str, float]) -> None:
 def test_an_empty_shape_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="at least one pixel"):
         SPECIMENS[name]((0, 10), 1)
+
+
+def test_what_is_not_asked_for_is_chosen_within_reason_and_known() -> None:
+    edges = [step_edge((16, 16), seed).known for seed in range(40)]
+    assert {tuple(known) for known in edges} == {("angle_deg", "position_px", "low", "high")}
+    places = [known["position_px"] for known in edges]
+    assert max(map(abs, places)) <= 1
+    assert np.std(places) > 0.3
+    # As many fibres as make a mat of the same density, whatever the shape of the picture.
+    assert fibres((64, 256)).known == {"count": round(1.3 * 256 / 22)}
+    assert fibres((64, 256), pixel_size_nm=2.0).known == {"count": round(1.3 * 256 / 11)}
+    assert fibres((16, 16)).known == {"count": 3}
