@@ -360,11 +360,10 @@ def main() -> int:
         kept = known.get(file, {})
         known_outcomes = kept.get("outcomes", {}) if kept.get("sha256") == mutants.key else {}
         outcomes = {name: each for name, each in known_outcomes.items() if name in mutants.names}
-        names = [
-            name
-            for name in mutants.chosen(arguments.sample, arguments.seed)
-            if name not in outcomes or (arguments.again and outcomes[name] == "survived")
-        ]
+        chosen = mutants.chosen(arguments.sample, arguments.seed)
+        names = [name for name in chosen if name not in outcomes]
+        if arguments.again:
+            names += [name for name, outcome in outcomes.items() if outcome == "survived"]
         if names and time.monotonic() < end:
             with tempfile.TemporaryDirectory(prefix="mutation-") as scratch:
                 copy_tree(Path(scratch))
