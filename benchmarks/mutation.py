@@ -47,9 +47,9 @@ FURTHER_TESTS: dict[str, tuple[str, ...]] = {
     "imaging/geometry.py": ("files/test_layers.py",),
     "imaging/drawing.py": ("imaging/test_phantom.py",),
     "imaging/methods_figure.py": ("commands/test_methods.py",),
-    "imaging/noise_measurement.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
-    "imaging/noise_correlation.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
-    "imaging/noise_table.py": ("training/test_calibration.py", "imaging/test_noise_level.py"),
+    "imaging/noise_measurement.py": ("imaging/test_noise_level.py", "imaging/test_consistency.py"),
+    "imaging/noise_correlation.py": ("imaging/test_noise_level.py", "imaging/test_consistency.py"),
+    "imaging/noise_table.py": ("imaging/test_noise_level.py", "imaging/test_consistency.py"),
     "imaging/noise_level.py": ("imaging/test_consistency.py", "imaging/test_input_check.py"),
     "imaging/whiteness.py": ("imaging/test_consistency.py",),
 }
