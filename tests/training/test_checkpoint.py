@@ -39,14 +39,16 @@ def load(path: Path, learner: Learner) -> Progress:
     return load_checkpoint(path, learner.network, learner.average, learner.optimiser)
 
 
-def test_a_learner_goes_on_from_a_checkpoint_to_the_last_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["adam", "muon"])
+def test_a_learner_goes_on_from_a_checkpoint_to_the_last_bit(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "state.safetensors"
-    one = learner_of(tmp_path)
+    choices = {"network": {"features": 8, "growth": 8, "blocks": 1}, "optimiser": {"kind": kind}}
+    one = learner_of(tmp_path, **choices)
     for step in range(3):
         one.learn(batch(step), step)
     best = Best(2, 20.0, 0.5, 19.0, 0.4)
     save(path, one, Progress(3, one.updates(), 0, 1.5, best, best, ["CPU"]))
-    other = learner_of(tmp_path, seed=99)
+    other = learner_of(tmp_path, seed=99, **choices)
     progress = load(path, other)
     assert progress == Progress(3, 3, 0, 1.5, best, best, ["CPU"])
     for step in range(3, 6):

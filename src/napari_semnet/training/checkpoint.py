@@ -2,8 +2,8 @@
 
 Random numbers need no saving, since they are functions of the step. Nothing in the file can run
 code. Names of tensors: ``weights.<name>``, ``average.<name>``, ``first_moment.<name>``,
-``second_moment.<name>`` with the names of `SEMNet`, all float32; counts stand as JSON under the
-key ``progress`` of the header.
+``second_moment.<name>`` with the names of `SEMNet`, all float32; a kernel that Muon learns has no
+second moment. Counts stand as JSON under the key ``progress`` of the header.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ __all__ = ["CHECKPOINT_VERSION", "Best", "Progress", "load_checkpoint", "save_ch
 
 CHECKPOINT_VERSION = 1
 
-_GROUPS = ("weights", "average", "first_moment", "second_moment")
+_MOMENTS = {"first_moment": "exp_avg", "second_moment": "exp_avg_sq"}
+"""Names of the optimiser's tensors in the file, and what the optimiser calls them."""
+
+_GROUPS = ("weights", "average", *_MOMENTS)
 
 
 @dataclass(slots=True)
@@ -73,7 +76,7 @@ def save_checkpoint(
     network, average : Module
         Trained weights and their average.
     optimiser : Optimizer
-        Adam over the parameters of `network`, in their order.
+        Adam or Muon over the parameters of `network`.
     progress : Progress
         Counts.
 
@@ -86,7 +89,7 @@ def save_checkpoint(
     for name, parameter in network.named_parameters():
         state = optimiser.state.get(parameter, {})
         tensors[f"weights.{name}"] = parameter
-        for group, key in (("first_moment", "exp_avg"), ("second_moment", "exp_avg_sq")):
+        for group, key in _MOMENTS.items():
             if key in state:
                 tensors[f"{group}.{name}"] = state[key]
     for name, parameter in average.named_parameters():
@@ -118,11 +121,13 @@ def load_checkpoint(
         changed then.
     """
     tensors, progress = _read(path)
+    single = _with_one_moment(optimiser)
     expected = {
         f"{group}.{name}": parameter.shape
         for group in _GROUPS
         for name, parameter in network.named_parameters()
-        if progress.updates > 0 or group in {"weights", "average"}
+        if group in {"weights", "average"}
+        or (progress.updates > 0 and (group == "first_moment" or parameter not in single))
     }
     if expected != {key: value.shape for key, value in tensors.items()}:
         raise TrainingError(
@@ -133,17 +138,26 @@ def load_checkpoint(
         for name, parameter in network.named_parameters():
             parameter.copy_(tensors[f"weights.{name}"])
             if progress.updates > 0:
-                # Memory format must be the parameter's: fused kernels go by memory, not by index.
-                optimiser.state[parameter] = {
-                    "step": _count(optimiser, parameter, progress.updates),
-                    "exp_avg": torch.empty_like(parameter).copy_(tensors[f"first_moment.{name}"]),
-                    "exp_avg_sq": torch.empty_like(parameter).copy_(
-                        tensors[f"second_moment.{name}"]
-                    ),
-                }
+                state = {"step": _count(optimiser, parameter, progress.updates)}
+                for group, key in _MOMENTS.items():
+                    if f"{group}.{name}" in tensors:
+                        # Memory format must be the parameter's: fused kernels go by memory.
+                        moment = torch.empty_like(parameter)
+                        state[key] = moment.copy_(tensors[f"{group}.{name}"])
+                optimiser.state[parameter] = state
         for name, parameter in average.named_parameters():
             parameter.copy_(tensors[f"average.{name}"])
     return progress
+
+
+def _with_one_moment(optimiser: torch.optim.Optimizer) -> set[Tensor]:
+    """Weights of which Muon keeps the averaged gradient alone."""
+    return {
+        weight
+        for group in optimiser.param_groups
+        if "momentum" in group
+        for weight in group["params"]
+    }
 
 
 def _count(optimiser: torch.optim.Optimizer, parameter: Tensor, updates: int) -> Tensor:

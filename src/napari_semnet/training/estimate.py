@@ -29,7 +29,7 @@ _PAUSE = 0.1
 _LONGEST = 300.0
 """Seconds after which a device that has not taken the steps yet is too slow to go on timing."""
 _BYTES_PER_WEIGHT = 2 * 16 + 4 + 2
-"""On disk: the state (weights, their average and Adam's two moments in float32), once more while
+"""On disk: the state (weights, their average and at most two moments in float32), once more while
 it is replaced; the best model in float32; the model in float16."""
 _ALWAYS = 50 * 2**20
 """Bytes for previews, logs and what else a run writes."""

@@ -189,6 +189,9 @@ def _described(pool: Pool) -> str:
     )
 
 
+_OPTIMISERS = {"adam": "Adam", "muon": "Muon"}
+
+
 def _recipe(config: TrainingConfig, profile: Profile) -> str:
     losses, optimiser, schedule = config.losses, config.optimiser, config.schedule
     form = {
@@ -202,7 +205,8 @@ def _recipe(config: TrainingConfig, profile: Profile) -> str:
         f"degradation profile {profile.name}; L1 {losses.l1:g}, histogram {losses.histogram:g}, "
         f"total variation {losses.total_variation:g}, brightness {losses.brightness:g}, "
         f"PSNR {losses.psnr:g}; "
-        f"Adam, learning rate {optimiser.learning_rate:g}, {form}{warmup}; "
+        f"{_OPTIMISERS[optimiser.kind]}, learning rate {optimiser.learning_rate:g}, "
+        f"{form}{warmup}; "
         f"batch {config.batch} of {config.patch} x {config.patch} poor pixels; "
         f"average of weights {config.ema:g}; seed {config.seed}"
     )

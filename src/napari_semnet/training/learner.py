@@ -17,7 +17,9 @@ from napari_semnet.training.data import Data
 from napari_semnet.training.degradation import PROFILES, Profile, degrade
 from napari_semnet.training.engine import Engine, MixedPrecision
 from napari_semnet.training.losses import LossTerms, LossWeights, combined_loss
+from napari_semnet.training.muon import Muon
 from napari_semnet.training.schedule import averaging_decay, learning_rate
+from napari_semnet.training.sections import Optimiser
 
 __all__ = ["Batch", "Learner", "first_network", "make_batch", "profile_of", "started_from"]
 
@@ -120,6 +122,12 @@ def first_network(config: TrainingConfig) -> tuple[SEMNet, str]:
     return model.network.train().requires_grad_(True), f"{model.name} (sha256 {model.sha256})"
 
 
+def _optimiser(weights: list[Tensor], choice: Optimiser) -> torch.optim.Adam:
+    if choice.kind == "muon":
+        return Muon(weights, choice.learning_rate, choice.betas, choice.momentum)
+    return torch.optim.Adam(weights, lr=choice.learning_rate, betas=choice.betas, fused=True)
+
+
 class Learner:
     """The network, the average of its weights, and the optimiser.
 
@@ -146,12 +154,7 @@ class Learner:
             self._trained = torch.compile(self._trained, mode=config.hardware.compile)  # type: ignore[assignment]
         self._weights = list(self.network.parameters())
         self._averages = list(self.average.parameters())
-        self.optimiser: Any = torch.optim.Adam(
-            self._weights,
-            lr=config.optimiser.learning_rate,
-            betas=config.optimiser.betas,
-            fused=True,
-        )
+        self.optimiser: Any = _optimiser(self._weights, config.optimiser)
         losses = config.losses
         self._loss_weights = LossWeights(
             losses.l1, losses.histogram, losses.total_variation, losses.brightness, losses.psnr

@@ -162,13 +162,16 @@ class Network(Section):
 
 
 class Optimiser(Section):
-    """Adam."""
+    """Adam, or Muon for the kernels between feature maps and Adam for all else."""
 
+    kind: Literal["adam", "muon"] = "adam"
     learning_rate: Positive = 1e-4
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.9,
         0.999,
     )
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """Of Muon."""
     largest_gradient: Positive | None = None
     """Norm to which larger gradients are scaled down; not at all when absent."""
 
