@@ -85,6 +85,7 @@ def test_a_panel_is_empty_where_a_picture_does_not_reach() -> None:
 def test_colours_run_from_one_limit_to_the_other() -> None:
     grey = colour_table(np.array([(0.0, 0.0, 0.0), (1.0, 1.0, 1.0)]))
     shown = tinted([[10, 20, 30, 0, 99, np.nan]], (10, 30), grey)
+    assert shown.dtype == np.uint8
     assert shown[0, :, 0].tolist() == [0, 128, 255, 0, 255, 128]
     assert shown.shape == (1, 6, 3)
 
@@ -94,3 +95,11 @@ def test_the_map_of_differences_is_white_in_the_middle_and_coloured_at_the_ends(
     assert table[127:129].min() > 240
     assert table[0, 2] > table[0, 0] + 60  # blue
     assert table[-1, 0] > table[-1, 2] + 60  # red
+
+
+def test_a_panel_keeps_the_unit_and_the_corners_of_its_place() -> None:
+    place = Grid.upright((30, 40), (2.0, 3.0), (5.0, 7.0), unit="px")
+    grid = panel_grid(place, [Plane("plane", np.zeros((30, 40)), place)], largest=20)
+    assert grid.unit == "px"
+    assert max(grid.shape) == 20
+    np.testing.assert_allclose(grid.corners(), place.corners())

@@ -175,6 +175,8 @@ def test_white_noise_has_its_variance_at_every_frequency() -> None:
     # A ring of few frequencies scatters; the outer ones are averages of hundreds.
     assert power[40:] == pytest.approx(9, rel=0.3)
     assert power[10:].mean() == pytest.approx(9, rel=0.03)
+    # Nothing of the mean of 100 is left beside the lowest frequency.
+    assert power[:4].max() < 90
 
 
 def test_a_wave_shows_at_its_frequency() -> None:
