@@ -10,9 +10,35 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semnet.card import Card
 from napari_semnet.restoration.tiles import Box
 
-__all__ = ["Mirrored", "mirrored"]
+__all__ = ["Mirrored", "margin_of", "mirrored"]
+
+_WIDEST_MARGIN = 24
+"""Pixels beyond the border at most."""
+
+_UNSEEN = 0.5
+"""Grey levels of 255 that zeros beyond the margin may change: what rounding to 8 bits changes."""
+
+
+def margin_of(card: Card) -> int:
+    """Say how many mirrored pixels a model is shown beyond the border of an image.
+
+    They have to keep the zeros beyond them out of sight. What they are is a guess, so it is enough
+    that the zeros change less than half a grey level at the outermost pixel, on the pictures that
+    the halo was measured on.
+
+    Returns
+    -------
+    int
+        Pixels; not more than the measured halo, and 24 at most.
+    """
+    measured = card.halo
+    reach = card.architecture.exact_halo if measured is None else measured.pixels
+    differences = {} if measured is None else measured.differences
+    enough = [halo for halo, change in differences.items() if change < _UNSEEN]
+    return min(reach, _WIDEST_MARGIN, *enough)
 
 
 def mirrored(first: int, last: int, length: int) -> NDArray[np.intp]:

@@ -27,6 +27,7 @@ from napari_semnet.model import DEFAULT_MODEL, Model, load_model
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.attempts import Attempts
 from napari_semnet.restoration.backends import Backend, TorchBackend, is_out_of_memory
+from napari_semnet.restoration.border import margin_of
 from napari_semnet.restoration.choice import backend_named
 from napari_semnet.restoration.events import (
     Event,
@@ -61,10 +62,6 @@ from napari_semnet.restoration.tiles import (
 )
 
 __all__ = ["Restorer", "Settings", "restore"]
-
-WIDEST_MARGIN = 24
-"""Mirrored pixels beyond the image's border at most, and where a model's halo was not measured.
-What they are is a guess anyway; they only have to keep the zeros beyond them out of sight."""
 
 MOST_PIXELS_IN_CACHE = 2**17
 """Pixels that a tile reads at most on a CPU where narrow tiles are faster. Larger ones
@@ -187,7 +184,7 @@ class Restorer:
         else:
             device = self.device
         precision = as_precision(plan.precision)
-        surround = Surround((shape[-2], shape[-1]), plan.halo, self._margin())
+        surround = Surround((shape[-2], shape[-1]), plan.halo, margin_of(self.model.card))
         reader = TileReader(grey, plan.intensity, self.settings.non_finite)
         # The one of the plan, so that every machine that works to it gives the same bytes.
         backend = self._backend(device, precision, plan.backend)
@@ -212,7 +209,7 @@ class Restorer:
         tallest, widest = largest or (height, width)
         part = (min(height, tallest), min(width, widest))
         # A part of a larger image has that around it which a whole one has beyond its border.
-        margin = self._margin() if part == (height, width) else halo
+        margin = margin_of(self.model.card) if part == (height, width) else halo
         core = self._core(Surround(part, halo, margin), device, precision)
         plan = RunPlan(
             intensity,
@@ -236,11 +233,6 @@ class Restorer:
             assert measured is not None
             return min(exact, measured.pixels)
         return int(asked)
-
-    def _margin(self) -> int:
-        measured = self.model.card.halo
-        reach = self.model.card.architecture.exact_halo if measured is None else measured.pixels
-        return min(reach, WIDEST_MARGIN)
 
     def _core(self, surround: Surround, device: Device, precision: Precision) -> tuple[int, int]:
         asked = self.settings.tile
