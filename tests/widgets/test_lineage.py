@@ -5,11 +5,11 @@ import pytest
 from napari.layers import Image
 
 from napari_semnet.errors import ImageError
+from napari_semnet.widgets.layers import source_name
 from napari_semnet.widgets.lineage import (
     MADE_BY_COMPARISON,
     is_ours,
     refuse_one_acquisition,
-    source_name,
     source_of,
 )
 

@@ -131,8 +131,8 @@ def test_a_second_restoration_gets_a_name_of_its_own_and_leaves_the_first(
 
     assert [layer.name for layer in viewer.layers] == [
         "gold",
-        "gold [SEMNet 2x] [1]",
         "gold [SEMNet 2x]",
+        "gold [SEMNet 2x] [1]",  # on top, where it is seen
     ]
     second = viewer.layers["gold [SEMNet 2x] [1]"]
     assert viewer.layers["gold [SEMNet 2x]"] is first

@@ -38,8 +38,7 @@ from napari_semnet.widgets.arrangement import ON_RAW, Changes, change_steps
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare_subject import CLASSICAL, Subject
 from napari_semnet.widgets.figure_page import Figure, Panel, write_figure
-from napari_semnet.widgets.layers import region_of
-from napari_semnet.widgets.lineage import source_name
+from napari_semnet.widgets.layers import region_of, source_name
 from napari_semnet.widgets.planes import plane_of
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ __all__ = [
     "link_contrast",
     "name_of_result",
     "region_of",
+    "source_name",
     "source_pixels",
     "source_shape",
     "specimen_rows",
@@ -55,6 +56,12 @@ def bare(layer: Any) -> Any:
 def name_of_result(source: str) -> str:
     """Name of a restored layer."""
     return f"{source} [SEMNet 2x]"
+
+
+def source_name(layer: Any) -> str | None:
+    """Name of the layer that a restored one was made from; None for what is no restoration."""
+    record = layer.metadata.get(METADATA_KEY)
+    return record.get("source") if isinstance(record, dict) else None
 
 
 def source_pixels(layer: Image) -> Any:
@@ -169,7 +176,7 @@ def add_restored_layer(
     Parameters
     ----------
     viewer : ViewerModel
-        Where to add the layer; it goes right above its source.
+        Where to add the layer; it goes right above its source and earlier results of it.
     source : Image
         Left as it is. Colour map, gamma, blending, opacity and interpolation are taken over, and
         the contrast limits are linked.
@@ -209,7 +216,11 @@ def add_restored_layer(
         result.contrast_limits_range = source.contrast_limits_range
         link_contrast(viewer, source, result)
     if source in viewer.layers:
-        viewer.layers.move(viewer.layers.index(result), viewer.layers.index(source) + 1)
+        last, place = viewer.layers.index(result), viewer.layers.index(source) + 1
+        # A further result lies over the ones before it, where it can be seen.
+        while place < last and source_name(viewer.layers[place]) == source.name:
+            place += 1
+        viewer.layers.move(last, place)
     return result
 
 

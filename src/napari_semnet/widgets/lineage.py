@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from napari_semnet.errors import ImageError
-from napari_semnet.widgets.layers import METADATA_KEY
+from napari_semnet.widgets.layers import source_name
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-__all__ = ["MADE_BY_COMPARISON", "is_ours", "refuse_one_acquisition", "source_name", "source_of"]
+__all__ = ["MADE_BY_COMPARISON", "is_ours", "refuse_one_acquisition", "source_of"]
 
 MADE_BY_COMPARISON = "semnet_comparison"
 """Where the metadata of layers that a comparison adds tell what they are."""
@@ -20,12 +20,6 @@ MADE_BY_COMPARISON = "semnet_comparison"
 def is_ours(layer: Any) -> bool:
     """Whether a comparison added the layer."""
     return MADE_BY_COMPARISON in layer.metadata
-
-
-def source_name(layer: Image) -> str | None:
-    """Name of the layer that a restored one was made from; None for what is no restoration."""
-    record = layer.metadata.get(METADATA_KEY)
-    return record.get("source") if isinstance(record, dict) else None
 
 
 def source_of(layer: Image, layers: Iterable[Any]) -> Image | None:

@@ -7,6 +7,7 @@ no widget, and is called from all of these places; only the first call counts.
 
 from __future__ import annotations
 
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -62,14 +63,16 @@ class ClosingWatch(QObject):  # type: ignore[misc]  # Qt is not followed by the 
 
     def __init__(self, widget: QWidget, closed: Any) -> None:
         super().__init__(widget)
-        self._window = widget
-        while self._window.parentWidget() is not None:
-            self._window = self._window.parentWidget()
+        window = widget
+        while window.parentWidget() is not None:
+            window = window.parentWidget()
+        # The window owns the widget; held from here as well, neither would ever go.
+        self._window = weakref.ref(window)
         self._closed = closed
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._look)
-        self._window.installEventFilter(self)
+        window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Look again after the window has dealt with being closed: it may have refused."""
@@ -80,9 +83,12 @@ class ClosingWatch(QObject):  # type: ignore[misc]  # Qt is not followed by the 
     def let_go(self) -> None:
         """Watch no longer."""
         self._timer.stop()
-        self._window.removeEventFilter(self)
+        window = self._window()
+        if window is not None:
+            window.removeEventFilter(self)
 
     def _look(self) -> None:
-        if not self._window.isVisible():
+        window = self._window()
+        if window is None or not window.isVisible():
             self.let_go()
             self._closed()
