@@ -31,7 +31,7 @@ def commands(pictures: Path) -> dict[str, list[str]]:
         "files": ["screenshots_files.py"],
         "models": ["screenshots_models.py"],
         "compare": ["screenshots_compare.py"],
-        "finetune": ["screenshots_finetune.py", noisy, *good[:3], "--steps", "18"],
+        "finetune": ["screenshots_finetune.py", noisy, *good[:3], "--steps", "60"],
         "session": ["screenshots_session.py", noisy, *good[:3]],
     }
 

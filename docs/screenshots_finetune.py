@@ -63,7 +63,7 @@ def open_viewer(fast: Path, good: list[Path]) -> tuple[Any, FinetuneWidget]:
 
 def done(widget: FinetuneWidget, what: Callable[[], Any]) -> None:
     """Wait for the work at hand and for what it shows."""
-    wait_until(lambda: not widget.task.is_running and what())
+    wait_until(lambda: not widget.task.is_running and (what() or widget.status.text()))
     if widget.status.text():
         raise RuntimeError(widget.status.text())
 

@@ -232,6 +232,11 @@ def test_two_pictures_of_each_field_become_a_model(
     until(qtbot, lambda: not widget.task.is_running)
     # Each of two frames is the other's target once.
     assert images.table.rowCount() == {"pairs": 3, "noise2noise": 6}[kind], widget.status.text()
+    (headings, (shown, other)), *_ = widget.noise.grid.rows
+    called = {"pairs": ("poor", "good"), "noise2noise": ("one frame, halved", "the other")}
+    assert headings == called[kind]
+    assert other.size == 4 * shown.size
+    assert not widget.noise.sliders["Noise"].isEnabled(), "nothing is made poor"
     widget.training.start_button.click()
     until(qtbot, lambda: widget.run.folder is not None)
     folder = widget.run.folder
@@ -399,6 +404,29 @@ def test_the_cost_is_measured_by_a_few_steps(
     assert setup.cost.text() != first
     assert widget.run.folder is None
     assert not (widget._draft / "trial").exists()
+
+
+def test_a_refused_image_is_listed_by_its_name_with_the_whole_reason(
+    viewer: Any, open_dialog: Open, three: list[Any], qtbot: Any
+) -> None:
+    white = viewer.add_image(np.full((220, 200), 255, np.uint8), name="white")
+    widget = open_dialog()
+    images = widget.images
+    images.first.layers.choose([*three, white])
+    widget.tabs.setCurrentIndex(0)
+    images.look_button.click()
+    until(qtbot, lambda: not widget.task.is_running)
+    assert images.summary.text().endswith("; 1 refused.")
+    table = images.table
+    assert table.item(3, 0).text().startswith("white refused: ")
+    assert table.columnSpan(3, 0) == 5
+    assert table.rowHeight(3) > table.rowHeight(0), "the reason takes more than a line"
+    widths = [table.columnWidth(column) for column in range(5)]
+    images.first.layers.choose(three)
+    images.look_button.click()
+    until(qtbot, lambda: table.rowCount() == 3)
+    assert {table.columnSpan(row, 0) for row in range(3)} == {1}
+    assert widths == [table.columnWidth(column) for column in range(5)], "it took no more width"
 
 
 def test_patches_follow_the_sliders(open_dialog: Open, three: list[Any], qtbot: Any) -> None:

@@ -23,6 +23,8 @@ Grey = NDArray[np.uint8]
 FIELDS = 6
 SIDE = 128
 """Pixels along each side of the poor field."""
+UNCHANGED = 0.005
+"""dB that writing the same weights in 16 bits may change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,12 @@ class Judgement:
             f"PSNR {gain.psnr:+.2f} dB, SSIM {gain.ssim:+.4f} against {self.base}; better in "
             f"{better} of {len(self.fields)} held-out fields."
         )
+        if all(abs(f.of_tuned.psnr - f.of_base.psnr) < UNCHANGED for f in self.fields):
+            # The run keeps the weights that did best, and it measures those it begins with.
+            return (
+                f"Fine-tuning gained nothing: no step did better than {self.base} on held-out "
+                "fields, so its weights were kept. More steps or more images may help."
+            )
         if gain.psnr >= 0.05:
             return f"Fine-tuning helped. {counts}"
         if gain.psnr > -0.05:

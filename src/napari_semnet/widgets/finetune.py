@@ -126,7 +126,7 @@ class FinetuneWidget(Docked):
         def keep(looked: _Looked) -> None:
             self._looked = looked
             self.images.show_survey(looked.survey)
-            self.noise.show_survey(looked.survey)
+            self.noise.show_survey(looked.survey, looked.pictures.kind)
             self._say("")
             if then is not None:
                 then()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QRect, Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_semnet.training.draft import Picked, Slot
+from napari_semnet.training.pieces import shown_name
 from napari_semnet.training.project import KINDS
 from napari_semnet.training.survey import Found, Survey
 from napari_semnet.widgets.advanced import combo_of, select
@@ -31,10 +33,16 @@ TITLES = {
     "pairs": ("Poor images", "Good images of the same fields, in the same order"),
     "noise2noise": ("First frames", "Second frames of the same fields, in the same order"),
 }
-HINT = (
-    "Choose images that are as good as you wish all were. Poor ones are made of them by adding "
-    "the noise of a fast scan."
-)
+HINTS = {
+    "hq": "Choose images that are as good as you wish all were. Poor ones are made of them by "
+    "adding the noise of a fast scan.",
+    "pairs": "Choose as many poor images as good ones. The first of the one list is joined to the "
+    "first of the other. A good one has as many pixels, or twice as many each way.",
+    "noise2noise": "Choose as many first frames as second ones. Both frames of a field have the "
+    "same pixels, and nothing moved between them.",
+}
+PADDING = 6
+"""Pixels around the text of a cell."""
 COLUMNS = ("Image", "Pixels", "Pixel size", "Noise", "Use")
 
 
@@ -62,7 +70,7 @@ class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
         self.second = PicturePicker(viewer, "", self)
         self.look_button = QPushButton("Look through the images", self)
         self.look_button.setToolTip("Reads them as training would, and tells what is of use")
-        self.summary = PlainLabel(HINT, self)
+        self.summary = PlainLabel(parent=self)
         self.summary.setWordWrap(True)
         self.table = QTableWidget(0, len(COLUMNS), self)
         self.table.setHorizontalHeaderLabels(COLUMNS)
@@ -83,6 +91,7 @@ class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
         self.first.folder.setText(choices.first_folder)
         self.second.folder.setText(choices.second_folder)
         self._show_kind()
+        self._show_hint()
         self.kind.currentIndexChanged.connect(self._on_kind)
         for picker in (self.first, self.second):
             picker.changed.connect(self._on_picked)
@@ -95,21 +104,38 @@ class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
     def show_survey(self, survey: Survey) -> None:
         """List what was found, held out and refused."""
         self.summary.setText("\n".join((survey.summary(), *survey.notices)))
-        rows: list[Sequence[str]] = [_row(one) for one in survey.found]
-        rows += [
-            (one.path.rsplit("/", 1)[-1], "", "", "", f"refused: {one.reason}")
-            for one in survey.rejected
-        ]
-        self.table.setRowCount(len(rows))
-        for number, row in enumerate(rows):
-            for column, text in enumerate(row):
-                item = QTableWidgetItem(text)
-                item.setToolTip(text)
-                if 0 < column < len(COLUMNS) - 1:
-                    item.setTextAlignment(
-                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                    )
-                self.table.setItem(number, column, item)
+        self.table.clearSpans()
+        self.table.setRowCount(len(survey.found) + len(survey.rejected))
+        for number, found in enumerate(survey.found):
+            for column, text in enumerate(_row(found)):
+                self._put(number, column, text)
+        for number, refused in enumerate(survey.rejected, len(survey.found)):
+            # A reason is a sentence, for which no single column is wide enough.
+            self.table.setSpan(number, 0, 1, len(COLUMNS))
+            self._put(number, 0, f"{shown_name(Path(refused.path))} refused: {refused.reason}")
+        self._fit_rows()
+
+    def _put(self, row: int, column: int, text: str) -> None:
+        item = QTableWidgetItem(text)
+        item.setToolTip(text)
+        if 0 < column < len(COLUMNS) - 1:
+            item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.table.setItem(row, column, item)
+
+    def _fit_rows(self) -> None:
+        """Make each row as high as its text; of cells that span columns, Qt does not do so."""
+        table = self.table
+        across = QRect(0, 0, table.viewport().width() - 2 * PADDING, 0)
+        for row in range(table.rowCount()):
+            if table.columnSpan(row, 0) > 1:
+                text, wrap = table.item(row, 0).text(), int(Qt.TextFlag.TextWordWrap)
+                needed = table.fontMetrics().boundingRect(across, wrap, text).height()
+                table.setRowHeight(row, needed + 2 * PADDING)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Break reasons into lines anew."""
+        super().resizeEvent(event)
+        self._fit_rows()
 
     def let_go(self) -> None:
         """Follow the viewer no longer."""
@@ -128,8 +154,11 @@ class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
 
     def _on_picked(self) -> None:
         self.table.setRowCount(0)
-        self.summary.setText(HINT if self.kind.currentData() == "hq" else "")
+        self._show_hint()
         self.changed.emit()
+
+    def _show_hint(self) -> None:
+        self.summary.setText(HINTS[self.kind.currentData()])
 
 
 def _row(found: Found) -> tuple[str, ...]:

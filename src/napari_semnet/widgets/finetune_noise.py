@@ -49,7 +49,9 @@ DRAWS = 2
 _DELAY = 60
 """Milliseconds for which a slider rests before the patches are made again."""
 _PER_OCTAVE = 20
-UNUSED = "Poor pictures were measured, so none are made. These are the two that are compared."
+UNUSED = "Nothing is made poor: both pictures of each field were measured. These are they."
+MEASURED = {"pairs": ("poor", "good"), "noise2noise": ("one frame, halved", "the other")}
+"""What the two pictures of a field are called, by the kind of images."""
 NOT_YET = "Look through the images first; then patches of them are shown here."
 
 
@@ -76,6 +78,7 @@ class NoisePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         self._file = choices.profile if choices.profile.endswith(".toml") else ""
         self._examples: Examples | None = None
         self._draw = 0
+        self._kind = "hq"
         self.task = Task(self)
         self.measuring = Task(self)
         self._rest = QTimer(self)
@@ -114,9 +117,19 @@ class NoisePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         key = str(self.profile_list.currentData())
         return {"file": self._file, "measured": "sem"}.get(key, key)
 
-    def show_survey(self, survey: Survey | None) -> None:
-        """Show patches of what was found, or none."""
+    def show_survey(self, survey: Survey | None, kind: str = "hq") -> None:
+        """Show patches of what was found, or none.
+
+        Parameters
+        ----------
+        survey : Survey or None
+        kind : str
+            What the images are: a key of `napari_semnet.training.project.KINDS`.
+        """
         self._examples = None if survey is None else example_patches(survey.data, SIDE, 3)
+        self._kind = kind
+        for widget in self._making:
+            widget.setEnabled(kind not in MEASURED)
         self.update_patches()
 
     def update_patches(self) -> None:
@@ -127,8 +140,8 @@ class NoisePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
             self.grid.show_message(NOT_YET)
             return
         if examples.poor is not None:
-            pairs = zip(_grey(examples.good), _grey(examples.poor), strict=True)
-            self.grid.show_pictures(("one", "other"), list(pairs))
+            pairs = zip(_grey(examples.poor), _grey(examples.good), strict=True)
+            self.grid.show_pictures(MEASURED[self._kind], list(pairs))
             self.range.setText(UNUSED)
             return
         try:
@@ -167,6 +180,12 @@ class NoisePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         self.again_button = QPushButton("Draw again", self)
         self.again_button.setToolTip("Every patch is made poor in another way; show other ways")
         self.reset_button = QPushButton("Reset", self)
+        self._making = (
+            self.profile_list,
+            *self.sliders.values(),
+            self.again_button,
+            self.reset_button,
+        )
         self.grid = PictureGrid(self)
         self.grid.show_message(NOT_YET)
         row = QHBoxLayout()
