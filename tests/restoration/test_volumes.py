@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("zarr")
 pytest.importorskip("dask.array")
@@ -109,6 +110,21 @@ def test_going_on_redoes_only_what_was_not_finished_and_gives_the_same_bytes(
     assert fractions == sorted(fractions)
     whole_volume(model, image, again)
     assert chunk_bytes(again) == chunk_bytes(tmp_path / "once.zarr")
+
+
+def test_bytes_do_not_depend_on_how_many_threads_and_blocks_compute_at_once(
+    model: Model, tmp_path: Path
+) -> None:
+    image, usual = noise((2, 200, 260)), torch.get_num_threads()
+    try:
+        for number, threads in enumerate((1, 3)):
+            torch.set_num_threads(threads)
+            volume = whole_volume(model, image, tmp_path / f"{number}.zarr")
+            assert volume.at_once == threads
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(usual)
+    assert chunk_bytes(tmp_path / "0.zarr") == chunk_bytes(tmp_path / "1.zarr")
 
 
 def test_a_plan_that_was_begun_holds_where_other_memory_would_choose_other_tiles(

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ __all__ = ["Layout", "TileStore", "unfinished_record"]
 _UNFINISHED = "semnet_unfinished"
 """The group's attribute that holds the plan for as long as there is something to do."""
 _JOURNALS = ".unfinished"
-_FORMAT = 1
+_FORMAT = 2
 _CHUNK = 1024
 _SMALLEST_CHUNK = 256
 
@@ -105,6 +106,7 @@ class TileStore:
         self._group = group
         self._arrays = [group[str(level)] for level in range(len(layout.shapes))]
         self._journal: Path | None = None
+        self._noting = threading.Lock()
 
     @classmethod
     def create(cls, path: Path, layout: Layout, run: Mapping[str, Any]) -> TileStore:
@@ -186,6 +188,8 @@ class TileStore:
     def write(self, number: int, where: tuple[slice, ...], pixels: npt.NDArray[Any]) -> None:
         """Write a block, with its part of the halved levels, and note that it is finished.
 
+        May be done by many threads at a time, each with a block of its own.
+
         Parameters
         ----------
         number : int
@@ -265,14 +269,15 @@ class TileStore:
     def _note(self, number: int) -> None:
         """Add a block to this process's own journal."""
         folder = self.path / _JOURNALS
-        if self._journal is None:
-            name = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.txt"
-            self._journal = folder / name
         folder.mkdir(exist_ok=True)
-        with self._journal.open("a", encoding="ascii", newline="\n") as journal:
-            journal.write(f"{number}\n")
-            journal.flush()
-            os.fsync(journal.fileno())
+        with self._noting:
+            if self._journal is None:
+                name = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.txt"
+                self._journal = folder / name
+            with self._journal.open("a", encoding="ascii", newline="\n") as journal:
+                journal.write(f"{number}\n")
+                journal.flush()
+                os.fsync(journal.fileno())
 
     def _chunk_files(self, level: int, place: tuple[slice, ...]) -> Iterator[Path]:
         chunk = self._arrays[level].chunks

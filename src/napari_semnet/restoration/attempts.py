@@ -46,7 +46,7 @@ class Attempts:
         cpu: Device,
         surround: Surround,
     ) -> None:
-        self._backend = backend
+        self.backend = backend
         self._backend_of = backend_of
         self._cpu = cpu
         self._surround = surround
@@ -84,7 +84,7 @@ class Attempts:
         ImageError
             The values are not finite in float32 either.
         """
-        backend = self._backend
+        backend = self.backend
         restored = yield from self._fitting(backend, tile, image)
         if not np.isfinite(restored).all() and backend.precision != "fp32":
             yield from self._say(

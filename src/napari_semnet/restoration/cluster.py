@@ -30,6 +30,8 @@ _NEEDS_EXTRA = (
     "pip install napari-semnet[cluster]. Or give each process its part with --shard."
 )
 _SECONDS_TO_ANSWER = 20
+_BESIDE = 1
+"""Threads of a worker beyond those that compute, so that a block is read or written meanwhile."""
 _WAITING_FOR_EACH_THREAD = 2
 """Blocks handed out beyond those at work, so that no worker waits for the next."""
 
@@ -68,7 +70,7 @@ def worker_cluster(workers: int = 0, scheduler: str = "") -> Iterator[Client]:
     with (
         LocalCluster(
             n_workers=workers,
-            threads_per_worker=max(2, _cores() // workers),
+            threads_per_worker=max(1, _cores() // workers) + _BESIDE,
             processes=True,
             memory_limit=0,
             dashboard_address=":0",

@@ -11,6 +11,7 @@ import dask
 from distributed import WorkerPlugin, get_worker
 
 from napari_semnet.model import Model
+from napari_semnet.restoration.events import Notice
 from napari_semnet.restoration.restorer import Restorer
 from napari_semnet.restoration.settings import Settings
 from napari_semnet.restoration.volumes import VolumeRun, begin_volume
@@ -31,8 +32,8 @@ class RestoringWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no
         Gives the image.
     path : Path
         The result.
-    threads : int or None
-        Cores for the network; None takes as many as the worker has threads.
+    at_once : int or None
+        Blocks that a worker computes at once; None takes as many as it has threads.
     """
 
     def __init__(
@@ -42,51 +43,34 @@ class RestoringWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no
         settings: Settings,
         open_image: Callable[[], Any],
         path: Path,
-        threads: int | None,
+        at_once: int | None,
     ) -> None:
         self.name = name
         self._job = (model, settings, open_image, path)
-        self._threads = threads
+        self._at_once = at_once
 
     def setup(self, worker: Any) -> None:
         """Get ready in a worker; what takes long waits for the first block."""
-        self._threads = self._threads or worker.state.nthreads
+        self._at_once = self._at_once or worker.state.nthreads
         self._run: VolumeRun | None = None
         self._opening = threading.Lock()
-        # A worker's threads read and write at once, but one network has all of its cores.
-        self._computing = threading.Lock()
 
     def restore(self, number: int) -> list[str]:
         """Restore a block and write it; gives what is to be said of it."""
-        run = self._opened()
-        seen = run.read(number)
-        notices = []
-        with self._computing:
-            work = run.compute(number, seen)
-            while True:
-                try:
-                    said = next(work)
-                except StopIteration as stop:
-                    pixels = stop.value
-                    break
-                if not isinstance(said, float):
-                    notices.append(said.text)
-        run.write(number, pixels)
-        return notices
+        steps = self._opened().steps(number)
+        return [said.text for said in steps if isinstance(said, Notice)]
 
     def _opened(self) -> VolumeRun:
         with self._opening:
             if self._run is None:
-                import torch
-
-                assert self._threads is not None, "A plugin is set up before it works."
-                torch.set_num_threads(self._threads)
                 model, settings, open_image, path = self._job
                 # Within a worker dask would hand reading back to the cluster, whose threads all
                 # wait for it here.
                 with dask.config.set(scheduler="synchronous"):
                     image = _ReadHere(open_image())
-                    self._run = begin_volume(Restorer(model, settings), image, path)
+                    self._run = begin_volume(
+                        Restorer(model, settings), image, path, at_once=self._at_once
+                    )
             return self._run
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "most_pixels",
     "peak_memory",
     "probe_cost",
+    "tiles_at_once",
 ]
 
 CPU_CEILING = 2**30
@@ -166,3 +167,11 @@ def budget(device: Device) -> float:
         free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         return share * max(0, free)
     return float(min(share * psutil.virtual_memory().available, CPU_CEILING))
+
+
+def tiles_at_once(device: Device, each: float) -> int:
+    """How many tiles of so many bytes may be computed at once, at least one; on a GPU it is one."""
+    if device.kind != "cpu":
+        return 1
+    free = float(psutil.virtual_memory().available)
+    return max(1, math.floor(_SHARE["cpu"] * free / each))

@@ -111,6 +111,8 @@ class OpenVINONetwork:
                 "INFERENCE_PRECISION_HINT": self._precision,
                 "NUM_STREAMS": 1,
                 "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                # Each model would choose the same first cores, and two at once share one of them.
+                "ENABLE_CPU_PINNING": False,
             }
             self._compiled[height, width] = self._core.compile_model(self._graph, "CPU", settings)
             return self._compiled[height, width]

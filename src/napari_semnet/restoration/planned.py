@@ -67,6 +67,16 @@ class PlannedRun:
         self._attempts = attempts
         self._strength = strength
 
+    @property
+    def device_kind(self) -> str:
+        """Kind of the device that computes: ``cpu``, ``cuda`` or ``mps``."""
+        return self._attempts.backend.device.kind
+
+    @property
+    def backend_name(self) -> str:
+        """What computes; another one than planned where that has failed."""
+        return self._attempts.backend.name
+
     def tiles(self) -> Iterator[Tile]:
         """Tiles of the whole image, in reading order."""
         return plan_tiles(self.shape, self.plan.tile, self.plan.halo, self._surround.margin)

@@ -105,6 +105,10 @@ class Restorer:
         self._costs: dict[tuple[Device, Precision], MemoryCost] = {}
         self._settled: dict[Device, Precision] = {}
 
+    def another(self) -> Restorer:
+        """Give one that does the same with a network of its own, to compute beside this one."""
+        return Restorer(self.model, self.settings, self._make_backend)
+
     def run(self, image: Any, out: Any = None) -> Generator[Event, None, None]:
         """Restore an image and say what happens.
 

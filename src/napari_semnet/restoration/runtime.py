@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -11,7 +12,15 @@ import torch
 
 from napari_semnet.errors import DeviceError
 
-__all__ = ["CPU", "Device", "Precision", "as_precision", "available_devices", "describe_device"]
+__all__ = [
+    "CPU",
+    "Device",
+    "Precision",
+    "as_precision",
+    "available_devices",
+    "compute_alone",
+    "describe_device",
+]
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
@@ -82,6 +91,25 @@ def describe_device(name: str = "auto") -> Device:
         if here.type == asked.type and asked.index in (None, here.index or 0):
             return device
     raise DeviceError(f"The device '{name}' is not here. Use one of: {_names(devices)}.")
+
+
+_changing_threads = threading.Lock()
+
+
+def compute_alone() -> None:
+    """Let the calling thread compute without the help of others from now on.
+
+    PyTorch keeps how many threads share a sum for each thread that asks for sums, and with it the
+    number for threads that have yet to ask for one. The latter is put back.
+    """
+    with _changing_threads:
+        usual = torch.get_num_threads()
+        if usual == 1:
+            return
+        torch.set_num_threads(1)
+        helper = threading.Thread(target=torch.set_num_threads, args=(usual,))
+        helper.start()
+        helper.join()
 
 
 def _names(devices: tuple[Device, ...]) -> str:

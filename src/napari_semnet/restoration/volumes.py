@@ -1,28 +1,33 @@
 """Restore what no memory holds: from disk to disk, block by block, and on again after a crash.
 
-While one block is computed the next is read and the last one written. What a block is depends on
-the image and the plan that was made when the job was begun, so that the same bytes result however
-often it is stopped, and however many processes share it.
+While some blocks are computed the next is read and the last one written. What a block is depends on
+the image and the plan that was made when the job was begun, and each is computed by one thread
+alone, because libraries round otherwise when they share a sum out to two threads or to eight. So
+the same bytes result however often the job is stopped, and however many cores, threads and
+processes share it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from napari_semnet.errors import FileFormatError, ImageError
+from napari_semnet.errors import DeviceError, FileFormatError, ImageError
 from napari_semnet.files.ome_metadata import checked_axes
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.tile_store import Layout, TileStore
 from napari_semnet.imaging.intensity import ArrayLike, IntensityRange, as_grey
 from napari_semnet.restoration.blocks import Block, BlockGrid, Shard, block_sides
+from napari_semnet.restoration.crew import Networks, Steps, work_off
 from napari_semnet.restoration.events import (
     BlockWritten,
     Event,
@@ -34,14 +39,16 @@ from napari_semnet.restoration.events import (
     Started,
 )
 from napari_semnet.restoration.identity import check_same_job, job_record
+from napari_semnet.restoration.memory import counted_cost, tiles_at_once
 from napari_semnet.restoration.planned import PlannedRun, Seen
 from napari_semnet.restoration.restorer import Restorer
+from napari_semnet.restoration.runtime import as_precision, compute_alone
 from napari_semnet.restoration.tiles import SCALE, Tile, plan_tiles
 
 __all__ = ["VolumeRun", "begin_volume"]
 
-_AHEAD = 2
-"""Blocks that are read before they are needed, and that may wait to be written."""
+_BESIDE = 2
+"""Threads beyond those that compute, so that one block is read and one written meanwhile."""
 
 _SIDES = {"cpu": 512, "cuda": 1024, "mps": 512}
 """Input pixels along a block's side: twice as much in the output, which holds a whole number of
@@ -55,6 +62,7 @@ def begin_volume(
     *,
     axes: str | None = None,
     block: int | None = None,
+    at_once: int | None = None,
 ) -> VolumeRun:
     """Begin a restoration that goes to disk block by block, or go on with one.
 
@@ -70,6 +78,10 @@ def begin_volume(
         See `napari_semnet.files.ome_zarr.write_ome_zarr`.
     block : int, optional
         Input pixels along a block's side; chosen by default.
+    at_once : int, optional
+        Blocks that are computed at once, each on a core of its own; by default as many as PyTorch
+        has threads. A GPU computes one. Fewer where memory would not hold so many. The result does
+        not depend on it.
 
     Raises
     ------
@@ -86,21 +98,22 @@ def begin_volume(
     else:
         side = block or _SIDES.get(restorer.device.kind, 512)
         sides = block_sides((grey.shape[-2], grey.shape[-1]), side)
-        begun = restorer.begin(grey, largest=sides)
+        begun = _alone(lambda: restorer.another().begin(grey, largest=sides))
         notices += begun.notices
         # Another process may be first; then its plan is what counts.
-        record = {**job, "plan": asdict(begun.plan)}
+        record = {**job, "plan": asdict(begun.plan), "pytorch": str(torch.__version__)}
         store = TileStore.create(path, _layout(grey, sides, axes), record)
     check_same_job(store.run, job, path.name)
     plan = _plan_from(store.run["plan"])
-    if plan.device_name != restorer.device.name and not notices:
-        notices.append(
-            Notice(
-                f"This was begun on {plan.device_name} and goes on on {restorer.device.name}: "
-                "what each restores can differ by a rounding."
-            )
-        )
-    return VolumeRun(restorer.begin(grey, plan), store, notices)
+    if not notices:
+        notices += _changes(plan, store.run, restorer)
+
+    def another() -> PlannedRun:
+        return restorer.another().begin(grey, plan)
+
+    if at_once is None:
+        at_once = torch.get_num_threads()
+    return VolumeRun(_alone(another), store, notices, another, _most(at_once, plan, restorer))
 
 
 class VolumeRun:
@@ -114,12 +127,26 @@ class VolumeRun:
         Takes what is finished.
     notices : sequence of Notice
         What is to be said at the start.
+    another : callable
+        Gives one more `PlannedRun`, with a network of its own.
+    at_once : int
+        Blocks that are computed at once.
     """
 
-    def __init__(self, work: PlannedRun, store: TileStore, notices: Sequence[Notice] = ()) -> None:
+    def __init__(
+        self,
+        work: PlannedRun,
+        store: TileStore,
+        notices: Sequence[Notice],
+        another: Callable[[], PlannedRun],
+        at_once: int,
+    ) -> None:
         self.store = store
+        self.at_once = at_once
         self._work = work
         self._notices = tuple(notices)
+        self._networks = Networks(work, another, at_once)
+        self._reading = threading.Lock()
         height, width = store.layout.block
         self.grid = BlockGrid(work.shape, (height // SCALE, width // SCALE))
 
@@ -159,7 +186,42 @@ class VolumeRun:
         numbers = self.remaining(shard)
         total = len(shard.share(len(self.grid)))
         yield from self.opening(total, total - len(numbers))
-        yield from _overlapped(self, numbers, total)
+        yield from self.work_off(numbers, total - len(numbers), total)
+
+    def work_off(
+        self, numbers: Iterable[int | None], before: int, total: int
+    ) -> Generator[Event, None, None]:
+        """Restore blocks in the order that is given.
+
+        Parameters
+        ----------
+        numbers : iterable of int or None
+            See `napari_semnet.restoration.crew.work_off`.
+        before, total : int
+            How many blocks are finished, and how many there are to be.
+
+        Yields
+        ------
+        Event
+            As `run` after its start.
+        """
+        written = before
+        parts: dict[int, float] = {}
+        said_before: set[str] = set()
+        with closing(work_off(self.steps, numbers, self.at_once + _BESIDE)) as news:
+            for number, said in news:
+                if isinstance(said, Notice):
+                    # Each network says once what goes wrong with it.
+                    if said.text not in said_before:
+                        said_before.add(said.text)
+                        yield said
+                elif said is None:
+                    parts.pop(number, None)
+                    written += 1
+                    yield BlockWritten(self.grid[number].where, written, total)
+                else:
+                    parts[number] = said
+                    yield Progress((written + sum(parts.values())) / total)
 
     def opening(self, total: int, before: int) -> Iterator[Event]:
         """Say what is going to happen: `before` of `total` blocks are there already."""
@@ -194,79 +256,45 @@ class VolumeRun:
             yield Progress(done)
         yield Finished(Restoration(self.store.finest, self.plan, seconds))
 
-    def read(self, number: int) -> list[Seen]:
-        """Read what a block's tiles see."""
-        return [self._work.read(tile) for tile in self._tiles(self.grid[number])]
+    def steps(self, number: int) -> Steps:
+        """Read, restore and write one block; may be done in any number of threads at a time.
 
-    def compute(
-        self, number: int, seen: Sequence[Seen]
+        Yields
+        ------
+        Notice or float
+            The part that is done. Closing the generator leaves the block undone.
+        """
+        compute_alone()
+        with self._reading:
+            seen = [self._work.read(tile) for tile in self._tiles(self.grid[number])]
+        with self._networks.one() as work:
+            pixels = yield from self._computed(number, seen, work)
+        where = self.grid[number].where
+        self.store.write(number, where, pixels.reshape([part.stop - part.start for part in where]))
+
+    def _computed(
+        self, number: int, seen: Sequence[Seen], work: PlannedRun
     ) -> Generator[Notice | float, None, NDArray[Any]]:
-        """Restore a block; yields the part that is done, and notices."""
         block = self.grid[number]
-        whole = np.empty([SCALE * n for n in block.core.shape], self._work.dtype)
+        whole = np.empty([SCALE * n for n in block.core.shape], work.dtype)
         for done, part in enumerate(seen):
-            pixels = yield from _scaled(self._work.restore(part), done, len(seen))
+            pixels = yield from _scaled(work.restore(part), done, len(seen))
+            self._check(work)
             whole[part.tile.core.within(block.core).enlarged().slices] = pixels
         return whole
 
-    def write(self, number: int, pixels: NDArray[Any]) -> None:
-        """Write a block and note that it is finished."""
-        where = self.grid[number].where
-        self.store.write(number, where, pixels.reshape([part.stop - part.start for part in where]))
+    def _check(self, work: PlannedRun) -> None:
+        """Refuse what something else has computed than the blocks before it."""
+        if work.device_kind == "cpu" and work.backend_name != self.plan.backend:
+            raise DeviceError(
+                f"{self.store.path.name} was begun with the backend {self.plan.backend}, which "
+                "failed here. What is finished is kept: go on where it works, or give "
+                "--overwrite to begin anew."
+            )
 
     def _tiles(self, block: Block) -> Iterator[Tile]:
         for part in plan_tiles(block.core.shape, self.plan.tile, halo=0):
             yield self._work.tile(block.index, part.core.moved(block.core.top, block.core.left))
-
-
-def _overlapped(run: VolumeRun, numbers: Sequence[int], total: int) -> Generator[Event, None, None]:
-    """Read, compute and write at once: a thread for each but the computing, which happens here."""
-    before = total - len(numbers)
-    ahead: deque[Future[list[Seen]]] = deque()
-    behind: deque[tuple[int, Future[None]]] = deque()
-    written = before
-    with (
-        ThreadPoolExecutor(1, "semnet-read") as reading,
-        ThreadPoolExecutor(1, "semnet-write") as writing,
-    ):
-        try:
-            for place, number in enumerate(numbers):
-                while len(ahead) <= _AHEAD and place + len(ahead) < len(numbers):
-                    ahead.append(reading.submit(run.read, numbers[place + len(ahead)]))
-                pixels = yield from _reported(
-                    run.compute(number, ahead.popleft().result()), before + place, total
-                )
-                behind.append((number, writing.submit(run.write, number, pixels)))
-                while behind and (len(behind) > _AHEAD or behind[0][1].done()):
-                    written += 1
-                    yield _settled(run, behind, written, total)
-            while behind:
-                written += 1
-                yield _settled(run, behind, written, total)
-        finally:
-            reading.shutdown(cancel_futures=True)
-
-
-def _settled(
-    run: VolumeRun, behind: deque[tuple[int, Future[None]]], written: int, total: int
-) -> BlockWritten:
-    """Wait for the oldest block to be on the disk."""
-    number, future = behind.popleft()
-    future.result()
-    return BlockWritten(run.grid[number].where, written, total)
-
-
-def _reported(
-    work: Generator[Notice | float, None, NDArray[Any]], done: int, total: int
-) -> Generator[Event, None, NDArray[Any]]:
-    """Turn a block's own progress into the run's."""
-    while True:
-        try:
-            said = next(work)
-        except StopIteration as stop:
-            pixels: NDArray[Any] = stop.value
-            return pixels
-        yield said if isinstance(said, Notice) else Progress((done + said) / total)
 
 
 def _scaled(
@@ -285,6 +313,34 @@ def _scaled(
         elif said > furthest:
             furthest = said
             yield (done + said) / total
+
+
+_Result = TypeVar("_Result")
+
+
+def _alone(work: Callable[[], _Result]) -> _Result:
+    """Do something, such as measuring which backend is fastest, as blocks are going to be done."""
+    with ThreadPoolExecutor(1, "semnet-plan", initializer=compute_alone) as pool:
+        return pool.submit(work).result()
+
+
+def _most(at_once: int, plan: RunPlan, restorer: Restorer) -> int:
+    """How many blocks are computed at once: as many as is asked for, and as memory holds."""
+    cost = counted_cost(restorer.model.card.architecture, as_precision(plan.precision))
+    height, width = (side + 2 * plan.halo for side in plan.tile)
+    return max(1, min(at_once, tiles_at_once(restorer.device, cost.of(height * width))))
+
+
+def _changes(plan: RunPlan, begun: Mapping[str, Any], restorer: Restorer) -> Iterator[Notice]:
+    """Say what is different from where the job was begun and cannot be made the same."""
+    before = (plan.device_name, f"PyTorch {begun['pytorch']}")
+    now = (restorer.device.name, f"PyTorch {torch.__version__}")
+    for old, new in zip(before, now, strict=True):
+        if old != new:
+            yield Notice(
+                f"This was begun with {old} and goes on with {new}: what each restores can "
+                "differ by a rounding."
+            )
 
 
 def _layout(image: ArrayLike, sides: tuple[int, int], axes: str | None) -> Layout:
