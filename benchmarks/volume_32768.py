@@ -76,7 +76,11 @@ def make_model(path: Path) -> None:
 
     torch.manual_seed(0)
     architecture = Architecture(features=2, growth=2, blocks=1, rdb_per_block=1, conv_per_rdb=2)
-    save_model(path, SEMNet(architecture), Card(name="smallest", architecture=architecture))
+    network = SEMNet(architecture)
+    with torch.no_grad():
+        # Its weights alone may give black everywhere, of which Zarr writes no chunk.
+        network.last.bias.fill_(0.5)
+    save_model(path, network, Card(name="smallest", architecture=architecture))
 
 
 def make_picture(path: Path, side: int) -> None:
@@ -151,6 +155,14 @@ def same_files(one: Path, other: Path) -> tuple[int, list[str]]:
     return len(both), differing
 
 
+def check_pixels(result: Path, side: int) -> None:
+    """Refuse to go on with a result that was not written as chunks of many grey levels."""
+    chunks = [p for p in (result / "0" / "c").rglob("*") if p.is_file()]
+    size = sum(p.stat().st_size for p in chunks)
+    if size < side * side:
+        raise SystemExit(f"{len(chunks)} chunks with {size} bytes are no picture of {2 * side}².")
+
+
 def main() -> None:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -195,6 +207,7 @@ def measure(work: Path, arguments: argparse.Namespace) -> dict[str, object]:
         "exit_status": process.returncode,
     }
     print(json.dumps(result), flush=True)
+    check_pixels(work / "once.zarr", arguments.side)
     if not arguments.kills:
         return result
     moments = random.Random(0)
