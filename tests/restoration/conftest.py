@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from napari_semnet.model import Card, Halo, Model
 from napari_semnet.network import RDB, Architecture, SEMNet
 from napari_semnet.restoration.backends import Backend, TorchBackend
 from napari_semnet.restoration.runtime import Device, Precision
+from napari_semnet.restoration.tiles import Box
 
 REDUCED = Architecture(features=8, growth=4, blocks=1, rdb_per_block=2, conv_per_rdb=3)
 """Reaches as far as 10 input pixels, so that small images have an inside."""
@@ -57,14 +58,14 @@ class FaultyBackend:
         self._inner, self._fault, self._computed = inner, fault, computed
 
     def restore_tile(
-        self, image: NDArray[np.float32]
+        self, image: NDArray[np.float32], narrowed: Sequence[Box] = ()
     ) -> Generator[float, None, NDArray[np.float32]]:
         self._computed.append((self.device.kind, self.precision, image.shape))
         yield 0.5
         wrong = self._fault(image, self.device, self.precision)
         if wrong is not None:
             return wrong
-        return (yield from self._inner.restore_tile(image))
+        return (yield from self._inner.restore_tile(image, narrowed))
 
     def release_memory(self) -> None:
         self._computed.append("released")

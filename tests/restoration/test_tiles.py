@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from napari_semnet.restoration.tiles import (
     Box,
     Surround,
-    Tile,
     WidthCost,
     choose_tile,
     count_tiles,
@@ -98,7 +97,7 @@ def test_halves_are_the_tile_again(plane, core, halo, margin) -> None:
         covered = np.zeros(plane, int)
         for part in parts:
             covered[part.core.slices] += 1
-            assert surround.read(part.core) == part.read
+            assert surround.tile(part.index, part.core) == part
             assert part.read.pixels <= tile.read.pixels
             inside = part.read.within(tile.read)
             assert min(inside.top, inside.left) >= 0
@@ -126,6 +125,32 @@ def test_a_chosen_tile_fits(plane, halo, margin, largest, width_cost) -> None:
 def test_the_largest_read_is_that_of_the_largest_tile(plane, core, halo, margin) -> None:
     largest = max(tile.read.pixels for tile in plan_tiles(plane, core, halo, margin))
     assert largest_read(Surround(plane, halo, margin), core) == largest
+
+
+@given(plane=planes, core=cores, halo=halos, margin=margins, left=st.integers(0, 20))
+def test_later_rrdbs_see_less_of_a_tile_and_all_of_its_core(
+    plane, core, halo, margin, left
+) -> None:
+    later = ((min(halo, left), min(margin, left)), (0, 0))
+    surround = Surround(plane, halo, margin, later)
+    tiles = list(plan_tiles(plane, core, halo, margin, later))
+    for tile in tiles:
+        assert tile == surround.tile((), tile.core)
+        sizes = [box.pixels for box in (tile.read, *tile.narrowed)]
+        assert sizes == sorted(sizes, reverse=True)
+        assert tile.narrowed[-1] == tile.core
+        assert tile.kept == (slice(0, 2 * tile.core.shape[0]), slice(0, 2 * tile.core.shape[1]))
+    seen = np.array([[box.shape for box in (tile.read, tile.narrowed[0])] for tile in tiles])
+    rows, columns = (surround.spans(axis, core[axis]) for axis in range(2))
+    areas = np.einsum("by,bx->byx", rows, columns).reshape(2, -1)
+    np.testing.assert_array_equal(seen.prod(-1).T, areas)
+
+
+def test_tiles_are_smaller_where_little_of_the_halo_is_kept() -> None:
+    narrowed = tuple((keeps, keeps) for keeps in (8, 4, 2))
+    large = choose_tile(Surround((2048, 2048), 48, 24), 2**20, STEADY)
+    small = choose_tile(Surround((2048, 2048), 48, 24, narrowed), 2**20, STEADY)
+    assert math.prod(small) < math.prod(large)
 
 
 @given(plane=planes, halo=halos, margin=margins)
@@ -189,7 +214,7 @@ def test_too_little_room_gives_the_smallest_tile_instead_of_none() -> None:
 )
 def test_a_tile_is_halved_across_its_longer_side(core: Box, parts: tuple[Box, Box]) -> None:
     surround = Surround((300, 300), 8, 4)
-    found = halves(Tile((3,), core, surround.read(core)), surround)
+    found = halves(surround.tile((3,), core), surround)
     assert found is not None
     assert tuple(part.core for part in found) == parts
     assert {part.index for part in found} == {(3,)}

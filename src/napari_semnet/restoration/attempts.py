@@ -106,7 +106,7 @@ class Attempts:
         """Compute a tile in as many parts as memory makes necessary."""
         key = (backend.device.name, backend.precision)
         if tile.read.pixels < self._too_large.get(key, tile.read.pixels + 1):
-            restored = yield from _try(backend, image)
+            restored = yield from _try(backend, image, tile)
             if restored is not None:
                 return restored[tile.kept]
             self._too_large[key] = tile.read.pixels
@@ -145,14 +145,14 @@ class Attempts:
 
 
 def _try(
-    backend: Backend, image: NDArray[np.float32]
+    backend: Backend, image: NDArray[np.float32], tile: Tile
 ) -> Generator[Notice | float, None, NDArray[np.float32] | None]:
-    """Output of a tile, or None where memory ran out.
+    """Output of what is kept of a tile, or None where memory ran out.
 
     The error is let go here: its traceback would keep the tensors of the failed attempt alive.
     """
     try:
-        return (yield from backend.restore_tile(image))
+        return (yield from backend.restore_tile(image, tile.kept_maps))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -7,8 +7,8 @@ PyTorch.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -20,9 +20,16 @@ from napari_semnet.restoration.dense import ArrangementError
 from napari_semnet.restoration.events import Notice
 from napari_semnet.restoration.prepared import Arrangement, Prepared, PreparedNetwork
 from napari_semnet.restoration.runtime import Device, Precision
-from napari_semnet.restoration.tiles import WidthCost
+from napari_semnet.restoration.tiles import Box, WidthCost
 
-__all__ = ["DTYPES", "Backend", "TorchBackend", "is_out_of_memory", "run_through"]
+__all__ = [
+    "DTYPES",
+    "Backend",
+    "TorchBackend",
+    "exact_convolutions",
+    "is_out_of_memory",
+    "run_through",
+]
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 """What a precision is called in PyTorch."""
@@ -56,13 +63,14 @@ class Backend(Protocol):
         """See `napari_semnet.restoration.tiles.choose_tile`."""
 
     def restore_tile(
-        self, image: NDArray[np.float32]
+        self, image: NDArray[np.float32], narrowed: Sequence[Box] = ()
     ) -> Generator[Notice | float, None, NDArray[np.float32]]:
         """Map intensities (Y, X) in [0, 1] to (2Y, 2X), both on the host, not clipped.
 
-        Yields the part that is done, from 0 to 1, so that whoever runs it can show progress and
-        stop within a tile, and a notice where something had to be done otherwise; returns the
-        result. The same tile gives the same bytes. Out of memory
+        Where `narrowed` is given, it says of which pixels the maps are kept after each RRDB, and
+        the output is that of the last of them. Yields the part that is done, from 0 to 1, so that
+        whoever runs it can show progress and stop within a tile, and a notice where something had
+        to be done otherwise; returns the result. The same tile gives the same bytes. Out of memory
         is an error for which `is_out_of_memory` is true; the backend can be used again after it.
         """
 
@@ -109,28 +117,29 @@ class TorchBackend:
         return arrange(self._source, self.device.torch_device, DTYPES[self.precision])
 
     def restore_tile(
-        self, image: NDArray[np.float32]
+        self, image: NDArray[np.float32], narrowed: Sequence[Box] = ()
     ) -> Generator[Notice | float, None, NDArray[np.float32]]:
         """See `Backend.restore_tile`.
 
         Where the arrangement fails, the tile and all later ones are computed in the plain one.
         """
         try:
-            return (yield from self._steps(image))
+            return (yield from self._steps(image, narrowed))
         except ArrangementError as error:
             complaint = str(error)
         self._network, self.name = self._prepared(PreparedNetwork), "torch"
         yield Notice(f"{complaint}. PyTorch computes in its place.")
-        return (yield from self._steps(image))
+        return (yield from self._steps(image, narrowed))
 
-    def _steps(self, image: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
+    def _steps(
+        self, image: NDArray[np.float32], narrowed: Sequence[Box]
+    ) -> Generator[float, None, NDArray[np.float32]]:
         tile = torch.from_numpy(np.ascontiguousarray(image))[None, None]
-        steps = self._network.steps(tile.to(self.device.torch_device))
-        surroundings = _exact_convolutions if self.device.kind == "cuda" else nullcontext
+        steps = self._network.steps(tile.to(self.device.torch_device), narrowed)
         while True:
             # Both belong to the thread or to the process: left on between steps, they would
             # reach into whatever the caller does there.
-            with torch.inference_mode(), surroundings():
+            with torch.inference_mode(), exact_convolutions(self.device):
                 try:
                     done = next(steps)
                 except StopIteration as stop:
@@ -147,6 +156,11 @@ class TorchBackend:
 
 
 _CUDNN_SETTINGS = threading.Lock()
+
+
+def exact_convolutions(device: Device) -> AbstractContextManager[None]:
+    """Let a device compute float32 as float32, and the same way each time."""
+    return _exact_convolutions() if device.kind == "cuda" else nullcontext()
 
 
 @contextmanager

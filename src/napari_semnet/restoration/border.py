@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from napari_semnet.card import Card
 from napari_semnet.restoration.tiles import Box
 
-__all__ = ["Mirrored", "margin_of", "mirrored"]
+__all__ = ["UNSEEN", "WIDEST_MARGIN", "Mirrored", "margin_of", "mirrored"]
 
-_WIDEST_MARGIN = 24
+WIDEST_MARGIN = 24
 """Pixels beyond the border at most."""
 
-_UNSEEN = 0.5
+UNSEEN = 0.5
 """Grey levels of 255 that zeros beyond the margin may change: what rounding to 8 bits changes."""
 
 
@@ -35,10 +35,12 @@ def margin_of(card: Card) -> int:
         Pixels; not more than the measured halo, and 24 at most.
     """
     measured = card.halo
+    if measured is not None and measured.margins:
+        return min(card.architecture.exact_halo, measured.margins[0])
     reach = card.architecture.exact_halo if measured is None else measured.pixels
     differences = {} if measured is None else measured.differences
-    enough = [halo for halo, change in differences.items() if change < _UNSEEN]
-    return min(reach, _WIDEST_MARGIN, *enough)
+    enough = [halo for halo, change in differences.items() if change < UNSEEN]
+    return min(reach, WIDEST_MARGIN, *enough)
 
 
 def mirrored(first: int, last: int, length: int) -> NDArray[np.intp]:

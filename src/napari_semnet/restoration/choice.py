@@ -71,6 +71,8 @@ _HARDLY = 1.05
 _LEAST_OPERATIONS = 10**6
 """Operations a pixel below which nothing is gained by a choice."""
 _MOST_ENTRIES = 64
+_EDITION = 2
+"""Of the arrangements: times of other ones say nothing about these."""
 _UNKNOWN = (0.0, 0.0, 0.0)
 
 _lock = threading.Lock()
@@ -185,7 +187,7 @@ def _key(architecture: Architecture, precision: Precision) -> str:
             f"OpenVINO {openvino_version() or '-'}",
             f"{a.features}+{a.growth}x{a.conv_per_rdb}x{a.rdb_per_block}x{a.blocks}",
             precision,
-            f"{_HEIGHT} x {WIDTHS}",
+            f"{_HEIGHT} x {WIDTHS}, edition {_EDITION}",
         )
     )
 

@@ -15,7 +15,8 @@ time by it, and half of it where the tile is too large for its caches.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from types import EllipsisType
 from typing import Protocol
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_semnet.network import RDB, RRDB, SEMNet
+from napari_semnet.restoration.tiles import Box
 
 __all__ = [
     "ArrangementError",
@@ -30,6 +32,7 @@ __all__ = [
     "DenseBlocks",
     "Stacked",
     "convolutions_of",
+    "cuts",
     "dense_blocks_of",
 ]
 
@@ -41,10 +44,12 @@ class ArrangementError(RuntimeError):
 class DenseBlocks(Protocol):
     """All RRDBs of a network, ready to run."""
 
-    def run(self, maps: Tensor) -> Generator[float, None, None]:
-        """Change maps (1, features, Y, X) of float32 in place.
+    def run(self, maps: Tensor, narrowed: Sequence[Box]) -> Generator[float, None, Tensor]:
+        """Turn maps (1, features, Y, X) of float32 into what comes out of the last RRDB.
 
-        Yields the part that is done, from 0 to 1, often enough to be stopped soon.
+        The given maps may be changed. Where `narrowed` is not empty it says which pixels are kept
+        after each RRDB, counted from the first pixel of `maps`. Yields the part that is done, from
+        0 to 1, often enough to be stopped soon.
         """
 
 
@@ -83,7 +88,7 @@ class Concatenated:
             for rrdb in network.body
         )
 
-    def run(self, maps: Tensor) -> Generator[float, None, None]:
+    def run(self, maps: Tensor, narrowed: Sequence[Box]) -> Generator[float, None, Tensor]:
         """See `DenseBlocks.run`.
 
         The concatenations take turns in one piece of memory. Made anew each time, these are the
@@ -95,13 +100,14 @@ class Concatenated:
             self._widest * height * width, dtype=self._dtype, device=maps.device
         )
         done = 0
-        for block in self._blocks:
-            deep = maps.to(self._dtype, copy=True)
+        for block, kept in zip(self._blocks, cuts(narrowed, len(self._blocks)), strict=True):
+            deep = maps.to(self._dtype, copy=True, memory_format=self._layout)
             for convolutions in block:
                 deep.add_(self._change(deep, convolutions, workspace), alpha=self._scaling)
                 done += 1
                 yield done / self._count
-            maps.add_(deep, alpha=self._scaling)
+            maps = maps[kept].add_(deep[kept], alpha=self._scaling)
+        return maps
 
     def _change(
         self, maps: Tensor, convolutions: tuple[tuple[Tensor, Tensor], ...], workspace: Tensor
@@ -165,18 +171,30 @@ class Stacked:
         shape = number, channels // self._group, self._group, height, width
         return maps.view(shape).transpose(1, 2)
 
-    def _empty(self, groups: int, maps: Tensor, dtype: torch.dtype) -> Tensor:
+    def _empty(self, groups: int, maps: Tensor) -> Tensor:
         """Make room for groups (1, group, groups, Y, X), each whole in memory."""
         shape = (1, groups, *maps.shape[-2:], self._group)
-        return torch.empty(shape, dtype=dtype, device=maps.device).permute(0, 4, 1, 2, 3)
+        return torch.empty(shape, dtype=maps.dtype, device=maps.device).permute(0, 4, 1, 2, 3)
 
-    def run(self, maps: Tensor) -> Generator[float, None, None]:
+    def _stacked_in(self, memory: Tensor, maps: Tensor) -> Tensor:
+        """Lay all groups of a dense block, as large as `maps`, out in a piece of memory."""
+        height, width = maps.shape[-2:]
+        part = memory[: self._groups * height * width * self._group]
+        shape = (1, self._groups, height, width, self._group)
+        return part.view(shape).permute(0, 4, 1, 2, 3)
+
+    def run(self, maps: Tensor, narrowed: Sequence[Box]) -> Generator[float, None, Tensor]:
         """See `DenseBlocks.run`."""
-        sums = self._empty(self._of_input, maps, maps.dtype).copy_(self._grouped(maps))
-        stack = self._empty(self._groups, maps, self._dtype)
-        deep = stack[:, :, : self._of_input]
+        memory = torch.empty(
+            self._groups * self._group * maps.shape[-2] * maps.shape[-1],
+            dtype=self._dtype,
+            device=maps.device,
+        )
+        sums = self._empty(self._of_input, maps).copy_(self._grouped(maps))
         done = 0
-        for block in self._blocks:
+        for block, kept in zip(self._blocks, cuts(narrowed, len(self._blocks)), strict=True):
+            stack = self._stacked_in(memory, sums)
+            deep = stack[:, :, : self._of_input]
             deep.copy_(sums)
             for *growing, last in block:
                 seen = self._of_input
@@ -192,8 +210,18 @@ class Stacked:
                 deep.add_(self._grouped(change[:, :, 0]))
                 done += 1
                 yield done / self._count
-            sums.add_(deep, alpha=self._scaling)
-        self._grouped(maps).copy_(sums)
+            sums = sums[kept].add_(deep[kept], alpha=self._scaling)
+        return sums.transpose(1, 2).flatten(1, 2)
+
+
+def cuts(narrowed: Sequence[Box], blocks: int) -> Iterator[tuple[slice | EllipsisType, ...]]:
+    """Give what each RRDB keeps as an index into the maps that it was given."""
+    if not narrowed:
+        yield from ((...,),) * blocks
+    seen = Box(0, 0, 0, 0)
+    for box in narrowed:
+        yield (..., *box.within(seen).slices)
+        seen = box
 
 
 def _bias(module: nn.Conv2d) -> Tensor:

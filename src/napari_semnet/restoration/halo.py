@@ -7,23 +7,34 @@ which tiles differ from the whole image by less than a small bound anywhere.
 One pair of runs tells about all halos at once. A picture is restored whole, and again in tiles
 without any halo. Where a tile was cut, the two differ, less and less with distance: a pixel
 `d` pixels from the nearest cut is what a tile with a halo of `d` would have given.
+
+The same is done with maps that are whole up to some RRDB and cut after it: that tells how much of
+the halo is still needed there. What all these cuts change together is what the bound is for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from napari_semnet.errors import DeviceError, ImageError, SemnetError
 from napari_semnet.imaging.intensity import as_grey, check_finite, measure_range, to_unit
 from napari_semnet.model import Halo, Model
-from napari_semnet.restoration.backends import Backend, TorchBackend, is_out_of_memory
-from napari_semnet.restoration.events import Notice, Progress
-from napari_semnet.restoration.runtime import describe_device
+from napari_semnet.network import SEMNet
+from napari_semnet.restoration.backends import exact_convolutions, is_out_of_memory
+from napari_semnet.restoration.border import UNSEEN, WIDEST_MARGIN
+from napari_semnet.restoration.events import Progress
+from napari_semnet.restoration.narrowing import narrowest, reaches
+from napari_semnet.restoration.runtime import Device, describe_device
 from napari_semnet.restoration.tiles import SCALE, Tile, plan_tiles
 
 __all__ = [
@@ -62,7 +73,7 @@ class PictureMeasured:
 
     name: str
     halo: int
-    """Smallest halo that keeps this picture within the bound."""
+    """Smallest halo that keeps this picture within the bound, where all of it is kept."""
     differences: tuple[float, ...]
     """For each halo from 0 on, the largest difference in grey levels of 255."""
     done: int
@@ -121,23 +132,39 @@ def measure_halo(
     if not pictures:
         raise ImageError("A halo is measured on pictures; give at least one.")
     crops = [_crop(picture, side) for picture in pictures]
-    backend = TorchBackend(model.network, describe_device(device), "fp32")
-    exact = model.card.architecture.exact_halo
-    worst: list[float] = []
+    most = reaches(model.card.architecture)
+    exact = most[0]
+    ready = _Network(model.network, describe_device(device))
+    worst: list[list[float]] = [[] for _ in most]
     for number, (picture, crop) in enumerate(zip(pictures, crops, strict=True)):
-        differences: list[float] = []
-        for said in _differences(backend, crop, exact):
+        found: list[list[float]] = []
+        for said in _differences(ready, crop, exact):
             if isinstance(said, float):
                 yield Progress((number + said) / len(pictures))
             else:
-                differences = said
-        worst = _largest(worst, differences)
-        halo = smallest_halo(differences, bound, exact)
-        yield PictureMeasured(picture.name, halo, tuple(differences), number + 1, len(pictures))
-    chosen = smallest_halo(worst, bound, exact)
-    recorded = {h: worst[h] for h in sorted({*_RECORDED, chosen}) if h < len(worst)}
-    names = ", ".join(picture.name for picture in pictures)
-    yield HaloMeasured(Halo(pixels=chosen, bound=bound, differences=recorded, measured_on=names))
+                found = said
+        worst = [_largest(*pair) for pair in zip(worst, found, strict=True)]
+        halo = smallest_halo(found[0], bound, exact)
+        yield PictureMeasured(picture.name, halo, tuple(found[0]), number + 1, len(pictures))
+    yield HaloMeasured(_chosen(worst, bound, most, ", ".join(p.name for p in pictures)))
+
+
+def _chosen(
+    worst: list[list[float]], bound: float, most: tuple[int, ...], measured_on: str
+) -> Halo:
+    """Choose what tiles read and keep, and what of the mirror is read and kept."""
+    # A pixel can lie between two cuts, so one may make half of what is allowed.
+    halo, *later = narrowest(worst, bound / 2, most)
+    margins = narrowest(worst, UNSEEN, [min(pixels, WIDEST_MARGIN) for pixels in most])
+    recorded = sorted({*_RECORDED, halo})
+    return Halo(
+        pixels=halo,
+        later=tuple(later),
+        margins=margins,
+        bound=bound,
+        differences={h: worst[0][h] for h in recorded if h < len(worst[0])},
+        measured_on=measured_on,
+    )
 
 
 def smallest_halo(differences: Sequence[float], bound: float, exact: int) -> int:
@@ -171,33 +198,95 @@ def _crop(picture: Picture, side: int) -> NDArray[np.float32]:
     return to_unit(plane[top : top + side, left : left + side], measure_range(plane))
 
 
+class _Network:
+    """A SEMNet in float32 that tells its maps between RRDBs, and goes on from any of them."""
+
+    def __init__(self, network: SEMNet, device: Device) -> None:
+        self.device = device
+        self._network = deepcopy(network).to(device.torch_device, torch.float32).eval()
+        self.blocks = len(network.body)
+
+    def first(self, image: NDArray[np.float32]) -> Tensor:
+        """Give what the first convolution makes of an image."""
+        given = torch.from_numpy(np.ascontiguousarray(image))[None, None]
+        channels = self._network.architecture.in_channels
+        with self._ready():
+            maps: Tensor = self._network.first(
+                given.to(self.device.torch_device).expand(-1, channels, -1, -1)
+            )
+        return maps
+
+    def maps(self, maps: Tensor, done: int = 0) -> Iterator[Tensor]:
+        """Yield the maps after each RRDB; the first `done` are behind the given ones."""
+        for rrdb in list(self._network.body)[done:]:
+            with self._ready():
+                maps = rrdb(maps)
+            yield maps
+
+    def pixels(self, first: Tensor, maps: Tensor) -> NDArray[np.float32]:
+        """Give the result, from the maps of the first convolution and of the last RRDB."""
+        network = self._network
+        with self._ready():
+            deep = first + network.trunk(maps)
+            enlarged = functional.interpolate(deep, scale_factor=2, mode="nearest")
+            restored = network.last(network.activation(network.up(enlarged)))
+            result: NDArray[np.float32] = restored.mean(1)[0].cpu().numpy()
+        return result
+
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
+        with torch.inference_mode(), exact_convolutions(self.device):
+            yield
+
+
 def _differences(
-    backend: Backend, image: NDArray[np.float32], exact: int
-) -> Generator[float | list[float], None, None]:
-    """Yield the part that is done, then for each halo the largest difference in grey levels."""
+    network: _Network, image: NDArray[np.float32], exact: int
+) -> Generator[float | list[list[float]], None, None]:
+    """Yield the part that is done, then what cuts change in grey levels.
+
+    That is for each place, the image and the maps after each RRDB, the largest difference at each
+    distance from a cut there.
+    """
     height, width = image.shape
     core = _cut_length(height, exact), _cut_length(width, exact)
     tiles = list(plan_tiles(image.shape, core, 0))
+    deepest = max(int(_distances(tile, (height, width)).max()) for tile in tiles)
+    # RRDBs that are computed, in whole pictures: all, all again, and from each one on.
+    total = 2 * network.blocks + network.blocks * (network.blocks - 1) / 2
+    done = 0.0
+    found: list[list[float]] = []
     try:
-        whole = yield from _scaled(backend.restore_tile(image), 0.0, 0.5)
-        largest = np.zeros(max(core), np.float64)
-        for number, tile in enumerate(tiles):
-            start = 0.5 + 0.5 * number / len(tiles)
-            part = backend.restore_tile(image[tile.read.slices])
-            cut = yield from _scaled(part, start, 0.5 / len(tiles))
-            error = 255.0 * np.abs(cut.astype(np.float64) - whole[tile.where])
-            np.maximum.at(largest, _distances(tile, (height, width)), error)
+        first = network.first(image)
+        places = [first]
+        for maps in network.maps(first):
+            places.append(maps)
+            done += 1
+            yield done / total
+        whole = network.pixels(first, places[-1])
+        for number, place in enumerate(places):
+            largest = np.zeros(deepest + 1, np.float64)
+            for tile in tiles:
+                part = (..., *tile.core.slices)
+                shallow = first[part] if number else network.first(image[tile.core.slices])
+                maps = place[part] if number else shallow
+                for further in network.maps(maps, number):
+                    maps = further
+                    done += tile.core.pixels / image.size
+                    yield min(1.0, done / total)
+                error = 255.0 * np.abs(
+                    network.pixels(shallow, maps).astype(np.float64) - whole[tile.where]
+                )
+                np.maximum.at(largest, _distances(tile, (height, width)), error)
+            # With a halo of h all pixels are at least h from a cut.
+            found.append(np.maximum.accumulate(largest[::-1])[::-1].tolist())
     except (RuntimeError, MemoryError) as failure:
         if not is_out_of_memory(failure):
             raise
         raise DeviceError(
-            f"{backend.device.name} has too little free memory for pictures of {height} x {width} "
+            f"{network.device.name} has too little free memory for pictures of {height} x {width} "
             "pixels. Measure on smaller ones."
         ) from failure
-    deepest = max(_distances(tile, (height, width)).max() for tile in tiles)
-    # With a halo of h all pixels are at least h from a cut.
-    enough = np.maximum.accumulate(largest[: deepest + 1][::-1])[::-1]
-    yield enough.tolist()
+    yield found
 
 
 def _cut_length(length: int, exact: int) -> int:
@@ -219,19 +308,6 @@ def _from_cuts(length: int, starts_cut: bool, ends_cut: bool) -> NDArray[np.intp
     places = np.arange(length)
     far = np.full(length, length - 1)
     return np.minimum(places if starts_cut else far, places[::-1] if ends_cut else far)
-
-
-def _scaled(
-    steps: Generator[Notice | float, None, NDArray[np.float32]], start: float, share: float
-) -> Generator[float, None, NDArray[np.float32]]:
-    while True:
-        try:
-            said = next(steps)
-            if isinstance(said, float):
-                yield start + share * said
-        except StopIteration as stop:
-            result: NDArray[np.float32] = stop.value
-            return result
 
 
 def _largest(one: list[float], other: list[float]) -> list[float]:

@@ -79,11 +79,12 @@ class PlannedRun:
 
     def tiles(self) -> Iterator[Tile]:
         """Tiles of the whole image, in reading order."""
-        return plan_tiles(self.shape, self.plan.tile, self.plan.halo, self._surround.margin)
+        around = self._surround
+        return plan_tiles(self.shape, self.plan.tile, around.halo, around.margin, around.later)
 
     def tile(self, index: tuple[int, ...], core: Box) -> Tile:
         """Give the tile that restores a part of a slice."""
-        return Tile(index, core, self._surround.read(core))
+        return self._surround.tile(index, core)
 
     def read(self, tile: Tile) -> Seen:
         """Read what a tile sees; may run in another thread than `restore`.

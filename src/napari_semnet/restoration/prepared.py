@@ -20,7 +20,7 @@ once and stay in the processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Protocol
@@ -31,6 +31,7 @@ from torch.nn import functional
 
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.dense import Concatenated, DenseBlocks
+from napari_semnet.restoration.tiles import Box
 
 __all__ = ["Arrangement", "Prepared", "PreparedNetwork", "fold_last", "fold_upsampling"]
 
@@ -47,13 +48,16 @@ _TAIL_LEAST_ROWS = 8
 class Prepared(Protocol):
     """A network that is ready to run."""
 
-    def steps(self, image: Tensor) -> Generator[float, None, Tensor]:
+    def steps(self, image: Tensor, narrowed: Sequence[Box] = ()) -> Generator[float, None, Tensor]:
         """Restore one image, step by step.
 
         Parameters
         ----------
         image : Tensor, shape (1, 1, Y, X), float32
             On the network's device, in [0, 1].
+        narrowed : sequence of Box
+            Pixels of the image whose maps are kept after each RRDB, each within the one before.
+            By default all are.
 
         Yields
         ------
@@ -65,7 +69,7 @@ class Prepared(Protocol):
         Returns
         -------
         Tensor, shape (1, 1, 2Y, 2X), float32
-            Not clipped.
+            Of what is kept in the end. Not clipped.
 
         Raises
         ------
@@ -186,18 +190,24 @@ class PreparedNetwork:
         grey = fold_last(last.weight.detach().double().mean(0, keepdim=True))
         self._last = placed(grey, _bias(last).mean().repeat(4), padding=0)
 
-    def steps(self, image: Tensor) -> Generator[float, None, Tensor]:
+    def steps(self, image: Tensor, narrowed: Sequence[Box] = ()) -> Generator[float, None, Tensor]:
         """See `Prepared.steps`."""
         image = image.to(memory_format=self._layout)
-        maps = self._first(image)
-        for done in self._dense.run(maps):
+        dense = self._dense.run(self._first(image), narrowed)
+        while True:
+            try:
+                done = next(dense)
+            except StopIteration as stop:
+                maps: Tensor = stop.value
+                break
             yield done * self._steps / (self._steps + 1)
-        return self._tail(image, maps)
+        shallow = self._first(image)
+        return self._tail(shallow[..., *narrowed[-1].slices] if narrowed else shallow, maps)
 
-    def _tail(self, image: Tensor, maps: Tensor) -> Tensor:
-        """From the dense blocks' output to pixels."""
-        height, width = image.shape[-2:]
-        deep = self._trunk(maps).add_(self._first(image))
+    def _tail(self, shallow: Tensor, maps: Tensor) -> Tensor:
+        """From what comes out of the first convolution and the dense blocks to pixels."""
+        height, width = maps.shape[-2:]
+        deep = self._trunk(maps).add_(shallow)
         restored = deep.new_empty((1, 1, 2 * height, 2 * width))
         rows = max(_TAIL_LEAST_ROWS, self._band // width)
         for first in range(0, height, rows):

@@ -27,7 +27,6 @@ from napari_semnet.model import DEFAULT_MODEL, Model, load_model
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.attempts import Attempts
 from napari_semnet.restoration.backends import Backend, TorchBackend, is_out_of_memory
-from napari_semnet.restoration.border import margin_of
 from napari_semnet.restoration.choice import backend_named
 from napari_semnet.restoration.events import (
     Event,
@@ -47,6 +46,7 @@ from napari_semnet.restoration.memory import (
     most_pixels,
     probe_cost,
 )
+from napari_semnet.restoration.narrowing import surround_of
 from napari_semnet.restoration.planned import PlannedRun
 from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
 from napari_semnet.restoration.runtime import Device, Precision, as_precision, describe_device
@@ -188,7 +188,7 @@ class Restorer:
         else:
             device = self.device
         precision = as_precision(plan.precision)
-        surround = Surround((shape[-2], shape[-1]), plan.halo, margin_of(self.model.card))
+        surround = surround_of(self.model.card, (shape[-2], shape[-1]), plan.halo)
         reader = TileReader(grey, plan.intensity, self.settings.non_finite)
         # The one of the plan, so that every machine that works to it gives the same bytes.
         backend = self._backend(device, precision, plan.backend)
@@ -212,9 +212,8 @@ class Restorer:
         height, width = grey.shape[-2:]
         tallest, widest = largest or (height, width)
         part = (min(height, tallest), min(width, widest))
-        # A part of a larger image has that around it which a whole one has beyond its border.
-        margin = margin_of(self.model.card) if part == (height, width) else halo
-        core = self._core(Surround(part, halo, margin), device, precision)
+        surround = surround_of(self.model.card, part, halo, is_part=part != (height, width))
+        core = self._core(surround, device, precision)
         plan = RunPlan(
             intensity,
             device.name,

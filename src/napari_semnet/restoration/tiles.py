@@ -5,6 +5,9 @@ the image goes on, mirrored, for a *margin*; tiles see of it what the whole imag
 it nothing, so that the network's own zero padding acts on a tile exactly as on the whole. Cores
 meet without overlap and nothing is blended, so with a halo as wide as the network's reach the
 tiles of an image cannot be told from the whole.
+
+The further the network is, the less of the halo it still needs. So a tile is *narrowed* after each
+RRDB: maps of pixels that are no longer needed are let go, and nobody computes on with them.
 """
 
 from __future__ import annotations
@@ -102,6 +105,13 @@ class Tile:
     """Input pixels whose output this tile gives."""
     read: Box
     """Input pixels that the network sees; those outside the image are mirrored ones."""
+    narrowed: tuple[Box, ...] = ()
+    """Pixels whose maps are kept after each RRDB, each within the one before; empty: all."""
+
+    @property
+    def kept_maps(self) -> tuple[Box, ...]:
+        """What is kept after each RRDB, in coordinates of what is read."""
+        return tuple(box.within(self.read) for box in self.narrowed)
 
     @property
     def where(self) -> tuple[slice, ...]:
@@ -111,8 +121,9 @@ class Tile:
 
     @property
     def kept(self) -> tuple[slice, slice]:
-        """The core's output within the output of `read`."""
-        return self.core.within(self.read).enlarged().slices
+        """The core's output within the output of the tile."""
+        last = self.narrowed[-1] if self.narrowed else self.read
+        return self.core.within(last).enlarged().slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,35 +136,44 @@ class Surround:
     """Pixels around a core, where the tile was cut."""
     margin: int = 0
     """Pixels around the image that are mirrored ones."""
+    later: tuple[tuple[int, int], ...] = ()
+    """What is kept of halo and margin after each RRDB, never more than before; empty: all."""
 
-    def read(self, core: Box) -> Box:
-        """Give the pixels that the tile of a core reads.
+    def tile(self, index: tuple[int, ...], core: Box) -> Tile:
+        """Give the tile of a core.
 
         A cut is followed by the halo, the image's border by the margin, and beyond the margin
         there is nothing.
         """
-        return Box(
-            *self._along(core.top, core.bottom, self.plane[0]),
-            *self._along(core.left, core.right, self.plane[1]),
-        )
+        narrowed = (self._around(core, halo, margin) for halo, margin in self.later)
+        return Tile(index, core, self._around(core, self.halo, self.margin), tuple(narrowed))
 
-    def _along(self, first: int, last: int, length: int) -> tuple[int, int]:
-        before = self.margin if first == 0 else min(self.halo, first + self.margin)
-        after = self.margin if last == length else min(self.halo, length + self.margin - last)
-        return first - before, last + after
+    def _around(self, core: Box, halo: int, margin: int) -> Box:
+        def along(first: int, last: int, length: int) -> tuple[int, int]:
+            before = margin if first == 0 else min(halo, first + margin)
+            after = margin if last == length else min(halo, length + margin - last)
+            return first - before, last + after
 
-    def spans(self, core: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Lengths that the tiles of cores of at most (Y, X) read, along Y and along X."""
-        return self._spans(0, core[0]), self._spans(1, core[1])
+        height, width = self.plane
+        return Box(*along(core.top, core.bottom, height), *along(core.left, core.right, width))
 
-    def _spans(self, axis: int, part: int) -> NDArray[np.intp]:
+    def spans(self, axis: int, part: int) -> NDArray[np.intp]:
+        """Lengths that tiles of cores of at most `part` have along an axis, of Y (0) and X (1).
+
+        Returns
+        -------
+        ndarray, shape (1 or RRDBs, tiles)
+            As they are read, and as the RRDBs after the first see them. What little comes after
+            the last one is left out.
+        """
         length = self.plane[axis]
         edges = np.asarray(_edges(length, part))
-        before = np.minimum(self.halo, edges[:-1] + self.margin)
-        after = np.minimum(self.halo, length + self.margin - edges[1:])
-        before[0] = after[-1] = self.margin
-        lengths: NDArray[np.intp] = np.diff(edges) + before + after
-        return lengths
+        halo, margin = np.array(((self.halo, self.margin), *self.later[:-1])).T[..., None]
+        before = np.minimum(halo, edges[:-1] + margin)
+        after = np.minimum(halo, length + margin - edges[1:])
+        before[:, :1] = after[:, -1:] = margin
+        spans: NDArray[np.intp] = np.diff(edges) + before + after
+        return spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +206,11 @@ def _edges(length: int, core: int) -> list[int]:
 
 
 def plan_tiles(
-    shape: tuple[int, ...], core: tuple[int, int], halo: int, margin: int = 0
+    shape: tuple[int, ...],
+    core: tuple[int, int],
+    halo: int,
+    margin: int = 0,
+    later: tuple[tuple[int, int], ...] = (),
 ) -> Iterator[Tile]:
     """Cut an image or stack into tiles, in reading order.
 
@@ -200,6 +224,8 @@ def plan_tiles(
         Input pixels to read around each core, where it was cut.
     margin : int
         Input pixels to read beyond the image's border.
+    later : tuple of (int, int)
+        See `Surround.later`.
 
     Yields
     ------
@@ -207,13 +233,12 @@ def plan_tiles(
         Slice by slice, from top to bottom, from left to right. Cores cover each pixel once.
     """
     plane = (shape[-2], shape[-1])
-    surround = Surround(plane, halo, margin)
+    surround = Surround(plane, halo, margin, later)
     rows, columns = _edges(plane[0], core[0]), _edges(plane[1], core[1])
     for index in np.ndindex(*shape[:-2]):
         for top, bottom in pairwise(rows):
             for left, right in pairwise(columns):
-                box = Box(top, bottom, left, right)
-                yield Tile(index, box, surround.read(box))
+                yield surround.tile(index, Box(top, bottom, left, right))
 
 
 def count_tiles(shape: tuple[int, ...], core: tuple[int, int]) -> int:
@@ -236,22 +261,13 @@ def halves(tile: Tile, surround: Surround) -> tuple[Tile, Tile] | None:
         middle = core.left + width // 2
         one = Box(core.top, core.bottom, core.left, middle)
         other = Box(core.top, core.bottom, middle, core.right)
-    return (
-        Tile(tile.index, one, surround.read(one)),
-        Tile(tile.index, other, surround.read(other)),
-    )
+    return surround.tile(tile.index, one), surround.tile(tile.index, other)
 
 
 def largest_read(surround: Surround, core: tuple[int, int]) -> int:
     """Pixels that the largest tile of a plan reads, halo and margin included."""
-    rows, columns = surround.spans(core)
-    return int(rows.max() * columns.max())
-
-
-def _work(surround: Surround, core: tuple[int, int]) -> int:
-    """Pixels that all tiles of a slice read together."""
-    rows, columns = surround.spans(core)
-    return int(rows.sum() * columns.sum())
+    rows, columns = (surround.spans(axis, part)[0].max() for axis, part in enumerate(core))
+    return int(rows * columns)
 
 
 def choose_tile(
@@ -278,7 +294,7 @@ def choose_tile(
     """
     plane = surround.plane
     if width_cost is not None:
-        cores = [core for core in _grid(plane) if largest_read(surround, core) <= largest]
+        cores = _grid(plane)
     elif largest_read(surround, plane) <= largest:
         return plane
     else:
@@ -286,18 +302,26 @@ def choose_tile(
         while max(sizes) >= 2 * _SMALLEST_USEFUL and min(sizes) >= 2 * _SMALLEST_USEFUL:
             sizes.add(min(sizes) // 2)
         cores = [core for size in sizes for core in _candidates(surround, size)]
-    if not cores:
+    heights, widths = (
+        {part: surround.spans(axis, part) for part in {core[axis] for core in cores}}
+        for axis in range(2)
+    )
+    reads = {(y, x): int(heights[y][0].max() * widths[x][0].max()) for y, x in cores}
+    # Each RRDB takes as long for a pixel as the others.
+    columns = {
+        part: spans.sum(1)
+        * [1.0 if width_cost is None else width_cost.at(int(widest)) for widest in spans.max(1)]
+        for part, spans in widths.items()
+    }
+    costs = {
+        (y, x): float(heights[y].sum(1) @ columns[x]) for y, x in cores if reads[y, x] <= largest
+    }
+    if not costs:
         return min(plane[0], _SMALLEST_CORE), min(plane[1], _SMALLEST_CORE)
-
-    def cost(core: tuple[int, int]) -> float:
-        time = 1.0 if width_cost is None else width_cost.at(int(surround.spans(core)[1].max()))
-        return _work(surround, core) * time
-
-    costs = {core: cost(core) for core in cores}
     bound = (_TOLERATED_WORK if width_cost is None else _TOLERATED_TIME) * min(costs.values())
     return min(
-        (core for core in cores if costs[core] <= bound),
-        key=lambda core: (largest_read(surround, core), costs[core], core),
+        (core for core, cost in costs.items() if cost <= bound),
+        key=lambda core: (reads[core], costs[core], core),
     )
 
 

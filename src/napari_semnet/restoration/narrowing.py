@@ -1,0 +1,124 @@
+"""How much of a tile's halo is still needed further into the network.
+
+What an RRDB has looked at once, those after it need not have around them again. By the
+architecture each RRDB needs 15 pixels less than the one before it; a trained model needs less from
+the start, and how much is measured (`napari_semnet.restoration.halo`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_semnet.card import Card
+from napari_semnet.network import Architecture
+from napari_semnet.restoration.border import margin_of
+from napari_semnet.restoration.tiles import Surround
+
+__all__ = ["narrowest", "reaches", "surround_of"]
+
+_TAIL = 3
+"""Input pixels that what comes after the RRDBs can reach."""
+
+
+def reaches(architecture: Architecture) -> tuple[int, ...]:
+    """Say how far the network can look at most, from the image on and after each RRDB.
+
+    Returns
+    -------
+    tuple of int
+        Input pixels; for SEMNet 94, 78, 63, 48, 33, 18 and 3.
+    """
+    a = architecture
+    each = a.rdb_per_block * a.conv_per_rdb
+    later = (_TAIL + each * left for left in reversed(range(a.blocks)))
+    return a.exact_halo, *later
+
+
+def surround_of(
+    card: Card, plane: tuple[int, int], halo: int, *, is_part: bool = False
+) -> Surround:
+    """Say what tiles of an image read, and what they keep of it on the way.
+
+    Parameters
+    ----------
+    card : Card
+        Of the model. Its measured figures count where `halo` is the measured one; else all is kept
+        that could change anything.
+    plane : tuple of int
+        (Y, X) of the image.
+    halo : int
+        Pixels that tiles read around their cores.
+    is_part : bool
+        The plane is a part of a larger image, which has that around it which a whole one has
+        beyond its border.
+    """
+    architecture, measured = card.architecture, card.halo
+    enough = reaches(architecture)[1:]
+    halos = margins = enough
+    if measured is not None and measured.pixels == halo and len(measured.later) == len(enough):
+        halos = measured.later
+    if measured is not None and len(measured.margins) == 1 + len(enough):
+        margins = measured.margins[1:]
+    margin = halo if is_part else margin_of(card)
+    later = zip(
+        _falling(halo, halos, enough),
+        _falling(margin, halos if is_part else margins, enough),
+        strict=True,
+    )
+    return Surround(plane, halo, margin, tuple(later))
+
+
+def _falling(first: int, wanted: Sequence[int], enough: Sequence[int]) -> list[int]:
+    """Give what is wanted, but never more than could change anything or than is there."""
+    kept = []
+    for pixels, most in zip(wanted, enough, strict=True):
+        first = min(first, pixels, most)
+        kept.append(first)
+    return kept
+
+
+def narrowest(
+    differences: Sequence[Sequence[float]], bound: float, most: Sequence[int]
+) -> tuple[int, ...]:
+    """Choose how much to keep at each place, so that all cuts together stay within a bound.
+
+    What a cut changes is small, so what several change adds up. Pixel by pixel that is let go
+    which costs least, until no pixel can be.
+
+    Parameters
+    ----------
+    differences : sequence of sequence of float
+        For each place, and for each number of pixels from 0 on, what keeping no more there changes
+        at most. What was not measured is more than allowed, up to what can be reached.
+    bound : float
+        Largest sum of the changes.
+    most : sequence of int
+        Pixels that are kept at each place at most, never rising.
+
+    Returns
+    -------
+    tuple of int
+        Never rising.
+    """
+    kept = list(most)
+
+    def change(place: int, pixels: int) -> float:
+        known = differences[place]
+        if pixels >= len(known):
+            return 0.0 if pixels >= most[place] else float("inf")
+        return known[pixels]
+
+    while True:
+        changes = [change(place, pixels) for place, pixels in enumerate(kept)]
+        costs = {
+            place: change(place, pixels - 1) - changes[place]
+            for place, pixels in enumerate(kept)
+            if pixels > 0
+        }
+        cheapest = min(costs, key=lambda place: costs[place], default=None)
+        if cheapest is None or sum(changes) + costs[cheapest] >= bound:
+            break
+        kept[cheapest] -= 1
+    for place in reversed(range(len(kept) - 1)):
+        kept[place] = max(kept[place], kept[place + 1])
+    return tuple(kept)
