@@ -1,7 +1,8 @@
 """Measure what a model does to grey levels that it ought to leave alone.
 
-Three questions, each to the model rather than to the engine: does a flat picture stay flat, do
-saturated areas stay saturated, and is the mean of a real picture kept?
+Three questions: does a flat picture stay flat, do
+saturated areas stay saturated, and is the mean of a real picture kept? Saturated areas are asked of
+the engine as well, in each data type, since it is what keeps them.
 
     python benchmarks/faithful_grey.py PICTURE... [--model NAME] [--side N] [--out FOLDER]
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_semnet.files.reader import read_image
-from napari_semnet.model import DEFAULT_MODEL, load_model
+from napari_semnet.model import DEFAULT_MODEL, Model, load_model
 from napari_semnet.restoration.restorer import Restorer, Settings
 
 LEVELS = (0, 1, 16, 32, 64, 96, 128, 160, 192, 224, 240, 254, 255)
@@ -67,6 +68,23 @@ def saturated(restorer: Restorer) -> dict[str, float]:
     }
 
 
+def noisy_squares(model: Model) -> list[dict[str, object]]:
+    """Restore a black and a white square on a noisy ground, in each data type."""
+    rng = np.random.default_rng(0)
+    ground = np.rint(60 + rng.normal(0, 5, (128, 128)))
+    ground[24:104, 16:56], ground[24:104, 72:112] = 0, 255
+    restorer = Restorer(model)
+    rows = []
+    for name, factor in (("uint8", 1), ("uint16", 257), ("uint16", 16), ("float32", 1 / 255)):
+        out = restorer.restore((ground * factor).astype(name)).pixels / factor
+        row: dict[str, object] = {"dtype": name, "largest_value": 255 * factor}
+        for value in (0, 255):
+            area = np.kron(_inside(ground == value), np.ones((2, 2), bool))
+            row[f"largest_offset_in_square_of_{value}"] = float(np.abs(out[area] - value).max())
+        rows.append(row)
+    return rows
+
+
 def mean_shift(restorer: Restorer, path: Path, side: int | None) -> dict[str, object]:
     """Restore a real picture and compare the means, and its saturated pixels where it has any."""
     picture = np.asarray(read_image(path).specimen)
@@ -115,6 +133,7 @@ def main() -> None:
     found: dict[str, object] = {"model": model.name, "sha256": model.sha256}
     found["flat"] = flat(fine)
     found["saturated_squares"] = saturated(fine)
+    found["noisy_squares"] = noisy_squares(model)
     print(json.dumps(found, indent=1), flush=True)
     found["pictures"] = rows = []
     restorer = Restorer(model)

@@ -57,10 +57,19 @@ def test_useless_pictures_are_listed_and_the_others_used(tmp_path: Path) -> None
     Image.fromarray(as_8bit(scene(0, 20, 64))).save(folder / "tiny.png")
     (folder / "broken.png").write_bytes((folder / "scene-0.png").read_bytes()[:200])
     (folder / "empty.tif").write_bytes(b"")
+    white = as_8bit(scene(0))
+    white[:60] = 255
+    Image.fromarray(white).save(folder / "white.png")
+    holes = scene(1).astype(np.float32)
+    holes[3, 3] = np.nan
+    tifffile.imwrite(folder / "holes.tif", holes)
     store = open_store(hq(folder), tmp_path / "store")
     assert [Path(f.path).name for f in store.fields] == ["scene-0.png", "scene-1.png"]
     reasons = {entry.path: entry.reason for entry in store.rejected}
-    assert sorted(reasons) == ["broken.png", "empty.tif", "flat.png", "tiny.png", "twin.png"]
+    useless = "broken.png empty.tif flat.png holes.tif tiny.png twin.png white.png"
+    assert sorted(reasons) == useless.split()
+    assert reasons["white.png"].startswith("saturated: 7")
+    assert reasons["holes.tif"] == "it has pixels that are not numbers"
     assert reasons["twin.png"] == "the same pixels as scene-0.png"
     assert reasons["flat.png"].startswith("constant")
     assert reasons["tiny.png"].startswith("too small: 64 x 20")

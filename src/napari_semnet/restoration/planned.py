@@ -14,6 +14,7 @@ from napari_semnet.restoration.attempts import Attempts
 from napari_semnet.restoration.events import Notice, RunPlan
 from napari_semnet.restoration.host import TileReader
 from napari_semnet.restoration.masking import mark_missing
+from napari_semnet.restoration.saturation import range_ends, with_saturation
 from napari_semnet.restoration.strength import weakened
 from napari_semnet.restoration.tiles import Box, Surround, Tile, plan_tiles
 
@@ -66,6 +67,7 @@ class PlannedRun:
         self._reader = reader
         self._attempts = attempts
         self._strength = strength
+        self._ends = range_ends(plan.intensity, self.dtype)
 
     @property
     def device_kind(self) -> str:
@@ -103,6 +105,7 @@ class PlannedRun:
         """
         restored = yield from self._attempts.restore(seen.tile, seen.values)
         plane = self._surround.plane
+        restored = with_saturation(restored, seen.values, seen.tile, plane, self._ends)
         restored = weakened(restored, seen.values, seen.tile, plane, self._strength)
         pixels = from_unit(restored, self.plan.intensity, self.dtype)
         if seen.missing is not None:
