@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--images", type=Path, default=Path("docs/images"))
     arguments = parser.parse_args()
-    restorer = Restorer(arguments.model, Settings(intensity=(0.0, 255.0)))
+    restorer = Restorer(arguments.model, Settings(intensity=(0.0, 255.0), backend="torch"))
     known = specimen()
     truth = 255.0 * known.truth
     image = acquire(known, electrons=100, read_noise=3, seed=5)

@@ -6,6 +6,9 @@ windows of the restored picture. On gratings from coarse to finer than the input
 map, the error, and what is left of the lines.
 
     python benchmarks/trust_sensitivity.py [PICTURES] [--model NAME] [--side N] [--out FOLDER]
+
+Where PICTURES holds the folders ``val`` and ``train``, all of ``val`` are measured, with which the
+definition of the map was chosen, and one of each source in ``train``, which had no part in that.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
 from napari_semnet.imaging.intensity import given_range
@@ -25,7 +29,7 @@ from napari_semnet.model import DEFAULT_MODEL
 from napari_semnet.restoration.events import Finished
 from napari_semnet.restoration.restorer import Restorer, Settings
 from napari_semnet.restoration.sensitivity import SensitivityRun, sensitivity
-from napari_semnet.training.cases import Plan, Skipped, find_cases
+from napari_semnet.training.cases import Found, Plan, find_cases
 
 WINDOW = 32
 """Side of a window, restored pixels."""
@@ -40,6 +44,17 @@ def windows(picture: np.ndarray, rim: int = WINDOW) -> np.ndarray:
     rows, columns = (n // WINDOW for n in inner.shape)
     cut = np.square(inner[: rows * WINDOW, : columns * WINDOW])
     return np.sqrt(cut.reshape(rows, WINDOW, columns, WINDOW).mean(axis=(1, 3)))
+
+
+def rank(one: np.ndarray, other: np.ndarray) -> float:
+    """Rank correlation (Spearman)."""
+    return float(spearmanr(one.ravel(), other.ravel()).statistic)
+
+
+def detail(picture: np.ndarray) -> np.ndarray:
+    """Give what a Gaussian of one pixel takes away."""
+    exact = picture.astype(np.float64)
+    return exact - gaussian_filter(exact, 1.0)
 
 
 def measured(restorer: Restorer, image: np.ndarray, noise_from: np.ndarray) -> tuple:
@@ -64,14 +79,26 @@ def cases(pictures: Path | None, side: int) -> Iterator[tuple[str, str, np.ndarr
     for name, make in SPECIMENS.items():
         specimen = make((side, side), 3)
         image = acquire(specimen)
-        yield name, "synthetic", image, image, 255 * specimen.truth
+        yield name, "specimen", image, image, 255 * specimen.truth
+    for kind, found in chosen(pictures):
+        case = next(found.cases())
+        low, high = middle(case.low, case.high, side)
+        yield found.path.stem, kind, low, case.low, high.astype(np.float64)
+
+
+def chosen(pictures: Path | None) -> Iterator[tuple[str, Found]]:
+    """Choose the pictures to measure on."""
     if pictures is None:
         return
-    for found in find_cases(Plan(pictures, draws=1)):
-        if not isinstance(found, Skipped):
-            case = next(found.cases())
-            low, high = middle(case.low, case.high, side)
-            yield case.picture, "picture", low, case.low, high.astype(np.float64)
+    has_both = (pictures / "val").is_dir() and (pictures / "train").is_dir()
+    for found in find_cases(Plan(pictures / "val" if has_both else pictures, draws=1)):
+        if isinstance(found, Found):
+            yield "picture", found
+    sources = set[str]()
+    for found in find_cases(Plan(pictures / "train", draws=1)) if has_both else ():
+        if isinstance(found, Found) and found.source not in sources:
+            sources.add(found.source)
+            yield "further picture", found
 
 
 def correlations(restorer: Restorer, pictures: Path | None, side: int) -> list[dict]:
@@ -80,12 +107,13 @@ def correlations(restorer: Restorer, pictures: Path | None, side: int) -> list[d
     for name, kind, image, whole, truth in cases(pictures, side):
         restored, spread = measured(restorer, image, whole)
         error, told = windows(restored - truth), windows(spread)
-        rho = float(spearmanr(told.ravel(), error.ravel()).statistic)
         rows.append(
             {
                 "name": name,
                 "kind": kind,
-                "spearman": rho,
+                "spearman": rank(told, error),
+                "detail_of_truth": rank(windows(detail(truth)), error),
+                "detail_of_input": rank(windows(detail(image).repeat(2, 0).repeat(2, 1)), error),
                 "windows": error.size,
                 "error": float(np.sqrt(np.square(error).mean())),
                 "sensitivity": float(np.sqrt(np.square(told).mean())),
@@ -96,13 +124,13 @@ def correlations(restorer: Restorer, pictures: Path | None, side: int) -> list[d
         kept[0].extend(told.ravel())
         kept[1].extend(error.ravel())
     for kind, (told, error) in pooled.items():
-        chosen = [row["spearman"] for row in rows if row["kind"] == kind]
+        of_kind = [row["spearman"] for row in rows if row["kind"] == kind]
         rows.append(
             {
-                "name": f"all, {kind}",
+                "name": f"all {kind}s",
                 "kind": "pooled",
-                "spearman": float(spearmanr(told, error).statistic),
-                "mean_of_cases": float(np.mean(chosen)),
+                "spearman": rank(np.array(told), np.array(error)),
+                "mean_of_cases": float(np.mean(of_kind)),
                 "windows": len(told),
             }
         )
@@ -139,14 +167,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", nargs="?", type=Path, help="folder of good pictures")
     parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--side", type=int, default=256, help="input pixels used of a picture")
+    parser.add_argument("--side", type=int, default=192, help="input pixels used of a picture")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
-    restorer = Restorer(arguments.model, Settings(intensity=(0.0, 255.0)))
+    # By PyTorch, so that the figures do not depend on what else is installed.
+    restorer = Restorer(arguments.model, Settings(intensity=(0.0, 255.0), backend="torch"))
     found = {
         "model": restorer.model.name,
         "sha256": restorer.model.sha256,
         "window_px": WINDOW,
+        "side_px": arguments.side,
         "gratings": gratings(restorer),
         "correlations": correlations(restorer, arguments.pictures, arguments.side),
     }
