@@ -62,6 +62,9 @@ EXPLAINED: tuple[tuple[str, str], ...] = (
     (r"(asarray\([^(),]*), (?:float|None|np\.float64)(?=\))", "what follows makes it a float"),
     (r", copy=False", "a copy where none is needed"),
     (r"step = max\(.*_BAND_PIXELS.*|stride = .*", "how much is looked at, or at once"),
+    (r"(?<=sigma\)), dtype=np\.float64", "what is given is of this type already"),
+    (r"np\.full\(LAGS, (?:np\.inf|None)\)", "both compare as unknown"),
+    (r"// 32 % 2 == [01]$", "which of the two halves is called the first"),
     (r"np\.all\((parameters\.scale == 1|None)\)", "a short cut that is not taken"),
 )
 """What mutants change that nobody can tell by the result: only this differs. They do not count."""

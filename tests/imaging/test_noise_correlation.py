@@ -100,6 +100,20 @@ def test_correlation_along_x_is_that_of_the_detector_and_ends_where_it_is_not_se
     assert len(seen) < LAGS
 
 
+@pytest.mark.parametrize("lag", [-0.3, 0.5])
+def test_correlation_along_short_rows_is_what_it_was_before_their_mean_was_taken(
+    lag: float,
+) -> None:
+    noise = white(4, (8000, 24))
+    for column in range(1, 24):
+        noise[:, column] = lag * noise[:, column - 1] + np.sqrt(1 - lag**2) * noise[:, column]
+    centred = noise - noise.mean(axis=1, keepdims=True)
+    found = correlation_along_x(centred, np.ones(noise.shape, bool))
+    of_centred = (centred[:, 1:] * centred[:, :-1]).mean() / np.square(centred).mean()
+    taken = (1 + max(of_centred, 0)) / (1 - max(of_centred, 0)) / 24
+    assert found[1] == pytest.approx((of_centred + taken) / (1 + taken), abs=0.004)
+
+
 def test_correlation_along_x_is_not_seen_in_a_few_pixels() -> None:
     flat = np.zeros(SHAPE, bool)
     flat[:1, :350] = True

@@ -20,7 +20,7 @@ def test_the_peak_of_a_wave_stands_at_its_frequency_in_cycles_per_nanometre() ->
         found = power_spectrum(plane)
         assert found.frequency[found.density.argmax()] == pytest.approx(1 / 16, rel=0.05)
         assert found.frequency[-1] == pytest.approx(0.5 / plane.grid.pixel_size[0], rel=0.01)
-        assert found.unit == "nm"
+        assert (found.name, found.unit) == (plane.name, "nm")
 
 
 def test_pictures_with_other_pixels_agree_in_the_density_where_both_resolve_the_specimen() -> None:
@@ -60,3 +60,17 @@ def test_pictures_without_a_meaningful_spectrum_are_refused(kind: str) -> None:
         pixels[3, 3] = np.nan
     with pytest.raises(ImageError, match=r"square|not numbers"):
         power_spectrum(Plane("picture", pixels, Grid.upright(pixels.shape, size)))
+
+
+@pytest.mark.parametrize("wider", [0.1, 10.0])
+def test_pixels_that_are_square_but_for_rounding_are_good_enough(wider: float) -> None:
+    noise = np.random.default_rng(0).normal(size=(64, 64))
+    for excess, is_square in ((0.008, True), (0.012, False)):
+        size = (wider, wider * (1 + excess))
+        plane = Plane("picture", noise, Grid.upright(noise.shape, size))
+        if is_square:
+            power = power_spectrum(plane).density[5:].mean()
+            assert power == pytest.approx(noise.var() * size[0] * size[1], rel=0.1)
+        else:
+            with pytest.raises(ImageError, match="square"):
+                power_spectrum(plane)
