@@ -1,7 +1,7 @@
 """Write the measured figures into ``docs/security.md``.
 
     python -m tests.fuzz all --count 10000 --out benchmarks/results/fuzz.jsonl
-    python benchmarks/fault_soak.py --minutes 4 --seed 1 --out benchmarks/results/fault_soak.json
+    python benchmarks/fault_soak.py --minutes 5 --seed 1 --out benchmarks/results/fault_soak.json
     python benchmarks/mutation.py
     python docs/security_figures.py
 

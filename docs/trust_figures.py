@@ -43,10 +43,10 @@ OF_UNITS = (
 OF_THE_WEAK = (
     "Nearly everywhere the error is where the truth is finely structured. The map can tell where "
     "that is as far as the input shows it; where the noise covers it, as on ballmill_powder_D1, a "
-    "map that is made from the input has little to go by. The specimen *grating* is alike everywhere, and its "
-    "windows differ only by how its lines happen to lie on the pixels: where an edge falls into "
-    "the middle of a pixel, all eight results are wrong alike, and agree. Within such an image the "
-    "map does not rank."
+    "map that is made from the input has little to go by. The specimen *grating* is alike "
+    "everywhere, and its windows differ only by how its lines happen to lie on the pixels: where "
+    "an edge falls into the middle of a pixel, all eight results are wrong alike, and agree. "
+    "Within such an image the map does not rank."
 )
 OF_GRATINGS = (
     "On gratings (0.25 and 0.65 of white, 100 electrons at white), from what the input cannot "

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from napari_semnet import __version__
-from napari_semnet.errors import SemnetError
+from napari_semnet.errors import SemnetError, lacks_memory
 
 __all__ = ["main"]
 
@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when all went well, 1 when something failed, 130 after Ctrl-C.
     """
     _escape_what_cannot_be_shown()
-    parsed = build_parser().parse_args(arguments)
     try:
+        parsed = build_parser().parse_args(arguments)
         status: int = parsed.run(parsed)
         # At the end of the program nobody would be there to hear that it failed. A program
         # without a console has no output at all.
@@ -93,7 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f": {error.filename}" if error.filename else ""
         sys.stderr.write(f"napari-semnet: {error.strerror or error}{where}.\n")
         return FAILED
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
         sys.stderr.write("napari-semnet: There is not enough memory for this.\n")
         return FAILED
     except KeyboardInterrupt:

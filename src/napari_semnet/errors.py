@@ -14,6 +14,7 @@ __all__ = [
     "ModelFileError",
     "SemnetError",
     "TrainingError",
+    "lacks_memory",
 ]
 
 
@@ -39,3 +40,9 @@ class DeviceError(SemnetError, RuntimeError):
 
 class TrainingError(SemnetError, RuntimeError):
     """A training run cannot start or go on: configuration, data, or a diverged network."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Tell whether Python had no memory left, for an object or for the stack of a thread."""
+    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    return no_thread or isinstance(error, MemoryError)

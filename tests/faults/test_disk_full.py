@@ -122,6 +122,29 @@ def test_a_batch_goes_on_and_can_be_completed_when_there_is_room(
         assert read_image(disk.path / path.name).provenance is not None
 
 
+@pytest.mark.parametrize("room", [0, 4096, 12_288])
+def test_a_volume_goes_on_where_it_stopped_when_there_is_room(
+    disk: Disk, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str], room: int
+) -> None:
+    pytest.importorskip("zarr")
+    stack = np.random.default_rng(1).integers(0, 256, (3, 64, 64), np.uint8)
+    write_ome_zarr(tmp_path / "stack.zarr", stack, pixel_size_nm=(4, 4), z_step_nm=8)
+    command = ["restore", str(tmp_path / "stack.zarr"), "--quiet", *engine, "-o"]
+    assert main([*command, str(tmp_path / "whole.zarr")]) == 0
+    disk.leave(room)
+    assert main([*command, str(disk.path / "whole.zarr")]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert is_one_sentence(said[0])
+    disk.free()
+    if (disk.path / "whole.zarr").exists():
+        with pytest.raises(FileFormatError, match="not finished"):
+            read_image(disk.path / "whole.zarr")
+    assert main([*command, str(disk.path / "whole.zarr")]) == 0
+    one, other = (read_image(each / "whole.zarr") for each in (tmp_path, disk.path))
+    np.testing.assert_array_equal(np.asarray(one.pixels), np.asarray(other.pixels))
+
+
 @pytest.mark.parametrize("room", [0, 20_000, 60_000])
 def test_a_training_run_ends_in_a_sentence_and_goes_on_when_there_is_room(
     disk: Disk, tmp_path: Path, room: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_semnet.errors import ImageError
+from napari_semnet.errors import ImageError, lacks_memory
 from napari_semnet.restoration.events import Finished, Notice
 from napari_semnet.restoration.restorer import Restorer, Settings
 from tests.restoration.conftest import faulty, model  # noqa: F401
@@ -101,3 +103,19 @@ def test_a_model_that_gives_no_numbers_writes_no_file(tmp_path: Any) -> None:
     assert not job.target.parent.exists()
     with pytest.raises(ImageError):
         Restorer(broken, settings).restore(IMAGE)
+
+
+def test_a_thread_for_whose_stack_there_is_no_room_is_lack_of_memory() -> None:
+    before = threading.stack_size(2**46)  # half of what a process can address
+    try:
+        threads = [threading.Thread(target=time.sleep, args=(0.1,)) for _ in range(4)]
+        with pytest.raises(RuntimeError) as refused:
+            any(thread.start() for thread in threads)
+    finally:
+        threading.stack_size(before)
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+    assert lacks_memory(refused.value)
+    assert lacks_memory(MemoryError())
+    assert not lacks_memory(RuntimeError("any other"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,23 @@ def test_damaged_groups_are_refused(tmp_path: Path, attributes: str) -> None:
     (tmp_path / ".zattrs").write_text(attributes)
     with pytest.raises(FileFormatError):
         read_image(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut off", "other bytes", "other chunks"])
+def test_a_damaged_chunk_is_said_when_it_is_read(tmp_path: Path, damage: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96), np.uint8)
+    path = write_ome_zarr(tmp_path / "a.ome.zarr", pixels, pixel_size_nm=(4, 4))
+    chunk = next(
+        p for p in sorted((path / "0").rglob("*")) if p.is_file() and p.name != "zarr.json"
+    )
+    content = chunk.read_bytes()
+    if damage == "other chunks":
+        described = (path / "0" / "zarr.json").read_text(encoding="utf-8")
+        assert '"chunk_shape"' in described
+        changed = re.sub(r'("chunk_shape": \[\s*)\d+', r"\g<1>16", described)
+        (path / "0" / "zarr.json").write_text(changed, encoding="utf-8")
+    else:
+        chunk.write_bytes(content[:-40] if damage == "cut off" else bytes(len(content)))
+    levels = read_levels(path).arrays
+    with pytest.raises(FileFormatError, match=r"part of a\.ome\.zarr cannot be read"):
+        np.asarray(levels[0])

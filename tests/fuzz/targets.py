@@ -52,6 +52,7 @@ from tests.files.making import (
     write,
     zeiss_header,
 )
+from tests.fuzz import ours
 
 __all__ = ["TARGETS", "Target"]
 
@@ -184,6 +185,19 @@ def _feed_zarr(content: bytes, folder: Path) -> None:
     _read(path)
 
 
+def _array_seeds(folder: Path) -> dict[str, bytes]:
+    path = write_ome_zarr(folder / "seed.zarr", PIXELS, pixel_size_nm=(4, 4))
+    return {"array": (path / "0" / "zarr.json").read_bytes()}
+
+
+def _feed_array(content: bytes, folder: Path) -> None:
+    path = folder / "a.zarr"
+    if not path.exists():
+        write_ome_zarr(path, PIXELS, pixel_size_nm=(4, 4))
+    (path / "0" / "zarr.json").write_bytes(content)
+    _read(path)
+
+
 # ----- vendors' headers with a sound picture ---------------------------------------------------
 
 
@@ -247,6 +261,9 @@ def _config_seeds(folder: Path) -> dict[str, bytes]:
         name: write_config(config_from({"preset": name, "data": data}, folder)).encode()
         for name in PRESETS
     }
+    muon = {"kind": "muon", "learning_rate": 3e-4, "momentum": 0.9}
+    with_muon = {"preset": "poster", "data": data, "optimiser": muon}
+    seeds["muon"] = write_config(config_from(with_muon, folder)).encode()
     seeds["short"] = b'preset = "finetune"\nsteps = 10\n[[data]]\nimages = ["a", "b"]\n'
     return seeds
 
@@ -293,10 +310,16 @@ TARGETS: dict[str, Target] = {
     "tiff": Target(_tiff_seeds, _feed_tiff),
     "picture": Target(_picture_seeds, _feed_picture),
     "fei": _header(read_fei, fei_header()),
-    "zeiss": _header(read_zeiss, zeiss_header(1e-9, 64, {"AP_WIDTH": "1 um", "AP_WD": "3 mm"})),
+    "zeiss": _header(
+        read_zeiss,
+        zeiss_header(1e-9, 64, {"AP_WIDTH": "1 um", "AP_WD": "3 mm"}),
+        zeiss_header(1e-9, 64, {"AP_IMAGE_PIXEL_SIZE": "1,25 nm", "AP_PIXEL_SIZE": "1250 pm"}),
+    ),
     "tescan": _header(read_tescan_tag, tescan_header({"PixelSizeX": "4e-9", "ImageStripSize": 24})),
     "fibics": _header(read_fibics, fibics_header(0.004, 64, 64)),
-    "orion": _header(read_zeiss_orion, orion_header(4e-9, 64)),
+    "orion": _header(
+        read_zeiss_orion, orion_header(4e-9, 64), orion_header(0.004, 64, "um", field=0.5)
+    ),
     "thermo": _header(read_thermo_xml, phenom_header(0.004, 24)),
     "description": _header(_described, _OME, _IMAGEJ, _OPENFIBSEM),
     "jeol": _beside(read_jeol, _JEOL),
@@ -304,6 +327,10 @@ TARGETS: dict[str, Target] = {
     "tescan-hdr": _beside(read_tescan_sidecar, _TESCAN_HDR),
     "config": Target(_config_seeds, _feed_config),
     "record": Target(_record_seeds, _feed_record),
+    "checkpoint": Target(ours.checkpoint_seeds, ours.feed_checkpoint),
+    "progress": Target(ours.progress_seeds, ours.feed_progress),
+    "events": Target(ours.event_seeds, ours.feed_events),
+    "layer": Target(ours.layer_seeds, ours.feed_layer),
 }
 with suppress(ImportError):
     import mrcfile as _
@@ -317,6 +344,8 @@ with suppress(ImportError):
     import zarr as _  # noqa: F401
 
     TARGETS["zarr"] = Target(_zarr_seeds, _feed_zarr)
+    TARGETS["zarr-array"] = Target(_array_seeds, _feed_array)
+    TARGETS["volume"] = Target(ours.volume_seeds, ours.feed_volume)
 
 
 def empty(folder: Path) -> None:

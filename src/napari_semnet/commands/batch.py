@@ -23,7 +23,7 @@ from napari_semnet.commands.events import (
 )
 from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job, is_volume
 from napari_semnet.commands.volume import VolumeChoices, restore_volume
-from napari_semnet.errors import DeviceError, FileFormatError, SemnetError
+from napari_semnet.errors import DeviceError, FileFormatError, SemnetError, lacks_memory
 
 if TYPE_CHECKING:
     from napari_semnet.commands.judging import Checks
@@ -192,9 +192,10 @@ def _guarded(job: Job, restorer: Restorer, volumes: VolumeChoices) -> Iterator[B
     except OSError as error:
         reason = f"{error.strerror or error}: {error.filename or job.target}"
         yield FileFailed(source, reason, may_pass=True)
-    except MemoryError:
-        yield FileFailed(source, "There is not enough memory for this image.", may_pass=True)
     except Exception as error:  # noqa: BLE001
+        if lacks_memory(error):
+            yield FileFailed(source, "There is not enough memory for this image.", may_pass=True)
+            return
         # A mistake of the program: shown whole, but not at the cost of a night's other files.
         reason = f"An unexpected {type(error).__name__} ended it; please report the lines above."
         yield FileFailed(source, reason, traceback.format_exc())

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_semnet.errors import FileFormatError
+from napari_semnet.errors import FileFormatError, lacks_memory
 from napari_semnet.files.atomic import PUT_ASIDE, work_folder
 from napari_semnet.files.calibration import Findings, pixel_size
 from napari_semnet.files.exchange import exchange
@@ -31,6 +31,7 @@ from napari_semnet.files.ome_metadata import (
 from napari_semnet.files.provenance import Provenance, named, write_sidecar
 from napari_semnet.files.pyramid import MOST_LEVELS, halved, level_shapes
 from napari_semnet.files.tile_store import unfinished_record
+from napari_semnet.files.zarr_level import lazy_level
 
 __all__ = ["Levels", "is_ome_zarr", "read_levels", "write_ome_zarr"]
 
@@ -144,7 +145,7 @@ def read_levels(path: Path) -> Levels:
         zarr is missing, or the folder is no OME-Zarr picture, unfinished or damaged.
     """
     try:
-        import dask.array
+        import dask.array  # noqa: F401  # whether it is there
         import zarr
     except ImportError as error:
         raise FileFormatError(_NEEDS_EXTRA) from error
@@ -159,18 +160,20 @@ def read_levels(path: Path) -> Levels:
     try:
         group = zarr.open(str(path), mode="r")
         if isinstance(group, zarr.Array):
-            return _plain_array(dask.array.from_zarr(group))
+            return _plain_array(lazy_level(group, path.name))
         attributes = dict(group.attrs)
         ome = attributes.get("ome", attributes)
         multiscale = ome["multiscales"][0]
         letters = [axis_letter(axis) for axis in multiscale["axes"]]
         datasets = multiscale["datasets"][:MOST_LEVELS]
-        arrays = tuple(dask.array.from_zarr(group[str(d["path"])]) for d in datasets)
+        arrays = tuple(lazy_level(group[str(d["path"])], path.name) for d in datasets)
         scale, translation = first_level_transforms(multiscale, datasets[0], len(letters))
         units = [axis_unit_nm(axis) for axis in multiscale["axes"]]
     except FileFormatError:
         raise
     except Exception as error:
+        if lacks_memory(error):
+            raise
         raise FileFormatError(
             f"{path.name} is not an OME-Zarr picture, or it is damaged ({error!s:.100})."
         ) from error

@@ -153,17 +153,25 @@ class TileStore:
             )
         import zarr
 
-        layout = record["layout"]
+        try:
+            known = record["layout"]
+            shape, block = ([int(n) for n in known[key]] for key in ("shape", "block"))
+            height, width = block
+            layout = Layout(tuple(shape), str(known["dtype"]), (height, width), str(known["axes"]))
+            run = dict(record["run"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileFormatError(
+                f"{path.name} does not say how it was begun ({error!s:.100}), so nobody can go on "
+                "with it. Give another name, or remove it first."
+            ) from error
         with _said(path):
-            group = zarr.open_group(str(path), mode="r+")
-            return cls(
-                path,
-                group,
-                Layout(
-                    tuple(layout["shape"]), layout["dtype"], tuple(layout["block"]), layout["axes"]
-                ),
-                record["run"],
-            )
+            try:
+                return cls(path, zarr.open_group(str(path), mode="r+"), layout, run)
+            except (LookupError, TypeError, ValueError) as error:
+                raise FileFormatError(
+                    f"{path.name} is damaged ({error!s:.100}). Give another name, or remove it "
+                    "first."
+                ) from error
 
     @property
     def finest(self) -> Any:

@@ -20,13 +20,15 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from napari_semnet.errors import DeviceError, FileFormatError, ImageError
+from napari_semnet.errors import DeviceError, FileFormatError, ImageError, SemnetError
 from napari_semnet.files.ome_metadata import checked_axes
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.tile_store import Layout, TileStore
-from napari_semnet.imaging.intensity import ArrayLike, IntensityRange, as_grey
+from napari_semnet.imaging.intensity import ArrayLike, as_grey
 from napari_semnet.restoration.blocks import Block, BlockGrid, Shard, block_sides
+from napari_semnet.restoration.choice import ARRANGEMENTS
 from napari_semnet.restoration.crew import Networks, Steps, work_off
 from napari_semnet.restoration.events import (
     BlockWritten,
@@ -103,10 +105,18 @@ def begin_volume(
         # Another process may be first; then its plan is what counts.
         record = {**job, "plan": asdict(begun.plan), "pytorch": str(torch.__version__)}
         store = TileStore.create(path, _layout(grey, sides, axes), record)
-    check_same_job(store.run, job, path.name)
-    plan = _plan_from(store.run["plan"])
-    if not notices:
-        notices += _changes(plan, store.run, restorer)
+    try:
+        check_same_job(store.run, job, path.name)
+        plan = _plan_from(store.run["plan"])
+        if not notices:
+            notices += _changes(plan, store.run, restorer)
+    except SemnetError:
+        raise
+    except (LookupError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            "The unfinished result was begun by another version of napari-semnet, which must "
+            "finish it. Or give another name."
+        ) from error
 
     def another() -> PlannedRun:
         return restorer.another().begin(grey, plan)
@@ -350,15 +360,9 @@ def _layout(image: ArrayLike, sides: tuple[int, int], axes: str | None) -> Layou
     return Layout(output, np.dtype(image.dtype).str, (SCALE * sides[0], SCALE * sides[1]), letters)
 
 
-def _plan_from(record: Mapping[str, Any]) -> RunPlan:
-    """Read a plan from the plain values that a store keeps."""
-    values = dict(record)
-    try:
-        values["intensity"] = IntensityRange(**values["intensity"])
-        values["tile"] = tuple(values["tile"])
-        return RunPlan(**values)
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(
-            "The unfinished result was begun by another version of napari-semnet, which must "
-            "finish it. Or give another name."
-        ) from error
+def _plan_from(values: Any) -> RunPlan:
+    """Read a plan from what a store keeps; raises ValueError where it is none."""
+    plan = TypeAdapter(RunPlan).validate_python(values)
+    if plan.backend not in ARRANGEMENTS or min(*plan.tile) < 1 or plan.halo < 0:
+        raise ValueError("it is no plan")
+    return plan

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -181,17 +182,17 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Progress]:
         raise TrainingError(
             f"There is no run to resume: {path} does not exist. Start without --resume."
         ) from error
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise TrainingError(
-            f"{path} is damaged ({error}), so the run cannot be resumed."
+            f"{path} is damaged ({error!s:.200}), so the run cannot be resumed."
         ) from error
 
 
-def _progress(values: dict[str, Any]) -> Progress:
+def _progress(values: Any) -> Progress:
     # A key that a later version added has its default; one that it dropped is ignored.
     known = {f.name for f in fields(Progress)}
-    kept = {key: value for key, value in values.items() if key in known}
-    for key in ("best", "latest"):
-        if kept.get(key) is not None:
-            kept[key] = Best(**kept[key])
-    return Progress(**kept)
+    kept = {key: value for key, value in dict(values).items() if key in known}
+    progress = TypeAdapter(Progress).validate_python(kept)
+    if min(progress.step, progress.updates) < 0:
+        raise ValueError("it counts fewer than no steps")
+    return progress

@@ -1,0 +1,49 @@
+"""One level of a Zarr picture, read when it is asked for; damage is then said in a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_semnet.errors import FileFormatError, lacks_memory
+
+__all__ = ["lazy_level"]
+
+
+class _Level:
+    """What dask reads from: the Zarr array, whose codecs fail in their own ways."""
+
+    def __init__(self, array: Any, picture: str) -> None:
+        self._array, self._picture = array, picture
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, index: Any) -> Any:
+        try:
+            return self._array[index]
+        except Exception as error:
+            if lacks_memory(error):
+                raise
+            raise FileFormatError(
+                f"A part of {self._picture} cannot be read ({error!s:.100}). Copy it again from "
+                "where it was made, or restore what is left of it."
+            ) from error
+
+
+def lazy_level(array: Any, picture: str) -> Any:
+    """Wrap a Zarr array so that nothing is read before it is needed.
+
+    Parameters
+    ----------
+    array : zarr.Array
+    picture : str
+        Name of the picture, for complaints.
+
+    Returns
+    -------
+    dask.array.Array
+        In the array's own chunks. Computing it raises `FileFormatError` where a chunk is damaged.
+    """
+    import dask.array
+    from dask.base import tokenize
+
+    name = f"zarr-{tokenize(array)}"
+    return dask.array.from_array(_Level(array, picture), chunks=array.chunks, name=name)
