@@ -1,6 +1,6 @@
 """Measure how far tiles are from the whole picture, for the bundled model and several halos.
 
-python benchmarks/tiles_exact.py PICTURE... [--side 224] [--tile 45] [--out benchmarks/results]
+python benchmarks/tiles_exact.py PICTURE... [--side 225] [--tile 75] [--halos auto exact]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--side", type=int, default=225)
     parser.add_argument("--tile", type=int, default=75)
+    parser.add_argument("--halos", nargs="+", default=("auto", "exact"), choices=("auto", "exact"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
     model, rows = load_model(), []
@@ -36,7 +37,7 @@ def main() -> None:
             return Restorer(model, settings).restore(crop).pixels
 
         whole = restored(tile=arguments.side)
-        for halo in ("auto", "exact"):
+        for halo in arguments.halos:
             difference = np.abs(restored(tile=arguments.tile, halo=halo) - whole).max()
             row = {
                 "picture": path.name,

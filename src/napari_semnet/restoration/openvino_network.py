@@ -25,7 +25,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,6 +52,15 @@ _KEPT_PIXELS = 2**19
 _Values = NDArray[np.float32]
 _Kind = tuple[int, int, tuple[Box, ...]]
 """Rows and columns of a tile, and what is kept of it."""
+
+
+class _Tail(NamedTuple):
+    """Folded kernels of what comes after the trunk."""
+
+    up: _Values
+    up_bias: _Values
+    last: _Values
+    last_bias: _Values
 
 
 def openvino_version() -> str:
@@ -83,6 +92,8 @@ class OpenVINONetwork:
 
             self._core = openvino.Core()
             self._network = deepcopy(network)
+            # Folded once: that takes longer than all else of building a graph.
+            self._tail = _Tail(*_upsampling(network.up), *_last(network.last))
         except (ImportError, OSError, RuntimeError) as error:
             raise ArrangementError(f"OpenVINO cannot be used: {_first_line(error)}") from error
         self._precision = "bf16" if dtype == torch.bfloat16 else "f32"
@@ -127,7 +138,7 @@ class OpenVINONetwork:
                 # Each model would choose the same first cores, and two at once share one of them.
                 "ENABLE_CPU_PINNING": False,
             }
-            graph = _graph(self._network, kind)
+            graph = _graph(self._network, self._tail, kind)
             self._compiled[kind] = self._core.compile_model(graph, "CPU", settings)
             return self._compiled[kind]
 
@@ -136,7 +147,7 @@ class OpenVINONetwork:
         return len(self._compiled) >= _KEPT_SHAPES or pixels > _KEPT_PIXELS
 
 
-def _graph(network: SEMNet, kind: _Kind) -> Any:
+def _graph(network: SEMNet, tail: _Tail, kind: _Kind) -> Any:
     """Build the network, from images (1, 2, Y, X) to be added up to their pixels (1, 4, Y, X)."""
     import openvino
     import openvino.opset13 as ops
@@ -158,10 +169,9 @@ def _graph(network: SEMNet, kind: _Kind) -> Any:
     if narrowed:
         first = _cut(first, Box(0, height, 0, width), narrowed[-1])
     deep = ops.add(first, _convolved(maps, *_values(network.trunk)))
-    phases = _rectified(_convolved(deep, *_upsampling(network.up)), a.negative_slope)
-    weight, bias = _last(network.last)
-    pixels = _convolved(phases, weight)
-    return openvino.Model([ops.add(pixels, _constant(bias))], [given], "semnet")
+    phases = _rectified(_convolved(deep, tail.up, tail.up_bias), a.negative_slope)
+    pixels = _convolved(phases, tail.last)
+    return openvino.Model([ops.add(pixels, _constant(tail.last_bias))], [given], "semnet")
 
 
 def _change(maps: Any, rdb: RDB, scaling: float, slope: float) -> Any:
@@ -249,8 +259,10 @@ def _last(last: nn.Conv2d) -> tuple[_Values, _Values]:
 
 def _values(conv: nn.Conv2d, factor: float = 1.0) -> tuple[_Values, _Values]:
     assert conv.bias is not None
-    weight, bias = (factor * t.detach().float() for t in (conv.weight, conv.bias))
-    return weight.numpy(), bias.numpy()
+    weight, bias = (t.detach().float().numpy() for t in (conv.weight, conv.bias))
+    return (
+        (weight, bias) if factor == 1 else (np.float32(factor) * weight, np.float32(factor) * bias)
+    )
 
 
 def _constant(values: NDArray[Any]) -> Any:
