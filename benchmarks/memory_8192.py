@@ -5,7 +5,7 @@ result. Two networks: one as wide as SEMNet but with a single dense block, which
 memory for a pixel and finishes the picture in minutes; and the real model, of which so many tiles
 are restored as are asked for (each takes the same).
 
-    python benchmarks/memory_8192.py [--tiles 4] [--side 8192] [--out benchmarks/results]
+    python benchmarks/memory_8192.py [--tiles 4] [--reduced-tiles 60] [--side 8192] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -132,12 +132,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=8192)
     parser.add_argument("--tiles", type=int, default=8, help="tiles of the real model")
+    parser.add_argument("--reduced-tiles", type=int, help="of the reduced one; all by default")
     parser.add_argument("--real-only", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
     from napari_semnet.model import load_model
 
-    rows = [] if arguments.real_only else [measure(reduced_model(), arguments.side, None)]
+    rows = []
+    if not arguments.real_only:
+        rows.append(measure(reduced_model(), arguments.side, arguments.reduced_tiles))
     rows.append(measure(load_model(), arguments.side, arguments.tiles))
     for row in rows:
         print(json.dumps(asdict(row)))

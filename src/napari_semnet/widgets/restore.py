@@ -110,6 +110,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         except SemnetError as error:
             show_error(str(error))
         self._update()
+        if self.run.is_running:
+            self.status.setText("Preparing the model; its first use on a computer takes longer")
 
     def cancel(self) -> None:
         """Stop the run, and remove what it has not finished."""
