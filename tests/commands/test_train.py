@@ -85,6 +85,6 @@ def test_the_folder_of_a_run_is_found_from_its_configuration(tmp_path: Path) -> 
 
 
 def test_every_figure_has_a_unit() -> None:
-    step = Step(50, 100, 1e-4, 0.1, 0.05, 0.2, 0.01, 0.001, -28.0, 1.0, 2.0, 3.5, 0)
+    step = Step(50, 100, 1e-4, 0.1, 0.05, 0.2, 0.01, 0.001, -28.0, 0.0001, 1.0, 2.0, 3.5, 0)
     assert "2.00 steps/s, waiting 3.5 ms a step, 0.01 h left" in describe(step)
     assert describe(Notice("All is well.")) == "note: All is well."

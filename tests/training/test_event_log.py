@@ -24,7 +24,7 @@ from napari_semnet.training.events import (
 EVENTS: list[Event] = [
     Preparing("ours", 1, 2),
     Started(0, 10, 3, 1.5, "CPU", "fp32", 1000),
-    Step(5, 10, 1e-4, 0.1, 0.05, 0.2, 0.01, 0.001, -28.0, 1.0, 2.0, 3.5, 0),
+    Step(5, 10, 1e-4, 0.1, 0.05, 0.2, 0.01, 0.001, -28.0, 0.0001, 1.0, 2.0, 3.5, 0),
     Evaluated(5, 26.5, 0.7, 25.0, 0.6, is_best=True),
     Preview(5, Path("run/previews/0000005.png")),
     Checkpointed(5, Path("run/checkpoints/last.safetensors")),

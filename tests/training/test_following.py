@@ -184,7 +184,7 @@ def test_a_process_that_ended_but_was_not_reaped_is_gone() -> None:
 
 def test_a_resumed_run_replaces_the_steps_that_it_does_again(tmp_path: Path) -> None:
     def step(number: int) -> Step:
-        return Step(number, 40, 1e-4, 0.1, 0.05, 0.2, 0.01, 0.001, -28.0, 1.0, 2.0, 3.5, 0)
+        return Step(number, 40, 1e-4, 0.1, 0.05, 0.2, 0.01, 0.001, -28.0, 0.0001, 1.0, 2.0, 3.5, 0)
 
     story = Story()
     for event in (

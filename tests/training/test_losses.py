@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_semnet.network import Architecture, SEMNet
 from napari_semnet.training.losses import (
     LossWeights,
     brightness_loss,
@@ -17,6 +18,7 @@ from napari_semnet.training.losses import (
     histogram_loss,
     l1_loss,
     psnr_loss,
+    reach_loss,
     soft_histogram,
     total_variation,
 )
@@ -251,3 +253,37 @@ def test_values_that_are_not_numbers_make_the_loss_one_and_nothing_worse() -> No
     restored = torch.rand(2, 1, 8, 8)
     restored[0, 0, 3, 3] = torch.nan
     assert torch.isnan(histogram_loss(restored, torch.rand(2, 1, 8, 8)))
+
+
+def test_reach_is_nothing_for_a_network_that_looks_no_further_than_the_halo() -> None:
+    torch.manual_seed(0)
+    near = SEMNet(Architecture(features=4, growth=2, blocks=1, rdb_per_block=1, conv_per_rdb=2))
+    images = torch.rand(2, 1, 40, 40)
+    halo = near.architecture.exact_halo
+    with torch.no_grad():
+        assert float(reach_loss(near, images, near(images), halo)) < 1e-6
+        assert float(reach_loss(near, images, near(images), 1)) > 1e-4
+
+
+def test_reach_is_what_comes_from_beyond_the_halo() -> None:
+    def shifted(images: torch.Tensor) -> torch.Tensor:
+        moved = torch.nn.functional.pad(images, (6, 0))[..., :-6]
+        return torch.nn.functional.interpolate(moved, scale_factor=2)
+
+    images = torch.rand(2, 1, 32, 32) + 1.0
+    assert float(reach_loss(shifted, images, shifted(images), 6)) == 0.0
+    # Of 8 columns those see zeros that lie nearer to the cut than the shift.
+    seen = images[..., 12:20, 6:9]
+    expected = seen.sum() / (2 * 8 * 8)
+    assert float(reach_loss(shifted, images, shifted(images), 3)) == pytest.approx(
+        float(expected), rel=1e-5
+    )
+
+
+def test_reach_counts_by_its_weight() -> None:
+    restored, reference = torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8)
+    reach = torch.tensor(0.25)
+    without = combined_loss(restored, reference, LossWeights(reach=2.0))
+    weighted = combined_loss(restored, reference, LossWeights(reach=2.0), reach)
+    assert float(weighted.total - without.total) == pytest.approx(0.5, rel=1e-5)
+    assert (float(without.reach), float(weighted.reach)) == (0.0, 0.25)

@@ -13,7 +13,7 @@ from tests.training.runs import small_config
 
 
 def step(number: int) -> Step:
-    return Step(number, 100, 1e-4, 0.123456789, 0.1, 0.2, 0.3, 0.4, -20.0, 1.5, 2.0, 0.5, 0)
+    return Step(number, 100, 1e-4, 0.123456789, 0.1, 0.2, 0.3, 0.4, -20.0, 0.25, 1.5, 2.0, 0.5, 0)
 
 
 def test_a_table_grows_by_a_row_an_event(tmp_path: Path) -> None:
@@ -22,9 +22,9 @@ def test_a_table_grows_by_a_row_an_event(tmp_path: Path) -> None:
         table.add(step(number))
     header, first, second = (tmp_path / "log.csv").read_text().splitlines()
     assert header.startswith(
-        "step,learning_rate,loss,l1,histogram,total_variation,brightness,psnr,gradient_norm,"
+        "step,learning_rate,loss,l1,histogram,total_variation,brightness,psnr,reach,gradient_norm,"
     )
-    assert first == "5,0.0001,0.123457,0.1,0.2,0.3,0.4,-20,1.5,2,0.5,0"
+    assert first == "5,0.0001,0.123457,0.1,0.2,0.3,0.4,-20,0.25,1.5,2,0.5,0"
     assert second.startswith("10,")
 
 

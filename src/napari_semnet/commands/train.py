@@ -170,7 +170,7 @@ def describe(event: Event) -> str:
                 f"step {event.step:,} of {event.total:,}: loss {event.loss:.5f} "
                 f"(L1 {event.l1:.5f}, histogram {event.histogram:.4f}, "
                 f"variation {event.total_variation:.4f}, brightness {event.brightness:.4f}, "
-                f"PSNR {-event.psnr:.2f} dB), "
+                f"PSNR {-event.psnr:.2f} dB, reach {event.reach:.6f}), "
                 f"rate {event.learning_rate:.2e}, "
                 f"{event.steps_per_second:.2f} steps/s, waiting {event.waiting_ms:.1f} ms a step, "
                 f"{hours:.2f} h left"

@@ -19,6 +19,7 @@ __all__ = [
     "as_precision",
     "available_devices",
     "compute_alone",
+    "compute_by",
     "describe_device",
 ]
 
@@ -97,16 +98,21 @@ _changing_threads = threading.Lock()
 
 
 def compute_alone() -> None:
-    """Let the calling thread compute without the help of others from now on.
+    """Let the calling thread compute without the help of others from now on."""
+    compute_by(1)
+
+
+def compute_by(threads: int) -> None:
+    """Let the calling thread share its sums among so many threads from now on, itself included.
 
     PyTorch keeps how many threads share a sum for each thread that asks for sums, and with it the
     number for threads that have yet to ask for one. The latter is put back.
     """
     with _changing_threads:
         usual = torch.get_num_threads()
-        if usual == 1:
+        if usual == threads:
             return
-        torch.set_num_threads(1)
+        torch.set_num_threads(threads)
         helper = threading.Thread(target=torch.set_num_threads, args=(usual,))
         helper.start()
         helper.join()

@@ -24,6 +24,7 @@ from napari_semnet.errors import TrainingError
 from napari_semnet.training.complaints import first_complaint
 from napari_semnet.training.profile import Profile
 from napari_semnet.training.sections import (
+    REACH_CORE,
     Augmentation,
     Count,
     FilePath,
@@ -118,6 +119,11 @@ class TrainingConfig(Section):
         processes = self.hardware.devices * self.hardware.nodes
         if self.batch % processes:
             raise ValueError(f"a batch of {self.batch} cannot be split over {processes} devices")
+        least = REACH_CORE + 2 * self.losses.halo
+        if self.losses.reach > 0 and self.patch < least:
+            raise ValueError(
+                f"a loss of reach beyond {self.losses.halo} pixels needs patches of {least} pixels"
+            )
         if any(source.kind == "noise2noise" for source in self.validation.sources):
             raise ValueError('validation needs good references: kind "hq" or "pairs"')
         return self

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,21 @@ from napari_semnet.errors import TrainingError
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.runtime import Device, describe_device
 from napari_semnet.training.config import Hardware
+from napari_semnet.training.losses import LossTerms, mean_of_parts
+from napari_semnet.training.parts import Parts
 
-__all__ = ["Engine", "Fabric", "MixedPrecision", "OneDevice", "engine_for", "is_lost_partner"]
+__all__ = [
+    "Engine",
+    "Fabric",
+    "Loss",
+    "MixedPrecision",
+    "OneDevice",
+    "engine_for",
+    "is_lost_partner",
+]
+
+Loss: TypeAlias = Callable[[Tensor, Tensor], LossTerms]
+"""Of inputs (N, 1, Y, X) and targets (N, 1, 2Y, 2X): means over the samples."""
 
 
 class MixedPrecision(nn.Module):
@@ -43,7 +57,8 @@ class MixedPrecision(nn.Module):
             whole: Tensor = self.network(image)
             return whole
         net = self.network
-        with torch.autocast(self._kind, torch.bfloat16):
+        # Each weight is used once, so that keeping it rounded would bring nothing.
+        with torch.autocast(self._kind, torch.bfloat16, cache_enabled=False):
             shallow = net.first(image)
             deep = shallow + net.trunk(net.body(shallow))
             enlarged = functional.interpolate(deep, scale_factor=2, mode="nearest")
@@ -67,8 +82,16 @@ class Engine(Protocol):
     def wrap(self, module: nn.Module) -> nn.Module:
         """Prepare a module that is on the device, so that gradients are those of all processes."""
 
-    def backward(self, loss: Tensor) -> None:
-        """Compute gradients, averaged over all processes."""
+    def gradient(
+        self, loss: Loss, inputs: Tensor, targets: Tensor, weights: Sequence[Tensor]
+    ) -> LossTerms:
+        """Leave in the weights the gradient of a batch, averaged over all processes.
+
+        Returns
+        -------
+        LossTerms
+            Of this process's samples; detached.
+        """
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
@@ -83,18 +106,21 @@ class OneDevice:
     rank = 0
     world = 1
 
-    def __init__(self, device: Device, precision: str) -> None:
+    def __init__(self, device: Device, precision: str, *, in_parts: bool) -> None:
         self.device = device.torch_device
         self.name = device.name
         self.precision = precision
+        self._parts = Parts(torch.get_num_threads() if in_parts else 1)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Nothing to prepare."""
         return module
 
-    def backward(self, loss: Tensor) -> None:
-        """Compute gradients."""
-        loss.backward()  # type: ignore[no-untyped-call]
+    def gradient(
+        self, loss: Loss, inputs: Tensor, targets: Tensor, weights: Sequence[Tensor]
+    ) -> LossTerms:
+        """Leave in the weights the gradient of a batch, the same from run to run."""
+        return self._parts.gradient(loss, inputs, targets, weights)
 
     def any(self, flag: bool) -> bool:
         """There is only one process."""
@@ -134,9 +160,13 @@ class Fabric:
         wrapped: nn.Module = self._fabric.setup_module(module, move_to_device=False)
         return wrapped
 
-    def backward(self, loss: Tensor) -> None:
-        """Compute gradients, averaged over all processes."""
-        self._fabric.backward(loss)
+    def gradient(
+        self, loss: Loss, inputs: Tensor, targets: Tensor, weights: Sequence[Tensor]
+    ) -> LossTerms:
+        """Leave in the weights the gradient of a batch, averaged over all processes."""
+        terms = loss(inputs, targets)
+        self._fabric.backward(terms.total)
+        return mean_of_parts([terms])
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
@@ -178,5 +208,6 @@ def engine_for(hardware: Hardware) -> Engine:
     device = describe_device(hardware.device)
     precision = device.precision if hardware.precision == "auto" else hardware.precision
     if hardware.devices * hardware.nodes == 1:
-        return OneDevice(device, precision)
+        on_cpu, compiled = device.kind == "cpu", hardware.compile != "off"
+        return OneDevice(device, precision, in_parts=on_cpu and not compiled)
     return Fabric(device, precision, hardware)

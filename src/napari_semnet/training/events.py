@@ -60,6 +60,7 @@ class Step:
     total_variation: float
     brightness: float
     psnr: float
+    reach: float
     """Terms before weighting."""
     gradient_norm: float
     steps_per_second: float

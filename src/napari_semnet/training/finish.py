@@ -204,7 +204,9 @@ def _recipe(config: TrainingConfig, profile: Profile) -> str:
     return (
         f"degradation profile {profile.name}; L1 {losses.l1:g}, histogram {losses.histogram:g}, "
         f"total variation {losses.total_variation:g}, brightness {losses.brightness:g}, "
-        f"PSNR {losses.psnr:g}; "
+        f"PSNR {losses.psnr:g}"
+        + (f", reach beyond {losses.halo} pixels {losses.reach:g}" if losses.reach else "")
+        + "; "
         f"{_OPTIMISERS[optimiser.kind]}, learning rate {optimiser.learning_rate:g}, "
         f"{form}{warmup}; "
         f"batch {config.batch} of {config.patch} x {config.patch} poor pixels; "

@@ -16,7 +16,7 @@ from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data
 from napari_semnet.training.degradation import PROFILES, Profile, degrade
 from napari_semnet.training.engine import Engine, MixedPrecision
-from napari_semnet.training.losses import LossTerms, LossWeights, combined_loss
+from napari_semnet.training.losses import LossTerms, LossWeights, combined_loss, reach_loss
 from napari_semnet.training.muon import Muon
 from napari_semnet.training.schedule import averaging_decay, learning_rate
 from napari_semnet.training.sections import Optimiser
@@ -157,7 +157,12 @@ class Learner:
         self.optimiser: Any = _optimiser(self._weights, config.optimiser)
         losses = config.losses
         self._loss_weights = LossWeights(
-            losses.l1, losses.histogram, losses.total_variation, losses.brightness, losses.psnr
+            losses.l1,
+            losses.histogram,
+            losses.total_variation,
+            losses.brightness,
+            losses.psnr,
+            losses.reach,
         )
         self.streak = torch.zeros((), device=engine.device)
         self.skipped = torch.zeros((), device=engine.device)
@@ -182,11 +187,12 @@ class Learner:
         Tensor, scalar
             Norm of the gradient, before it was limited.
         """
-        restored = self._trained(batch.inputs)
-        terms = combined_loss(restored, batch.targets, self._loss_weights)
-        self._engine.backward(terms.total)
+        terms = self._engine.gradient(self._loss, batch.inputs, batch.targets, self._weights)
         limit = self._config.optimiser.largest_gradient
-        norm = torch.nn.utils.clip_grad_norm_(self._weights, limit or float("inf"))
+        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if limit is not None:
+            torch.nn.utils.clip_grads_with_norm_(self._weights, limit, norm)
         bad = (~torch.isfinite(norm)).to(torch.float32)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate(step)
@@ -200,6 +206,13 @@ class Learner:
             share = 1.0 - averaging_decay(step + 1, self._config.ema)
             torch._foreach_lerp_(self._averages, self._weights, share)
         return terms, norm
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> LossTerms:
+        restored, weights = self._trained(inputs), self._loss_weights
+        if weights.reach == 0.0:
+            return combined_loss(restored, targets, weights)
+        reach = reach_loss(self._trained, inputs, restored, self._config.losses.halo)
+        return combined_loss(restored, targets, weights, reach)
 
     def updates(self) -> int:
         """Count the steps that changed the weights, as the optimiser does."""

@@ -1,4 +1,4 @@
-"""The losses of the poster (L1, histogram, total variation), and two that keep means right.
+"""The losses: the poster's L1, histogram and total variation; two of means, and one of reach.
 
 All are computed in single precision outside autocast, and on the network's raw output: a clamp
 before the loss would take the gradient of every saturated pixel away.
@@ -6,10 +6,13 @@ before the loss would take the gradient of every saturated pixel away.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
+
+from napari_semnet.training.sections import REACH_CORE
 
 __all__ = [
     "LossTerms",
@@ -18,7 +21,9 @@ __all__ = [
     "combined_loss",
     "histogram_loss",
     "l1_loss",
+    "mean_of_parts",
     "psnr_loss",
+    "reach_loss",
     "soft_histogram",
     "total_variation",
 ]
@@ -34,8 +39,8 @@ class LossWeights:
 
     Attributes
     ----------
-    l1, histogram, total_variation, brightness, psnr : float
-        Weights, >= 0. The poster has no brightness and no PSNR.
+    l1, histogram, total_variation, brightness, psnr, reach : float
+        Weights, >= 0. The poster has neither brightness nor PSNR nor reach.
     distance : "emd2" or "w1"
         Distance of the histograms, see `histogram_loss`.
     """
@@ -45,6 +50,7 @@ class LossWeights:
     total_variation: float = 0.01
     brightness: float = 0.0
     psnr: float = 0.0
+    reach: float = 0.0
     distance: Distance = "emd2"
 
 
@@ -56,7 +62,7 @@ class LossTerms:
     ----------
     total : Tensor, scalar
         Weighted sum; carries the gradient.
-    l1, histogram, total_variation, brightness, psnr : Tensor, scalar
+    l1, histogram, total_variation, brightness, psnr, reach : Tensor, scalar
         Terms, detached: for the log.
     """
 
@@ -66,10 +72,14 @@ class LossTerms:
     total_variation: torch.Tensor
     brightness: torch.Tensor
     psnr: torch.Tensor
+    reach: torch.Tensor
 
 
 def combined_loss(
-    restored: torch.Tensor, reference: torch.Tensor, weights: LossWeights | None = None
+    restored: torch.Tensor,
+    reference: torch.Tensor,
+    weights: LossWeights | None = None,
+    reach: torch.Tensor | None = None,
 ) -> LossTerms:
     """Add the weighted losses of a batch.
 
@@ -81,12 +91,15 @@ def combined_loss(
         What it should be, 0 ... 1.
     weights : LossWeights, optional
         The poster's by default.
+    reach : Tensor, scalar, optional
+        What `reach_loss` gives; costs a second pass of the network, so nothing by default.
 
     Returns
     -------
     LossTerms
     """
     weights = weights or LossWeights()
+    reach = restored.new_zeros(()) if reach is None else reach
     l1 = l1_loss(restored, reference)
     histogram = histogram_loss(restored, reference, distance=weights.distance)
     variation = total_variation(restored)
@@ -98,9 +111,26 @@ def combined_loss(
         + weights.total_variation * variation
         + weights.brightness * brightness
         + weights.psnr * psnr
+        + weights.reach * reach
     )
-    terms = (term.detach() for term in (l1, histogram, variation, brightness, psnr))
+    terms = (term.detach() for term in (l1, histogram, variation, brightness, psnr, reach))
     return LossTerms(total, *terms)
+
+
+def mean_of_parts(parts: Sequence[LossTerms]) -> LossTerms:
+    """Average the losses of equally large parts of a batch.
+
+    All losses are means over the samples, so that this is the loss of the batch.
+
+    Returns
+    -------
+    LossTerms
+        Without gradient.
+    """
+    columns = (
+        [getattr(part, field.name).detach() for part in parts] for field in fields(LossTerms)
+    )
+    return LossTerms(*(torch.stack(column).mean() for column in columns))
 
 
 def l1_loss(restored: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
@@ -224,6 +254,47 @@ def psnr_loss(restored: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     with torch.autocast(restored.device.type, enabled=False):
         error = (_single(restored) - _single(reference)).square().mean(dim=(1, 2, 3))
         return 10 * torch.log10(error + _ONE_GREY_LEVEL**2).mean()
+
+
+def reach_loss(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    inputs: torch.Tensor,
+    restored: torch.Tensor,
+    halo: int,
+) -> torch.Tensor:
+    """Say how much of the result comes from further away than a halo, in units of white.
+
+    The middle of each picture is restored once more, cut out with the halo around it, and compared
+    with what it was restored to within the picture: the mean absolute difference. A network that is
+    trained without it looks further with each step, and tiles that cannot be seen then need ever
+    wider halos, for next to nothing: what is far away says little about a pixel.
+
+    Parameters
+    ----------
+    network : callable
+        From (N, 1, Y, X) to (N, 1, 2Y, 2X).
+    inputs : Tensor, shape (N, 1, Y, X)
+        Y and X are `REACH_CORE` + 2 `halo` at least.
+    restored : Tensor, shape (N, 1, 2Y, 2X)
+        What the network makes of them.
+    halo : int
+        Pixels of the inputs.
+    """
+    top, left = ((side - REACH_CORE) // 2 for side in inputs.shape[-2:])
+    rows, columns = slice(top, top + REACH_CORE), slice(left, left + REACH_CORE)
+    cut = network(inputs[..., _wider(rows, halo), _wider(columns, halo)])
+    alone = cut[..., 2 * halo : -2 * halo, 2 * halo : -2 * halo]
+    within = restored[..., _doubled(rows), _doubled(columns)]
+    with torch.autocast(restored.device.type, enabled=False):
+        return (_single(alone) - _single(within)).abs().mean()
+
+
+def _wider(place: slice, by: int) -> slice:
+    return slice(place.start - by, place.stop + by)
+
+
+def _doubled(place: slice) -> slice:
+    return slice(2 * place.start, 2 * place.stop)
 
 
 def _single(images: torch.Tensor) -> torch.Tensor:

@@ -27,7 +27,7 @@ class Meter:
     def __init__(self, device: torch.device) -> None:
         self.skipped = 0
         """Skipped steps that were told of."""
-        self._sums = torch.zeros(8, device=device)
+        self._sums = torch.zeros(9, device=device)
         self._steps = 0
         self._seconds = 0.0
         self._waited = 0.0
@@ -51,6 +51,7 @@ class Meter:
                 terms.total_variation,
                 terms.brightness,
                 terms.psnr,
+                terms.reach,
                 norm.detach(),
                 torch.ones_like(norm),
             ]
@@ -64,7 +65,7 @@ class Meter:
         *sums, count = self._sums.tolist()
         self._seconds += time.perf_counter() - before
         steps = max(1, self._steps)
-        loss, l1, histogram, variation, brightness, psnr, norm = (
+        loss, l1, histogram, variation, brightness, psnr, reach, norm = (
             value / max(1.0, count) for value in sums
         )
         event = Step(
@@ -77,6 +78,7 @@ class Meter:
             total_variation=variation,
             brightness=brightness,
             psnr=psnr,
+            reach=reach,
             gradient_norm=norm,
             steps_per_second=self._steps / self._seconds if self._seconds else 0.0,
             waiting_ms=1000 * self._waited / steps,

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 __all__ = [
+    "REACH_CORE",
     "Augmentation",
     "Count",
     "FilePath",
@@ -31,6 +32,10 @@ __all__ = [
     "Validation",
     "beside",
 ]
+
+
+REACH_CORE = 8
+"""Side, in pixels of the poor patch, of what the loss of reach compares."""
 
 
 def beside(path: Path, info: ValidationInfo) -> Path:
@@ -198,10 +203,13 @@ class Losses(Section):
     total_variation: NotNegative = 0.01
     brightness: NotNegative = 0.0
     psnr: NotNegative = 0.0
+    reach: NotNegative = 0.0
+    halo: Count = 16
+    """Pixels beyond which `reach` wants nothing to count."""
 
     @model_validator(mode="after")
     def _some_weight(self) -> Losses:
-        if not sum(self.model_dump().values()) > 0:
+        if not sum(self.model_dump(exclude={"halo"}).values()) > 0:
             raise ValueError("at least one loss needs a weight above 0")
         return self
 
