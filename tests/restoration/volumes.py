@@ -10,7 +10,8 @@ import numpy as np
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.restoration.blocks import Shard
 from napari_semnet.restoration.restorer import Restorer, Settings
-from napari_semnet.restoration.volumes import VolumeRun, begin_volume
+from napari_semnet.restoration.volume_run import VolumeRun
+from napari_semnet.restoration.volumes import begin_volume
 
 FP32 = Settings(device="cpu", precision="fp32")
 BLOCK = 64

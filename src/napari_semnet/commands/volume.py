@@ -19,7 +19,7 @@ from napari_semnet.errors import FileFormatError, SemnetError
 if TYPE_CHECKING:
     from napari_semnet.restoration.events import Event
     from napari_semnet.restoration.restorer import Restorer
-    from napari_semnet.restoration.volumes import VolumeRun
+    from napari_semnet.restoration.volume_run import VolumeRun
 
 __all__ = ["VolumeChoices", "restore_volume"]
 

@@ -30,6 +30,7 @@ __all__ = [
     "file_stem",
     "get_reader",
     "layer_data",
+    "saved_options",
     "write_layer",
     "write_layers",
     "write_zarr_layer",
@@ -162,7 +163,7 @@ def write_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str
     FileFormatError
         The layer cannot be written so.
     """
-    written = write_tiff(path, _pixels(data, attributes), **_options(attributes))
+    written = write_tiff(path, _pixels(data, attributes), **saved_options(attributes))
     return [str(written)]
 
 
@@ -174,7 +175,7 @@ def write_zarr_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> lis
     FileFormatError
         The layer cannot be written so.
     """
-    written = write_ome_zarr(path, _pixels(data, attributes), **_options(attributes))
+    written = write_ome_zarr(path, _pixels(data, attributes), **saved_options(attributes))
     return [str(written)]
 
 
@@ -247,7 +248,8 @@ def _pixels(data: Any, attributes: Mapping[str, Any]) -> Any:
     return data[0] if attributes.get("multiscale") or isinstance(data, list | tuple) else data
 
 
-def _options(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def saved_options(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a layer's place and metadata say for its file: the writers' keyword arguments."""
     scale = [abs(float(s)) for s in attributes.get("scale", ())]
     factors = [NM_PER_UNIT.get(str(unit).lower()) for unit in attributes.get("units") or ()]
     lengths = [

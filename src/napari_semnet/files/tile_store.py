@@ -178,6 +178,10 @@ class TileStore:
         """The first level, a zarr array; blocks that are not written yet are 0."""
         return self._arrays[0]
 
+    def level(self, number: int) -> Any:
+        """Give a level, a zarr array; the coarse ones are empty until all is done."""
+        return self._arrays[number]
+
     @property
     def is_picture(self) -> bool:
         """Whether everything is done, here or by another process."""

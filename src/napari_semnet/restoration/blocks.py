@@ -8,7 +8,7 @@ share them out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from napari_semnet.errors import SemnetError
@@ -45,19 +45,20 @@ class BlockGrid:
     """(Y, X) of a block in input pixels; those at the ends may be smaller."""
 
     @property
-    def _counts(self) -> tuple[int, int]:
+    def counts(self) -> tuple[int, int]:
+        """Blocks along Y and X of a slice."""
         rows, columns = (
             math.ceil(n / side) for n, side in zip(self.shape[-2:], self.block, strict=True)
         )
         return rows, columns
 
     def __len__(self) -> int:
-        return math.prod(self.shape[:-2]) * math.prod(self._counts)
+        return math.prod(self.shape[:-2]) * math.prod(self.counts)
 
     def __getitem__(self, number: int) -> Block:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        rows, columns = self._counts
+        rows, columns = self.counts
         rest, column = divmod(number, columns)
         rest, row = divmod(rest, rows)
         index: list[int] = []
@@ -72,6 +73,14 @@ class BlockGrid:
             min(width, (column + 1) * wide),
         )
         return Block(number, tuple(index), box)
+
+    def number(self, index: Sequence[int], row: int, column: int) -> int:
+        """Give the number of the block that lies at a place of a slice, counted in blocks."""
+        number = 0
+        for place, length in zip(index, self.shape[:-2], strict=True):
+            number = number * length + place
+        rows, columns = self.counts
+        return (number * rows + row) * columns + column
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from napari_semnet.errors import DeviceError
 from napari_semnet.restoration.events import BlockWritten, Event, Notice, Progress
 from napari_semnet.restoration.restorer import Restorer
-from napari_semnet.restoration.volumes import VolumeRun
+from napari_semnet.restoration.volume_run import VolumeRun
 
 if TYPE_CHECKING:
     from distributed import Client

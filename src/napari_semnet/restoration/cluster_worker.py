@@ -14,7 +14,8 @@ from napari_semnet.model import Model
 from napari_semnet.restoration.events import Notice
 from napari_semnet.restoration.restorer import Restorer
 from napari_semnet.restoration.settings import Settings
-from napari_semnet.restoration.volumes import VolumeRun, begin_volume
+from napari_semnet.restoration.volume_run import VolumeRun
+from napari_semnet.restoration.volumes import begin_volume
 
 __all__ = ["RestoringWorker", "restore_block"]
 

@@ -1,56 +1,38 @@
 """Restore what no memory holds: from disk to disk, block by block, and on again after a crash.
 
-While some blocks are computed the next is read and the last one written. What a block is depends on
-the image and the plan that was made when the job was begun, and each is computed by one thread
-alone, because libraries round otherwise when they share a sum out to two threads or to eight. So
-the same bytes result however often the job is stopped, and however many cores, threads and
-processes share it.
+What a block is depends on the image and the plan that was made when the job was begun. The plan is
+kept with the result, so that the same bytes result however often the job is stopped.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from napari_semnet.errors import DeviceError, FileFormatError, ImageError, SemnetError
+from napari_semnet.errors import FileFormatError, ImageError, SemnetError
 from napari_semnet.files.ome_metadata import checked_axes
-from napari_semnet.files.provenance import Provenance
-from napari_semnet.files.tile_store import Layout, TileStore
+from napari_semnet.files.tile_store import Layout, TileStore, unfinished_record
 from napari_semnet.imaging.intensity import ArrayLike, as_grey
-from napari_semnet.restoration.blocks import Block, BlockGrid, Shard, block_sides
+from napari_semnet.restoration.blocks import block_sides
 from napari_semnet.restoration.choice import ARRANGEMENTS
-from napari_semnet.restoration.crew import Networks, Steps, work_off
-from napari_semnet.restoration.events import (
-    BlockWritten,
-    Event,
-    Finished,
-    Notice,
-    Progress,
-    Restoration,
-    RunPlan,
-    Started,
-)
+from napari_semnet.restoration.events import Notice, RunPlan
 from napari_semnet.restoration.identity import check_same_job, job_record
 from napari_semnet.restoration.memory import counted_cost, tiles_at_once
-from napari_semnet.restoration.planned import PlannedRun, Seen
+from napari_semnet.restoration.planned import PlannedRun
 from napari_semnet.restoration.restorer import Restorer
 from napari_semnet.restoration.runtime import as_precision, compute_alone
-from napari_semnet.restoration.tiles import SCALE, Tile, plan_tiles
+from napari_semnet.restoration.tiles import SCALE
+from napari_semnet.restoration.volume_run import VolumeRun
 
-__all__ = ["VolumeRun", "begin_volume"]
-
-_BESIDE = 2
-"""Threads beyond those that compute, so that one block is read and one written meanwhile."""
+__all__ = ["begin_volume", "place_for"]
 
 _SIDES = {"cpu": 512, "cuda": 1024, "mps": 512}
 """Input pixels along a block's side: twice as much in the output, which holds a whole number of
@@ -126,203 +108,38 @@ def begin_volume(
     return VolumeRun(_alone(another), store, notices, another, _most(at_once, plan, restorer))
 
 
-class VolumeRun:
-    """A restoration that goes to disk block by block; what `begin_volume` gives.
+def place_for(restorer: Restorer, image: Any, folder: Path, name: str) -> Path:
+    """Find where a restoration goes, so that nothing that is there is touched.
 
     Parameters
     ----------
-    work : PlannedRun
-        Reads and computes.
-    store : TileStore
-        Takes what is finished.
-    notices : sequence of Notice
-        What is to be said at the start.
-    another : callable
-        Gives one more `PlannedRun`, with a network of its own.
-    at_once : int
-        Blocks that are computed at once.
+    restorer : Restorer
+    image : array-like, shape (..., Y, X)
+    folder : Path
+        It need not exist yet.
+    name : str
+        Without an ending.
+
+    Returns
+    -------
+    Path
+        ``name.zarr``, or with a number behind the name: the first that is not there yet, or that
+        holds what was begun of the same image with the same model and settings.
     """
-
-    def __init__(
-        self,
-        work: PlannedRun,
-        store: TileStore,
-        notices: Sequence[Notice],
-        another: Callable[[], PlannedRun],
-        at_once: int,
-    ) -> None:
-        self.store = store
-        self.at_once = at_once
-        self._work = work
-        self._notices = tuple(notices)
-        self._networks = Networks(work, another, at_once)
-        self._reading = threading.Lock()
-        height, width = store.layout.block
-        self.grid = BlockGrid(work.shape, (height // SCALE, width // SCALE))
-
-    @property
-    def plan(self) -> RunPlan:
-        """How the image is restored."""
-        return self._work.plan
-
-    @property
-    def left(self) -> int:
-        """How many blocks are not on the disk yet, whoever is to restore them."""
-        # The journals go when the picture is finished: looked at in this order, they are all
-        # there, or it is seen to be one.
-        done = self.store.finished()
-        return 0 if self.store.is_picture else len(self.grid) - len(done)
-
-    def remaining(self, shard: Shard = Shard()) -> list[int]:  # noqa: B008  frozen
-        """Numbers of the blocks of a part that are still to be done."""
-        done = self.store.finished()
-        return [number for number in shard.share(len(self.grid)) if number not in done]
-
-    def run(self, shard: Shard = Shard()) -> Generator[Event, None, None]:  # noqa: B008  frozen
-        """Restore what is not there yet, or one part of it.
-
-        Yields
-        ------
-        Event
-            `Started`, then for each block some `Progress` and one `BlockWritten`; a `Notice`
-            where something went otherwise than planned. Closing the generator stops within a
-            tile; blocks that are finished stay.
-
-        Raises
-        ------
-        SemnetError
-            A block cannot be read, restored or written; those before it are kept.
-        """
-        numbers = self.remaining(shard)
-        total = len(shard.share(len(self.grid)))
-        yield from self.opening(total, total - len(numbers))
-        yield from self.work_off(numbers, total - len(numbers), total)
-
-    def work_off(
-        self, numbers: Iterable[int | None], before: int, total: int
-    ) -> Generator[Event, None, None]:
-        """Restore blocks in the order that is given.
-
-        Parameters
-        ----------
-        numbers : iterable of int or None
-            See `napari_semnet.restoration.crew.work_off`.
-        before, total : int
-            How many blocks are finished, and how many there are to be.
-
-        Yields
-        ------
-        Event
-            As `run` after its start.
-        """
-        written = before
-        parts: dict[int, float] = {}
-        said_before: set[str] = set()
-        with closing(work_off(self.steps, numbers, self.at_once + _BESIDE)) as news:
-            for number, said in news:
-                if isinstance(said, Notice):
-                    # Each network says once what goes wrong with it.
-                    if said.text not in said_before:
-                        said_before.add(said.text)
-                        yield said
-                elif said is None:
-                    parts.pop(number, None)
-                    written += 1
-                    yield BlockWritten(self.grid[number].where, written, total)
-                else:
-                    parts[number] = said
-                    yield Progress((written + sum(parts.values())) / total)
-
-    def opening(self, total: int, before: int) -> Iterator[Event]:
-        """Say what is going to happen: `before` of `total` blocks are there already."""
-        layout = self.store.layout
-        yield Started(total, layout.shape, np.dtype(layout.dtype), self.plan)
-        yield from self._notices
-        if before:
-            yield Notice(
-                f"{before} of {total} blocks were finished before; {total - before} are left."
-            )
-            yield Progress(before / total)
-
-    def finish(
-        self,
-        provenance: Provenance,
-        *,
-        z_step_nm: float | None = None,
-        origin_nm: tuple[float, float] | None = None,
-        seconds: float = 0.0,
-    ) -> Iterator[Event]:
-        """Build the coarse levels and make the folder a picture, once all blocks are there.
-
-        Yields
-        ------
-        Progress, then Finished
-        """
-        if left := self.left:
-            raise ImageError(
-                f"{self.store.path.name} still lacks {left} of {len(self.grid)} blocks."
-            )
-        for done in self.store.finish(provenance, z_step_nm=z_step_nm, origin_nm=origin_nm):
-            yield Progress(done)
-        yield Finished(Restoration(self.store.finest, self.plan, seconds))
-
-    def steps(self, number: int) -> Steps:
-        """Read, restore and write one block; may be done in any number of threads at a time.
-
-        Yields
-        ------
-        Notice or float
-            The part that is done. Closing the generator leaves the block undone.
-        """
-        compute_alone()
-        with self._reading:
-            seen = [self._work.read(tile) for tile in self._tiles(self.grid[number])]
-        with self._networks.one() as work:
-            pixels = yield from self._computed(number, seen, work)
-        where = self.grid[number].where
-        self.store.write(number, where, pixels.reshape([part.stop - part.start for part in where]))
-
-    def _computed(
-        self, number: int, seen: Sequence[Seen], work: PlannedRun
-    ) -> Generator[Notice | float, None, NDArray[Any]]:
-        block = self.grid[number]
-        whole = np.empty([SCALE * n for n in block.core.shape], work.dtype)
-        for done, part in enumerate(seen):
-            pixels = yield from _scaled(work.restore(part), done, len(seen))
-            self._check(work)
-            whole[part.tile.core.within(block.core).enlarged().slices] = pixels
-        return whole
-
-    def _check(self, work: PlannedRun) -> None:
-        """Refuse what something else has computed than the blocks before it."""
-        if work.device_kind == "cpu" and work.backend_name != self.plan.backend:
-            raise DeviceError(
-                f"{self.store.path.name} was begun with the backend {self.plan.backend}, which "
-                "failed here. What is finished is kept: go on where it works, or give "
-                "--overwrite to begin anew."
-            )
-
-    def _tiles(self, block: Block) -> Iterator[Tile]:
-        for part in plan_tiles(block.core.shape, self.plan.tile, halo=0):
-            yield self._work.tile(block.index, part.core.moved(block.core.top, block.core.left))
-
-
-def _scaled(
-    work: Generator[Notice | float, None, NDArray[Any]], done: int, total: int
-) -> Generator[Notice | float, None, NDArray[Any]]:
-    """Turn a tile's own progress into its block's, which never goes back."""
-    furthest = 0.0
-    while True:
+    grey = as_grey(image)
+    job = job_record(grey, restorer.model.name, restorer.model.sha256, restorer.settings)
+    for number in count(1):
+        path = folder / (f"{name}.zarr" if number == 1 else f"{name}-{number}.zarr")
+        if not path.exists():
+            break
+        begun = unfinished_record(path)
         try:
-            said = next(work)
-        except StopIteration as stop:
-            pixels: NDArray[Any] = stop.value
-            return pixels
-        if isinstance(said, Notice):
-            yield said
-        elif said > furthest:
-            furthest = said
-            yield (done + said) / total
+            if begun is not None:
+                check_same_job(begun["run"], job, path.name)
+                break
+        except (ImageError, KeyError):
+            continue
+    return path
 
 
 _Result = TypeVar("_Result")
