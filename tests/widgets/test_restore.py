@@ -407,7 +407,7 @@ def test_choices_last_until_the_next_widget(
     widget.advanced.tile.setValue(128)
     widget.advanced.halo.setEditText("10")
     widget.advanced.non_finite.setCurrentIndex(1)
-    widget.region.setCurrentIndex(2)
+    widget.region.setCurrentIndex(widget.region.findData("slice"))
     widget.start()
     finish(widget)
     stored = get_plugin_settings("napari-semnet").restoration

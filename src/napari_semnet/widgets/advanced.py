@@ -72,6 +72,12 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
             limits.addWidget(part)
         self._range.setVisible(False)
         self.non_finite = combo_of(NON_FINITE, self)
+        self.folder = QLineEdit(self)
+        self.folder.setPlaceholderText("The source's folder")
+        self.folder.setToolTip(
+            "Folder for results that are larger than the free memory,\n"
+            "or are restored as they are viewed"
+        )
 
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
@@ -83,12 +89,14 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         form.addRow("Intensity", self.intensity)
         form.addRow("", self._range)
         form.addRow("NaN pixels", self.non_finite)
+        form.addRow("On disk in", self.folder)
 
         self.intensity.currentIndexChanged.connect(self._on_intensity)
         for combo in (self.precision, self.intensity, self.non_finite):
             combo.currentIndexChanged.connect(self.changed)
         self.halo.currentTextChanged.connect(self.changed)
         self.tile.valueChanged.connect(self.changed)
+        self.folder.textChanged.connect(self.changed)
 
     def show_choices(self, choices: Choices) -> None:
         """Set all options."""
@@ -99,6 +107,7 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         else:
             self.halo.setEditText(choices.halo)
         select(self.non_finite, choices.non_finite)
+        self.folder.setText(choices.folder)
         select(self.intensity, "auto" if choices.intensity is None else "given")
         if choices.intensity is not None:
             self.suggest_range(*choices.intensity)
@@ -118,6 +127,7 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
             halo=self._halo(),
             intensity=self._intensity(),
             non_finite=self.non_finite.currentData(),
+            folder=self.folder.text().strip(),
         )
 
     def suggest_range(self, low: float, high: float) -> None:

@@ -31,6 +31,7 @@ AUTO = "auto"
 
 REGIONS = {
     "layer": "Whole layer",
+    "viewed": "Whole layer, as it is viewed",
     "view": "Current view",
     "slice": "Current slice",
 }
@@ -77,6 +78,8 @@ class Choices:
     """A key of `NON_FINITE`."""
     region: str = "layer"
     """A key of `REGIONS`."""
+    folder: str = ""
+    """Where results go that fill up as they are viewed; empty for the source's own folder."""
     intensity: tuple[float, float] | None = None
     """Values that become black and white for the network; None lets the engine measure them."""
 

@@ -22,12 +22,13 @@ from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.files.provenance import sha256_of
 from napari_semnet.imaging.geometry import FACTOR, Region, restored_shape, whole
 from napari_semnet.imaging.intensity import as_grey
+from napari_semnet.widgets.disk_job import Begun, Filled, OnDisk, restore_on_disk
 
 if TYPE_CHECKING:
     from napari_semnet.restoration.events import Event, RunPlan
     from napari_semnet.restoration.restorer import Restorer
 
-__all__ = ["Failed", "Happened", "Job", "JobEvent", "Opened", "allocate", "run_jobs"]
+__all__ = ["Failed", "Happened", "Job", "JobEvent", "Opened", "allocate", "fits_memory", "run_jobs"]
 
 NEWS_PAUSE = 0.1
 """Seconds between two reports of progress, or of tiles, at least. With small tiles there are more
@@ -49,6 +50,8 @@ class Job:
     has_channels: bool = False
     path: str = ""
     """File that the layer was read from, if any."""
+    on_disk: OnDisk | None = None
+    """Where the result goes; None keeps it in memory."""
     withdrawn: threading.Event = field(default_factory=threading.Event)
     """Set when nobody wants the result any more, such as when its layer is removed."""
 
@@ -59,9 +62,12 @@ class Opened:
 
     job: Job
     out: Any
+    """An array, or the levels of one that is on the disk, the finest first."""
     plan: RunPlan
     source_sha256: str
     """Of the layer's file, else of its pixels; empty where that would take long."""
+    begun: Begun | None = None
+    """What is known of a result on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Happened:
     """The engine's own news of a job."""
 
     job: Job
-    event: Event
+    event: Event | Filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +134,15 @@ def _run_job(
 
     image = as_grey(_cut(job))
     digest = _sha256(job)
-    out = allocate(restored_shape(job.region.shape), np.dtype(image.dtype))
-    if out.ndim == 2 or set(out.shape[:-2]) == {1}:
-        _fill_with_source(out, image)
-    run = restorer.run(image, out)
+    run: Generator[Begun | Filled | Event, None, None]
+    if job.on_disk is not None:
+        out = None
+        run = restore_on_disk(image, job.on_disk, restorer, digest)
+    else:
+        out = allocate(restored_shape(job.region.shape), np.dtype(image.dtype))
+        if out.ndim == 2 or set(out.shape[:-2]) == {1}:
+            _fill_with_source(out, image)
+        run = restorer.run(image, out)
     said: dict[type, float] = {}
     try:
         for event in run:
@@ -142,7 +153,10 @@ def _run_job(
                 if now - said.get(kind, 0.0) < NEWS_PAUSE:
                     continue
                 said[kind] = now
-            if isinstance(event, Started):
+            if isinstance(event, Begun):
+                yield Opened(job, event.levels, event.plan, digest, event)
+                continue
+            if isinstance(event, Started) and out is not None:
                 yield Opened(job, out, event.plan, digest)
             yield Happened(job, event)
     finally:
@@ -163,6 +177,11 @@ def _sha256(job: Job) -> str:
 
 def _cut(job: Job) -> Any:
     """Pixels of a job's region; the whole layer is passed as it is, however lazy."""
+    if job.on_disk is not None:
+        from napari_semnet.restoration.part import PartOf
+
+        file = Path(job.path)
+        return PartOf(job.pixels, job.region, file if job.path and file.exists() else None)
     shape = tuple(job.pixels.shape)
     if job.has_channels:
         shape = shape[:-1]
@@ -188,15 +207,20 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     ImageError
         The result is larger than the free memory.
     """
-    needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if needed > psutil.virtual_memory().available:
+    if not fits_memory(shape, dtype):
         raise _too_large(shape)
     return np.zeros(shape, dtype)
+
+
+def fits_memory(shape: Sequence[int], dtype: np.dtype[Any]) -> bool:
+    """Whether a result is smaller than the free memory."""
+    needed = math.prod(int(n) for n in shape) * dtype.itemsize
+    return bool(needed <= psutil.virtual_memory().available)
 
 
 def _too_large(shape: tuple[int, ...]) -> SemnetError:
     size = " x ".join(str(length) for length in shape)
     return ImageError(
-        f"The result of {size} pixels does not fit the free memory. Restore the current slice or "
-        "view, or restore the file with the command napari-semnet restore."
+        f"The result of {size} pixels does not fit the free memory. Restore the whole "
+        "layer, which then goes to disk, or less of it."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ from napari_semnet.imaging.geometry import (
 
 __all__ = [
     "METADATA_KEY",
+    "NO_DATA",
     "add_restored_layer",
     "bare",
+    "colour_nan",
     "image_layers",
     "in_units_of",
     "link_contrast",
@@ -38,6 +40,8 @@ __all__ = [
 
 METADATA_KEY = "semnet"
 """Where a restored layer's metadata tell how it was made."""
+NO_DATA = (0.20, 0.28, 0.42, 1.0)
+"""Colour of what is not restored yet: a blue that no grey and few colour maps have."""
 
 
 def image_layers(layers: Iterable[Any]) -> list[Image]:
@@ -96,7 +100,7 @@ def region_of(layer: Image, kind: str, viewer: Any) -> Region:
     layer : Image
         The layer.
     kind : str
-        ``layer``, ``view`` or ``slice``.
+        ``layer``, ``viewed`` (the same one), ``view`` or ``slice``.
     viewer : ViewerModel
         Tells which slice and which part of it can be seen.
 
@@ -118,7 +122,7 @@ def region_of(layer: Image, kind: str, viewer: Any) -> Region:
 
 def _asked_region(layer: Image, kind: str, viewer: Any) -> Region:
     shape = source_shape(layer)
-    if kind == "layer":
+    if kind in ("layer", "viewed"):
         return whole(shape)
     at = layer.world_to_data(in_units_of(layer, viewer.dims.point, viewer))
     if kind == "slice":
@@ -180,8 +184,9 @@ def add_restored_layer(
     source : Image
         Left as it is. Colour map, gamma, blending, opacity and interpolation are taken over, and
         the contrast limits are linked.
-    pixels : array-like, shape (..., 2Y, 2X)
-        Restoration of `region`.
+    pixels : array-like, shape (..., 2Y, 2X), or tuple of array-like
+        Restoration of `region`; a tuple holds its levels, the finest first, of which NaN is drawn
+        in a colour of its own.
     region : Region
         Part of the source.
     metadata : dict
@@ -190,7 +195,8 @@ def add_restored_layer(
     placement = restored_placement(Placement.of(source), region.origin)
     if source.rgb:
         # An RGB layer is drawn without colour map, from black to the white of its data type.
-        white = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+        dtype = source_pixels(source).dtype
+        white = np.iinfo(dtype).max if dtype.kind in "iu" else 1
         look: dict[str, Any] = {"colormap": "gray", "contrast_limits": (0, white)}
     else:
         look = {"colormap": source.colormap, "contrast_limits": tuple(source.contrast_limits)}
@@ -199,7 +205,7 @@ def add_restored_layer(
             pixels,
             name=name_of_result(source.name),
             rgb=False,
-            multiscale=False,
+            multiscale=isinstance(pixels, tuple),
             gamma=source.gamma,
             blending=source.blending,
             opacity=source.opacity,
@@ -212,6 +218,8 @@ def add_restored_layer(
             **placement.as_layer_kwargs(),
         )
     )
+    if isinstance(pixels, tuple):
+        colour_nan(result, NO_DATA)
     if not source.rgb:
         result.contrast_limits_range = source.contrast_limits_range
         link_contrast(viewer, source, result)
@@ -222,6 +230,11 @@ def add_restored_layer(
             place += 1
         viewer.layers.move(last, place)
     return result
+
+
+def colour_nan(layer: Image, colour: Sequence[float]) -> None:
+    """Draw NaN in this colour (red, green, blue and opacity, each 0 to 1)."""
+    layer.colormap = layer.colormap.model_copy(update={"nan_color": np.asarray(colour, float)})
 
 
 def link_contrast(viewer: Any, first: Image, second: Image) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from napari_semnet.restoration.events import RunPlan
     from napari_semnet.widgets.choices import Choices
 
-__all__ = ["pixel_size_nm", "provenance_of", "sizes_of"]
+__all__ = ["completed_record", "pixel_size_nm", "provenance_of", "sizes_of", "source_record"]
 
 
 def pixel_size_nm(layer: Image) -> tuple[float, float] | None:
@@ -58,20 +59,36 @@ def provenance_of(
     dict
         A `Provenance` as plain JSON values.
     """
+    return completed_record(source_record(source, region, choices), plan, source_sha256)
+
+
+def source_record(source: Image, region: Region, choices: Choices) -> dict[str, Any]:
+    """Give the part of a record that is known before anything is restored."""
     parameters, rows = asdict(choices), specimen_rows(source)
+    # Where a result was kept meanwhile does not matter to whoever repeats the run.
+    del parameters["folder"]
     everything = whole(source_shape(source))
     if region != (everything if rows is None else everything.between_rows(*rows)):
         parameters["region_start"], parameters["region_stop"] = region.start, region.stop
+    return {
+        "parameters": parameters,
+        "source": source.name,
+        "source_path": str(source.source.path or ""),
+        "source_shape": source_shape(source),
+        "source_dtype": str(source_pixels(source).dtype),
+        "specimen_rows": rows,
+    } | sizes_of(source)
+
+
+def completed_record(
+    about: Mapping[str, Any], plan: RunPlan, source_sha256: str = ""
+) -> dict[str, Any]:
+    """Add what became known of a restoration to what `source_record` gave; as `provenance_of`."""
     return Provenance(
+        **about,
         model=plan.model_name,
         model_sha256=plan.model_sha256,
-        parameters=parameters,
-        source=source.name,
-        source_path=str(source.source.path or ""),
         source_sha256=source_sha256,
-        source_shape=source_shape(source),
-        source_dtype=str(source_pixels(source).dtype),
-        specimen_rows=rows,
         intensity_range=(plan.intensity.low, plan.intensity.high),
         intensity_source=plan.intensity.source,
         tile=plan.tile,
@@ -79,7 +96,7 @@ def provenance_of(
         device=plan.device_name,
         precision=plan.precision,
         backend=plan.backend,
-    ).model_dump(mode="json") | sizes_of(source)
+    ).model_dump(mode="json")
 
 
 def sizes_of(source: Image) -> dict[str, Any]:

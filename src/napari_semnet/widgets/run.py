@@ -10,16 +10,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
-from napari.utils.notifications import notification_manager, show_error, show_warning
-from qtpy.QtCore import QObject, Signal
+from napari.utils.notifications import (
+    notification_manager,
+    show_error,
+    show_info,
+    show_warning,
+)
+from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_semnet.errors import SemnetError
+from napari_semnet.errors import ImageError, SemnetError
+from napari_semnet.widgets.disk_job import Begun, Filled
+from napari_semnet.widgets.job_of_layer import job_of
 from napari_semnet.widgets.jobs import Failed, Job, JobEvent, Opened, run_jobs
 from napari_semnet.widgets.layers import (
     METADATA_KEY,
     add_restored_layer,
+    colour_nan,
     region_of,
-    source_pixels,
 )
 from napari_semnet.widgets.pace import Pace
 from napari_semnet.widgets.record import provenance_of
@@ -32,6 +39,10 @@ if TYPE_CHECKING:
     from napari_semnet.widgets.choices import Choices
 
 __all__ = ["Outcome", "Progress", "Run"]
+
+
+LOOK_PAUSE = 200
+"""Milliseconds between two looks at where the user looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,9 @@ class _Task:
     part: float = 0.0
     """Done, from 0 to 1."""
     tiles: str = ""
-    """Finished tiles, in words."""
+    """Finished tiles or blocks, in words."""
+    begun: Begun | None = None
+    """The result on the disk, if it goes there."""
     undrawn: bool = False
     """Whether tiles came that are not in the picture on the screen."""
     finished: bool = False
@@ -118,6 +131,9 @@ class Run(QObject):  # type: ignore[misc]
         self._pace = Pace(self)
         self._pace.due.connect(self._show)
         self._news: _Task | None = None
+        self._looks = QTimer(self)
+        self._looks.setInterval(LOOK_PAUSE)
+        self._looks.timeout.connect(self._look)
         viewer.layers.events.removed.connect(self._on_layer_removed)
 
     @property
@@ -148,19 +164,7 @@ class Run(QObject):  # type: ignore[misc]
             raise SemnetError("A restoration is running. Wait for it, or cancel it first.")
         if not sources:
             raise SemnetError("No image layer is chosen. Choose at least one in the list.")
-        self._tasks = [
-            _Task(
-                Job(
-                    source.name,
-                    source_pixels(source),
-                    region_of(source, choices.region, self._viewer),
-                    has_channels=bool(source.rgb),
-                    path=str(source.source.path or ""),
-                ),
-                source,
-            )
-            for source in sources
-        ]
+        self._tasks = [_Task(job_of(source, choices, self._viewer), source) for source in sources]
         self._choices = choices
         self._failures = 0
         self._started = time.perf_counter()
@@ -178,10 +182,15 @@ class Run(QObject):  # type: ignore[misc]
         worker.finished.connect(self._on_finished)
         self._worker = worker
         self.progressed.emit(Progress(0.0, "Preparing the model"))
+        if any(task.job.on_disk is not None for task in self._tasks):
+            self._looks.start()
         worker.start()
 
     def cancel(self) -> None:
-        """Stop within a tile; results that are not finished are removed."""
+        """Stop within a tile; results that are not finished are removed.
+
+        What is finished of a result on the disk stays there.
+        """
         if self._worker is not None:
             self._worker.quit()
 
@@ -209,15 +218,23 @@ class Run(QObject):  # type: ignore[misc]
             self._open(task, event)
             return
         # Imported by now: the worker could not have begun without the engine.
-        from napari_semnet.restoration.events import Finished, Notice, TileDone
+        from napari_semnet.restoration.events import BlockWritten, Finished, Notice, TileDone
         from napari_semnet.restoration.events import Progress as Within
 
         match event.event:
             case Within(fraction):
-                task.part = fraction
+                # The smaller levels are made last, and counted anew.
+                task.part = max(task.part, fraction)
                 self._show_soon(task)
             case TileDone(_, _, done, total):
                 task.part, task.tiles = done / total, f"{done} of {total} tiles"
+                task.undrawn = True
+                self._show_soon(task)
+            case BlockWritten(_, done, total):
+                task.part, task.tiles = done / total, f"{done} of {total} blocks"
+                task.undrawn = True
+                self._show_soon(task)
+            case Filled():
                 task.undrawn = True
                 self._show_soon(task)
             case Notice(text):
@@ -238,18 +255,34 @@ class Run(QObject):  # type: ignore[misc]
             self._viewer, task.source, event.out, task.job.region, record
         )
         self._first_tile = self._first_tile or time.perf_counter()
+        task.begun = event.begun
+        if event.begun is not None:
+            show_info(f"{task.job.name}: the result goes to {event.begun.path}, block by block.")
 
     def _progress(self, task: _Task) -> Progress:
         wanted = sum(each.pixels for each in self._tasks)
         part = min(1.0, sum(each.part * each.pixels for each in self._tasks) / wanted)
         words = [task.tiles] if task.tiles else []
-        left = time_left(part, time.perf_counter() - self._first_tile)
+        before = sum(t.begun.part * t.pixels for t in self._tasks if t.begun) / wanted
+        new = max(0.0, part - before) / (1 - before) if before < 1 else 1.0
+        left = time_left(new, time.perf_counter() - self._first_tile)
         if left is not None and part < 1:
             words.append(f"{describe_duration(left)} left")
         text = ", ".join(words)
         if len(self._tasks) > 1:
             text = f"Layer {self._tasks.index(task) + 1} of {len(self._tasks)}: {text}"
         return Progress(part, text)
+
+    def _look(self) -> None:
+        """Tell what goes to disk where the user looks."""
+        for task in self._tasks:
+            if task.job.on_disk is None or task.finished or task.source not in self._viewer.layers:
+                continue
+            try:
+                seen = region_of(task.source, "view", self._viewer)
+            except ImageError:
+                continue  # In 3D, or beside the picture: what was looked at last still counts.
+            task.job.on_disk.looking.look(seen)
 
     def _show_soon(self, task: _Task) -> None:
         self._news = task
@@ -269,6 +302,9 @@ class Run(QObject):  # type: ignore[misc]
         task.finished = True
         if task.result is not None:
             task.result.metadata[METADATA_KEY]["seconds"] = round(seconds, 3)
+            if task.begun is not None:
+                task.result.data = list(task.begun.complete)
+                colour_nan(task.result, (0, 0, 0, 0))
             task.undrawn = True
             self._show_soon(task)
 
@@ -293,8 +329,10 @@ class Run(QObject):  # type: ignore[misc]
     def _outcome(self) -> Outcome:
         finished = sum(task.finished for task in self._tasks)
         layers = f"{finished} layer{'s' if finished > 1 else ''}"
+        kept = [task.begun.path for task in self._tasks if task.begun and not task.finished]
         if self._is_stopping:
-            return Outcome(False, "Cancelled")
+            words = f". What is finished is kept in {kept[0]}: Restore goes on" if kept else ""
+            return Outcome(False, f"Cancelled{words}")
         if self._failures:
             said = f"Restored {layers}, not all" if finished else "Not restored"
             return Outcome(False, f"{said}: see the notification")
@@ -306,6 +344,7 @@ class Run(QObject):  # type: ignore[misc]
     def _clear(self) -> None:
         """Take away what is not finished, and forget all layers."""
         self._pace.stop()
+        self._looks.stop()
         self._news = None
         self._first_tile = 0.0
         tasks, self._tasks = self._tasks, []
