@@ -39,8 +39,9 @@ _TOLD_SHARE = 0.1
 """Share of the work between two events."""
 
 _LIMITS = (
-    "Not for measurements that the reference images were not checked for: restored detail is "
-    "what is likely, not what was seen. Not for images with noise beyond the stated range."
+    "Not for measurements that were not checked on a slow scan of the same specimen: restored "
+    "detail is what is likely, not what was seen. Not for images with noise beyond the stated "
+    "range."
 )
 
 
