@@ -116,7 +116,6 @@ def _restorer(folder: Path) -> Restorer:
     torch.manual_seed(0)
     path = folder / "model.safetensors"
     save_model(path, SEMNet(TINY), Card(name="tiny", architecture=TINY))
-    torch.set_num_threads(1)
     return Restorer(path, Settings(device="cpu", precision="fp32", backend="torch"))
 
 
