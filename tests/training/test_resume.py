@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,20 @@ CHECKPOINT = 7
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingConfig, Path]:
+def as_many_threads() -> Iterator[None]:
+    """As many threads here as in a process of its own: batches are split by them."""
+    count = "import torch; print(torch.get_num_threads())"
+    fresh = subprocess.run([sys.executable, "-c", count], capture_output=True, check=True)
+    here = torch.get_num_threads()
+    torch.set_num_threads(int(fresh.stdout))
+    yield
+    torch.set_num_threads(here)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    as_many_threads: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainingConfig, Path]:
     folder = tmp_path_factory.mktemp("uninterrupted")
     config = small_config(
         folder,
