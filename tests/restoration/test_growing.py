@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,16 @@ def begun(model: Model, path: Path, shape: tuple[int, ...], dtype: str = "uint8"
 
 
 def work(volume: VolumeRun, picture: GrowingPicture, numbers: list[int]) -> None:
-    for number in numbers:
-        for _ in volume.steps(number):
-            pass
-        picture.note(volume.grid[number].where)
+    """Work off blocks in a thread of its own, which computes alone from then on."""
+
+    def one_by_one() -> None:
+        for number in numbers:
+            for _ in volume.steps(number):
+                pass
+            picture.note(volume.grid[number].where)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(one_by_one).result()
 
 
 def seen_of(picture: GrowingPicture) -> list[np.ndarray]:
