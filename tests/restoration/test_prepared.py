@@ -7,13 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn import functional
 
 from napari_semnet.network import Architecture, SEMNet
 from napari_semnet.restoration import prepared
 from napari_semnet.restoration.backends import run_through
 from napari_semnet.restoration.dense import Concatenated, Stacked
-from napari_semnet.restoration.prepared import PreparedNetwork, fold_upsampling
+from napari_semnet.restoration.prepared import PreparedNetwork
 from tests.restoration.conftest import REDUCED, reduced_network
 
 CPU = torch.device("cpu")
@@ -29,27 +28,6 @@ def restored(
 def direct(network: SEMNet, image: Tensor) -> Tensor:
     with torch.inference_mode():
         return network(image.expand(-1, network.architecture.in_channels, -1, -1))
-
-
-@given(
-    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    channels=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    seed=st.integers(0, 2**31),
-)
-def test_the_fold_is_exact_everywhere_and_at_the_border(size, channels, seed) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    inside, outside = channels
-    image = torch.randn(1, inside, *size, generator=generator, dtype=torch.float64)
-    weight = torch.randn(outside, inside, 3, 3, generator=generator, dtype=torch.float64)
-    enlarged = functional.interpolate(image, scale_factor=2, mode="nearest")
-    expected = functional.conv2d(enlarged, weight, padding=1)
-    phases = functional.conv2d(functional.pad(image, (1, 1, 1, 1)), fold_upsampling(weight))
-    height, width = size
-    for p in range(2):
-        for q in range(2):
-            part = phases[:, (2 * p + q) * outside : (2 * p + q + 1) * outside]
-            found = part[:, :, p : p + height, q : q + width]
-            torch.testing.assert_close(found, expected[:, :, p::2, q::2], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("arrange", [Concatenated, Stacked])

@@ -35,7 +35,7 @@ from torch.nn import functional
 
 from napari_semnet.network import RDB, SEMNet
 from napari_semnet.restoration.dense import ArrangementError, convolutions_of, dense_blocks_of
-from napari_semnet.restoration.prepared import fold_last, fold_upsampling
+from napari_semnet.restoration.folding import fold_last, fold_upsampling, rounded_alike
 from napari_semnet.restoration.tiles import Box
 
 __all__ = ["OpenVINONetwork", "openvino_version"]
@@ -93,7 +93,7 @@ class OpenVINONetwork:
             self._core = openvino.Core()
             self._network = deepcopy(network)
             # Folded once: that takes longer than all else of building a graph.
-            self._tail = _Tail(*_upsampling(network.up), *_last(network.last))
+            self._tail = _Tail(*_upsampling(network.up, dtype), *_last(network.last))
         except (ImportError, OSError, RuntimeError) as error:
             raise ArrangementError(f"OpenVINO cannot be used: {_first_line(error)}") from error
         self._precision = "bf16" if dtype == torch.bfloat16 else "f32"
@@ -229,18 +229,20 @@ def _cut(maps: Any, outer: Box, inner: Box) -> Any:
     return ops.slice(maps, start, stop, step, axes)
 
 
-def _upsampling(up: nn.Conv2d) -> tuple[_Values, _Values]:
+def _upsampling(up: nn.Conv2d, dtype: torch.dtype) -> tuple[_Values, _Values]:
     """Kernels that give the four output positions of a pixel, all around that pixel.
 
     They are those of `fold_upsampling`, made 3x3: the zeros cost a hundredth of the time, and
     each phase begins and ends where the image does, as the last convolution needs it.
     """
     weight, bias = _values(up)
-    folded = fold_upsampling(torch.from_numpy(weight).double()).float().numpy()
+    folded = fold_upsampling(torch.from_numpy(weight).double())
+    if dtype == torch.bfloat16:
+        folded = rounded_alike(folded)
     wide = np.zeros((*folded.shape[:2], 3, 3), np.float32)
     for phase, (down, right) in enumerate(np.ndindex(2, 2)):
         part = slice(phase * len(weight), (phase + 1) * len(weight))
-        wide[part, :, down : down + 2, right : right + 2] = folded[part]
+        wide[part, :, down : down + 2, right : right + 2] = folded[part].float().numpy()
     return wide, np.tile(bias, 4)
 
 

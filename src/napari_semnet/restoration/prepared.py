@@ -2,12 +2,8 @@
 
 Three things differ from `napari_semnet.network.SEMNet`, and none changes what is computed.
 
-*Folded upsampling.* Copying each pixel into a 2x2 block and convolving the copies with a 3x3
-kernel multiplies several of its weights with the same pixel. Added beforehand, they leave for each
-of the four output positions of a block a 2x2 kernel on input pixels: 2.25 times fewer products. A
-zero beyond the border of the enlarged image is half of a zero beyond the border of the small one,
-so the border is exact as well. The last convolution is folded likewise, so that it reads these
-four positions as channels and the enlarged maps are never laid out.
+*Folded upsampling.* The upsampling and the last convolution work on input pixels, with 2.25 times
+fewer products. See `napari_semnet.restoration.folding`.
 
 *Dense blocks without needless copies.* See `napari_semnet.restoration.dense`.
 
@@ -22,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Protocol
 
 import torch
@@ -31,12 +26,10 @@ from torch.nn import functional
 
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.dense import Concatenated, DenseBlocks
+from napari_semnet.restoration.folding import fold_last, fold_upsampling, rounded_alike
 from napari_semnet.restoration.tiles import Box
 
-__all__ = ["Arrangement", "Prepared", "PreparedNetwork", "fold_last", "fold_upsampling"]
-
-_PHASE_TAPS = (((0,), (1, 2)), ((0, 1), (2,)))
-"""For an output row of even and of odd number: kernel rows on the first and second input row."""
+__all__ = ["Arrangement", "Prepared", "PreparedNetwork"]
 
 TAIL_BAND_PIXELS = {"cpu": 2**12}
 """Pixels of a band of the tail, by kind of device: few enough for a CPU's cache."""
@@ -80,57 +73,6 @@ class Prepared(Protocol):
 
 Arrangement = Callable[[SEMNet, torch.device, torch.dtype], Prepared]
 """Makes a network ready."""
-
-
-def fold_upsampling(weight: Tensor) -> Tensor:
-    """Fold nearest-neighbour 2x upsampling into the 3x3 kernel that follows it.
-
-    Parameters
-    ----------
-    weight : Tensor, shape (features out, features in, 3, 3)
-        Kernel at output resolution.
-
-    Returns
-    -------
-    Tensor, shape (4 * features out, features in, 2, 2)
-        Kernels at input resolution, in the order (phase row, phase column, feature). On input
-        padded by one zero all around, the output of phase (p, q) for pixel (y, x) is the
-        convolution's at (y + p, x + q).
-    """
-
-    def summed(rows: tuple[int, ...], columns: tuple[int, ...]) -> Tensor:
-        return weight[:, :, rows][..., columns].sum((2, 3))
-
-    phases = [
-        torch.stack([torch.stack([summed(r, c) for c in across], -1) for r in down], -2)
-        for down in _PHASE_TAPS
-        for across in _PHASE_TAPS
-    ]
-    return torch.cat(phases)
-
-
-def fold_last(weight: Tensor) -> Tensor:
-    """Fold a 3x3 kernel at output resolution for the phases that a folded upsampling gives.
-
-    Parameters
-    ----------
-    weight : Tensor, shape (1, features in, 3, 3)
-        Kernel at output resolution.
-
-    Returns
-    -------
-    Tensor, shape (4, 4 * features in, 2, 2)
-        Kernels at input resolution, in the order (phase row, phase column) of the output and
-        (phase row, phase column, feature) of the input, for phases as `fold_upsampling` has them.
-    """
-    features = weight.shape[1]
-    folded = weight.new_zeros(2, 2, 2, 2, features, 2, 2)
-    for a, b, y, x in product(range(2), range(2), range(3), range(3)):
-        # Row 2i + a - 1 + y of the enlarged maps is phase p of input row i + down, which stands
-        # at i + down + p.
-        (down, p), (across, q) = divmod(a - 1 + y, 2), divmod(b - 1 + x, 2)
-        folded[a, b, p, q, :, down + p, across + q] += weight[0, :, y, x]
-    return folded.reshape(4, 4 * features, 2, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +127,9 @@ class PreparedNetwork:
         self._dense = arrange(network, device, dtype)
         self._trunk = placed(trunk.weight, _bias(trunk))
         self._dtype = dtype
-        folded = fold_upsampling(up.weight.double())
+        folded = fold_upsampling(up.weight.detach().double())
+        if dtype == torch.bfloat16:
+            folded = rounded_alike(folded)
         self._up = placed(folded, _bias(up).repeat(4), padding=0, dtype=dtype)
         grey = fold_last(last.weight.detach().double().mean(0, keepdim=True))
         self._last = placed(grey, _bias(last).mean().repeat(4), padding=0)
