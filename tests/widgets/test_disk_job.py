@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,20 +51,53 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "psutil", little)
 
 
-def follow(widget: Any, then: Callable[[int], None]) -> list[tuple[slice, ...]]:
-    """Start, and call `then` with how many blocks came, after each; give their places."""
-    from napari_semnet.restoration.events import BlockWritten
+class Blocks:
+    """The blocks that the order in use has given, and how many it gives before it is let go on.
 
-    places: list[tuple[slice, ...]] = []
-    widget.start()
+    Threads work blocks off as fast as they can, and the window hears of it when it gets to it. So
+    what a test does between two blocks would come too late at times, did the others not wait.
+    """
 
-    def hear(news: Any) -> None:
-        if isinstance(getattr(news, "event", None), BlockWritten):
-            places.append(news.event.where)
-            then(len(places))
+    def __init__(self) -> None:
+        self.given: list[int] = []
+        """Their numbers, in the order in which they were begun."""
+        self.most: float = math.inf
 
-    widget.run._worker.yielded.connect(hear)
-    return places
+    def follow(self, widget: Any, then: Callable[[int], None]) -> list[tuple[slice, ...]]:
+        """Start, and call `then` with how many blocks came, after each; give their places."""
+        from napari_semnet.restoration.events import BlockWritten
+
+        places: list[tuple[slice, ...]] = []
+
+        def hear(news: Any) -> None:
+            if isinstance(getattr(news, "event", None), BlockWritten):
+                places.append(news.event.where)
+                then(len(places))
+
+        most, self.most = self.most, 0
+        widget.start()
+        widget.run._worker.yielded.connect(hear)
+        self.most = most
+        return places
+
+
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> Blocks:
+    from napari_semnet.restoration import viewing
+
+    blocks = Blocks()
+
+    class Noted(viewing.ViewedFirst):
+        def __next__(self) -> Any:
+            if len(blocks.given) >= blocks.most:
+                time.sleep(0.005)
+                return None  # Nothing to do for the moment.
+            number = super().__next__()
+            blocks.given.append(number)
+            return number
+
+    monkeypatch.setattr(viewing, "ViewedFirst", Noted)
+    return blocks
 
 
 def test_a_result_that_no_memory_holds_goes_to_disk_and_lies_over_its_source(
@@ -72,6 +107,7 @@ def test_a_result_that_no_memory_holds_goes_to_disk_and_lies_over_its_source(
     small_memory: None,
     tmp_path: Path,
     reduced_model: Path,
+    blocks: Blocks,
 ) -> None:
     image = picture(600, 1100)
     source = viewer.add_image(
@@ -85,8 +121,10 @@ def test_a_result_that_no_memory_holds_goes_to_disk_and_lies_over_its_source(
         if count == 1:
             half = np.asarray(layer.data[0])
             seen.extend((np.isnan(half).mean(), layer.colormap.nan_color))
+            blocks.most = math.inf
 
-    follow(widget, look)
+    blocks.most = 1
+    blocks.follow(widget, look)
     finish(widget)
     result = viewer.layers["gold [SEMNet 2x]"]
     assert viewer.layers.index(result) == viewer.layers.index(source) + 1
@@ -118,60 +156,67 @@ def test_a_result_that_no_memory_holds_goes_to_disk_and_lies_over_its_source(
 
 
 def test_the_slice_in_view_comes_first_and_a_new_one_is_followed(
-    viewer: Any, open_widget: Any, finish: Any, tmp_path: Path
+    viewer: Any, open_widget: Any, finish: Any, qtbot: Any, tmp_path: Path, blocks: Blocks
 ) -> None:
     viewer.add_image(picture(40, 360, 380), name="stack")
     viewer.dims.set_point(0, 30)
     widget = open_widget(region="viewed", folder=str(tmp_path))
-    places = follow(widget, lambda count: viewer.dims.set_point(0, 3) if count == 2 else None)
+    blocks.most = 3
+    places = blocks.follow(widget, lambda count: None)
+    qtbot.waitUntil(lambda: len(blocks.given) == 3, timeout=60_000)
+    viewer.dims.set_point(0, 3)
+    # The window looks from time to time where the user looks.
+    with qtbot.waitSignal(widget.run._looks.timeout, timeout=60_000):
+        pass
+    blocks.most = math.inf
     finish(widget)
-    slices = [where[0].start for where in places]
-    assert sorted(slices) == list(range(40))
-    under_way = widget_threads()
-    assert 30 in slices[:under_way]
-    assert all(abs(z - 30) <= under_way for z in slices[:2])
-    # The way from 30 down to 3 would lead past 15.
-    assert slices.index(3) < slices.index(15)
-
-
-def widget_threads() -> int:
-    """Blocks that may be under way at a time."""
-    import torch
-
-    return torch.get_num_threads() + 2
+    # Each slice is one block.
+    assert blocks.given[0] == 30
+    assert set(blocks.given[1:3]) == {29, 31}
+    assert blocks.given[3] == 3
+    assert set(blocks.given[4:6]) == {2, 4}
+    assert sorted(where[0].start for where in places) == list(range(40))
 
 
 def test_the_part_in_view_comes_before_the_rest(
-    viewer: Any, open_widget: Any, finish: Any, tmp_path: Path
+    viewer: Any, open_widget: Any, finish: Any, tmp_path: Path, blocks: Blocks
 ) -> None:
     viewer.add_image(picture(1100, 2100), name="wide")
-    viewer.scene.camera.zoom = 4
-    viewer.scene.camera.center = (0, 1050, 2050)
+    viewer.scene.camera.zoom = 32
+    viewer.scene.camera.center = (0, 1090, 2090)
     widget = open_widget(region="viewed", folder=str(tmp_path))
-    places = follow(widget, lambda count: None)
+    places = blocks.follow(widget, lambda count: None)
     finish(widget)
-    corners = [(where[0].start, where[1].start) for where in places]
-    assert len(corners) == len(set(corners))
-    bottom, right = max(corners)
-    assert (bottom, right) in corners[: widget_threads()]
-    assert corners.index((0, 0)) >= len(corners) - widget_threads()
+    corners = sorted((where[0].start, where[1].start) for where in places)
+    assert len(corners) == len(set(corners)) == len(blocks.given)
+    # Blocks are numbered in reading order, and only that at the bottom right is in view.
+    assert blocks.given[0] == len(corners) - 1
+    assert blocks.given[-1] == 0
 
 
 def test_cancelled_and_restored_again_it_goes_on(
-    viewer: Any, open_widget: Any, finish: Any, tmp_path: Path
+    viewer: Any, open_widget: Any, finish: Any, tmp_path: Path, blocks: Blocks
 ) -> None:
     from napari_semnet.files.tile_store import TileStore
 
     viewer.add_image(picture(60, 70, 80), name="stack")
     widget = open_widget(region="viewed", folder=str(tmp_path))
-    follow(widget, lambda count: widget.cancel() if count == 3 else None)
+
+    def cancel(count: int) -> None:
+        if count == 3:
+            widget.cancel()
+            blocks.most += 2  # It is heard with the next news.
+
+    blocks.most = 3
+    blocks.follow(widget, cancel)
     finish(widget)
     path = tmp_path / "stack_semnet-x2.zarr"
     assert [layer.name for layer in viewer.layers] == ["stack"]
     assert widget.status.text().startswith("Cancelled. What is finished is kept in")
     before = TileStore.open(path).finished()
-    assert 3 <= len(before) < 60
-    places = follow(widget, lambda count: None)
+    assert 3 <= len(before) <= 5
+    blocks.most = math.inf
+    places = blocks.follow(widget, lambda count: None)
     finish(widget)
     assert {where[0].start for where in places} == set(range(60)) - before
     assert widget.status.text().startswith("Restored 1 layer in")
@@ -181,11 +226,18 @@ def test_cancelled_and_restored_again_it_goes_on(
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_removing_source_or_result_ends_it_and_keeps_what_is_finished(
-    viewer: Any, open_widget: Any, finish: Any, tmp_path: Path, which: int
+    viewer: Any, open_widget: Any, finish: Any, tmp_path: Path, which: int, blocks: Blocks
 ) -> None:
     viewer.add_image(picture(60, 70, 80), name="stack")
     widget = open_widget(region="viewed", folder=str(tmp_path))
-    follow(widget, lambda n: viewer.layers.pop(which) if n == 3 else None)
+
+    def remove(count: int) -> None:
+        if count == 3:
+            viewer.layers.pop(which)
+            blocks.most += 2
+
+    blocks.most = 3
+    blocks.follow(widget, remove)
     finish(widget)
     assert len(viewer.layers) == (0 if which == 0 else 1)
     assert widget.status.text() == "Stopped: the layer was removed"
@@ -193,7 +245,7 @@ def test_removing_source_or_result_ends_it_and_keeps_what_is_finished(
 
 
 def test_a_source_that_is_deleted_meanwhile_is_said_in_a_sentence(
-    viewer: Any, open_widget: Any, finish: Any, tmp_path: Path
+    viewer: Any, open_widget: Any, finish: Any, tmp_path: Path, blocks: Blocks
 ) -> None:
     from napari_semnet.files.ome_zarr import write_ome_zarr
 
@@ -201,7 +253,14 @@ def test_a_source_that_is_deleted_meanwhile_is_said_in_a_sentence(
     write_ome_zarr(file, picture(60, 70, 80), pixel_size_nm=(4, 4), axes="ZYX")
     viewer.open(str(file), plugin="napari-semnet")
     widget = open_widget(region="viewed")
-    follow(widget, lambda n: shutil.rmtree(file) if n == 2 else None)
+
+    def delete(count: int) -> None:
+        if count == 2:
+            shutil.rmtree(file)
+            blocks.most = math.inf
+
+    blocks.most = 2
+    blocks.follow(widget, delete)
     finish(widget)
     assert any("is no longer where it was" in message for message in messages())
     assert widget.status.text() == "Not restored: see the notification"
@@ -209,7 +268,9 @@ def test_a_source_that_is_deleted_meanwhile_is_said_in_a_sentence(
     assert len(list(tmp_path.glob("*semnet-x2.zarr"))) == 1
 
 
-def test_closing_the_widget_stops_it(viewer: Any, open_widget: Any, qtbot: Any) -> None:
+def test_closing_the_widget_stops_it(
+    viewer: Any, open_widget: Any, qtbot: Any, blocks: Blocks
+) -> None:
     viewer.add_image(picture(60, 70, 80), name="stack")
     widget = open_widget(region="viewed")
     worker: list[Any] = []
@@ -217,8 +278,10 @@ def test_closing_the_widget_stops_it(viewer: Any, open_widget: Any, qtbot: Any) 
     def close(count: int) -> None:
         if count == 2:
             viewer.window.remove_dock_widget(widget)
+            blocks.most += 2
 
-    follow(widget, close)
+    blocks.most = 2
+    blocks.follow(widget, close)
     worker.append(widget.run._worker)
     qtbot.waitUntil(lambda: not worker[0].is_running, timeout=60_000)
     assert [layer.name for layer in viewer.layers] == ["stack"]
