@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -196,10 +195,10 @@ def test_ctrl_c_ends_watching_cleanly(tmp_path: Path, tiny_model: Path) -> None:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    until = time.monotonic() + 200
-    while not list(out.glob("*.tif")) and time.monotonic() < until:
-        time.sleep(0.1)
-    time.sleep(0.5)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("waiting for new images (") and list(out.glob("*.tif")):
+            break
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes.util
+import math
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +117,36 @@ def finish(qtbot: Any) -> Callable[[Any], None]:
         qtbot.waitUntil(lambda: not widget.run.is_running, timeout=60_000)
 
     return wait
+
+
+class Tiles:
+    """How many tiles restorations get before the others are let go on.
+
+    The thread that computes does not wait for the window. So what a test does in the middle of a
+    restoration would come too late at times, did the tiles not wait for it.
+    """
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.most: float = math.inf
+
+    def let_all(self) -> None:
+        self.most = math.inf
+
+
+@pytest.fixture
+def tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiles]:
+    from napari_semnet.restoration.planned import PlannedRun
+
+    tiles, all_of = Tiles(), PlannedRun.tiles
+
+    def held(run: PlannedRun) -> Iterator[Any]:
+        for tile in all_of(run):
+            while tiles.given >= tiles.most:
+                time.sleep(0.005)
+            tiles.given += 1
+            yield tile
+
+    monkeypatch.setattr(PlannedRun, "tiles", held)
+    yield tiles
+    tiles.let_all()

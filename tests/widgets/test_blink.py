@@ -34,7 +34,7 @@ def test_one_layer_is_shown_at_a_time_by_its_name(qapp: Any) -> None:
 def test_the_clock_changes_by_itself_until_stopped_and_never_too_fast(qtbot: Any) -> None:
     viewer = ViewerModel()
     blink = Blink(viewer, three_layers(viewer))
-    with qtbot.waitSignal(blink.shown, timeout=2000):
+    with qtbot.waitSignal(blink.shown, timeout=30_000):
         blink.run(100.0)
     assert blink._timer.interval() >= 1000 / FASTEST - 1
     blink.run(0.0)
@@ -66,5 +66,5 @@ def test_the_key_changes_by_hand(make_napari_viewer: Any, qtbot: Any) -> None:
     viewer.layers.selection = {one}
     blink = Blink(viewer, [one, two])
     qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_B)
-    qtbot.waitUntil(lambda: two.visible and not one.visible, timeout=2000)
+    qtbot.waitUntil(lambda: two.visible and not one.visible, timeout=30_000)
     blink.stop()

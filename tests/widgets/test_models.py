@@ -58,7 +58,7 @@ def type_name(widget: Any, text: str, qtbot: Any) -> None:
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QLineEdit
 
-    qtbot.waitUntil(lambda: widget.list.findChild(QLineEdit) is not None, timeout=3000)
+    qtbot.waitUntil(lambda: widget.list.findChild(QLineEdit) is not None, timeout=30_000)
     editor = widget.list.findChild(QLineEdit)
     editor.selectAll()
     qtbot.keyClicks(editor, text)
@@ -87,9 +87,9 @@ def test_a_model_is_imported_renamed_deleted_and_put_back(
     sha256 = load_model(reduced_model).sha256
     click(widget.rename_button)
     type_name(widget, "FIB lab", qtbot)
-    qtbot.waitUntil(lambda: "FIB lab" in names(widget), timeout=3000)
+    qtbot.waitUntil(lambda: "FIB lab" in names(widget), timeout=30_000)
     assert load_model(own / "FIB lab.safetensors").sha256 == sha256
-    qtbot.waitUntil(lambda: widget.chosen.name == "FIB lab", timeout=3000)
+    qtbot.waitUntil(lambda: widget.chosen.name == "FIB lab", timeout=30_000)
     assert "Name on its card: reduced" in widget.card.toPlainText()
 
     click(widget.delete_button)
@@ -107,7 +107,7 @@ def test_del_and_f2_do_what_they_do_elsewhere(imported: Any, qtbot: Any) -> None
     widget = imported
     qtbot.keyClick(widget.list, Qt.Key.Key_F2)
     type_name(widget, "mine", qtbot)
-    qtbot.waitUntil(lambda: widget.chosen.name == "mine", timeout=3000)
+    qtbot.waitUntil(lambda: widget.chosen.name == "mine", timeout=30_000)
     qtbot.keyClick(widget.list, Qt.Key.Key_Delete)
     assert names(widget) == [DEFAULT_MODEL]
     qtbot.keyClick(widget.list, Qt.Key.Key_Delete)
@@ -119,8 +119,8 @@ def test_a_name_that_cannot_be_is_refused_and_the_old_one_stays(
 ) -> None:
     click(imported.rename_button)
     type_name(imported, "../up", qtbot)
-    qtbot.waitUntil(lambda: "cannot be the name" in imported.status.text(), timeout=3000)
-    qtbot.waitUntil(lambda: "reduced" in names(imported), timeout=3000)
+    qtbot.waitUntil(lambda: "cannot be the name" in imported.status.text(), timeout=30_000)
+    qtbot.waitUntil(lambda: "reduced" in names(imported), timeout=30_000)
     assert [path.name for path in own.iterdir()] == ["reduced.safetensors"]
 
 
@@ -143,9 +143,9 @@ def test_the_list_follows_the_folder_and_says_what_is_damaged(
 ) -> None:
     own.mkdir(parents=True)
     shutil.copy(reduced_model, own / "by hand.safetensors")
-    qtbot.waitUntil(lambda: "by hand" in names(widget), timeout=5000)
+    qtbot.waitUntil(lambda: "by hand" in names(widget), timeout=30_000)
     (own / "bad.safetensors").write_bytes(b"no model")
-    qtbot.waitUntil(lambda: "bad" in names(widget), timeout=5000)
+    qtbot.waitUntil(lambda: "bad" in names(widget), timeout=30_000)
     widget.choose("bad")
     assert "Cannot be used." in widget.card.toPlainText()
     assert not widget.use_button.isEnabled()
@@ -165,7 +165,7 @@ def test_a_card_cannot_bring_markup_along(widget: Any, own: Path, qtbot: Any) ->
     text = "<img src='file:///etc/hostname'><b>x</b>"
     card = Card(name=text, description=text, limits=text, architecture=REDUCED)
     models.save_model(own / "odd.safetensors", SEMNet(REDUCED), card)
-    qtbot.waitUntil(lambda: "odd" in names(widget), timeout=5000)
+    qtbot.waitUntil(lambda: "odd" in names(widget), timeout=30_000)
     widget.choose("odd")
     assert widget.card.toPlainText().count(text) == 3
 
@@ -182,7 +182,7 @@ def test_a_model_is_chosen_for_restoring_and_stays_so_when_renamed(
     assert restore.model.key == "reduced"
     click(imported.rename_button)
     type_name(imported, "mine", qtbot)
-    qtbot.waitUntil(lambda: load_choices().model == "mine", timeout=3000)
+    qtbot.waitUntil(lambda: load_choices().model == "mine", timeout=30_000)
 
 
 def test_the_restore_widget_lists_a_new_model_and_tells_of_one_that_went(

@@ -22,21 +22,20 @@ def shown(qtbot: Any) -> Any:
     pace.stop()
 
 
-def test_the_first_news_are_shown_at_once(shown: Any, qtbot: Any) -> None:
+def test_the_first_news_are_shown_at_once(shown: Any, qapp: Any) -> None:
     pace, moments = shown
-    asked = time.perf_counter()
     pace.ask()
-    qtbot.waitUntil(lambda: len(moments) == 1, timeout=5000)
-    assert moments[0] - asked < SHORTEST_PAUSE
+    qapp.processEvents()
+    assert len(moments) == 1
 
 
 def test_news_that_come_in_the_pause_are_shown_together_after_it(shown: Any, qtbot: Any) -> None:
     pace, moments = shown
     pace.ask()
-    qtbot.waitUntil(lambda: len(moments) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(moments) == 1, timeout=30_000)
     for _ in range(20):
         pace.ask()
-    qtbot.waitUntil(lambda: len(moments) == 2, timeout=5000)
+    qtbot.waitUntil(lambda: len(moments) == 2, timeout=30_000)
     assert moments[1] - moments[0] >= SHORTEST_PAUSE
     qtbot.wait(300)
     assert len(moments) == 2
@@ -47,7 +46,7 @@ def test_what_takes_long_to_show_is_shown_seldom(shown: Any, qtbot: Any) -> None
     took = 0.03
     pace.due.connect(lambda: time.sleep(took))
     pace.ask()
-    qtbot.waitUntil(lambda: len(moments) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(moments) == 1, timeout=30_000)
     pace.ask()
     qtbot.waitUntil(lambda: len(moments) == 2, timeout=20_000)
     assert moments[1] - moments[0] >= took / SHOWING_SHARE

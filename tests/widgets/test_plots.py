@@ -94,4 +94,4 @@ def test_the_values_under_the_mouse_are_read(plot: LinePlot, qtbot: Any) -> None
     plot.show()
     before = painted(plot)
     qtbot.mouseMove(plot, QPoint(150, 100))
-    qtbot.waitUntil(lambda: not np.array_equal(painted(plot), before), timeout=2000)
+    qtbot.waitUntil(lambda: not np.array_equal(painted(plot), before), timeout=30_000)

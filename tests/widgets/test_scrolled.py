@@ -23,9 +23,9 @@ def test_a_page_is_never_cut_off_at_its_sides(qtbot: Any) -> None:
     for longer in (1, 4):
         lines.addWidget(QCheckBox(longer * "Another line that is longer "))
         least = 100 * longer
-        qtbot.waitUntil(lambda least=least: page.minimumSizeHint().width() > least, timeout=5000)
+        qtbot.waitUntil(lambda least=least: page.minimumSizeHint().width() > least, timeout=30_000)
         qtbot.waitUntil(
-            lambda: scroll.viewport().width() >= page.minimumSizeHint().width(), timeout=5000
+            lambda: scroll.viewport().width() >= page.minimumSizeHint().width(), timeout=30_000
         )
         assert page.width() <= scroll.viewport().width()
 

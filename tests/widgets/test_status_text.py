@@ -66,7 +66,7 @@ def test_words_that_fit_leave_the_layout_alone(window: Any, qtbot: Any) -> None:
 def test_words_that_need_more_lines_get_the_room(window: Any, qtbot: Any) -> None:
     least = window.status.height()
     window.status.setText(LONG)
-    qtbot.waitUntil(lambda: window.status.height() > least, timeout=2000)
+    qtbot.waitUntil(lambda: window.status.height() > least, timeout=30_000)
     lines = window.fontMetrics().boundingRect(
         0,
         0,
@@ -79,9 +79,9 @@ def test_words_that_need_more_lines_get_the_room(window: Any, qtbot: Any) -> Non
     assert window.bar.geometry().bottom() < window.status.geometry().top()
     narrow = window.status.height()
     window.resize(900, 300)
-    qtbot.waitUntil(lambda: window.status.height() < narrow, timeout=2000)
+    qtbot.waitUntil(lambda: window.status.height() < narrow, timeout=30_000)
     window.status.setText("")
-    qtbot.waitUntil(lambda: window.status.height() == least, timeout=2000)
+    qtbot.waitUntil(lambda: window.status.height() == least, timeout=30_000)
 
 
 def test_a_bar_is_painted_with_what_else_changes_not_at_once(window: Any, qtbot: Any) -> None:
@@ -93,4 +93,4 @@ def test_a_bar_is_painted_with_what_else_changes_not_at_once(window: Any, qtbot:
     show_progress(window.bar, 500)
     assert window.bar.value() == 500
     assert len(painted) == 1
-    qtbot.waitUntil(lambda: len(painted) == 2, timeout=2000)
+    qtbot.waitUntil(lambda: len(painted) == 2, timeout=30_000)

@@ -89,21 +89,25 @@ def test_the_sensitivity_can_be_cancelled(
 
 @pytest.mark.parametrize("what", ["dock", "viewer", "raw layer", "restored layer"])
 def test_closing_what_is_mapped_leaves_nothing(
-    viewer: Any, restored: tuple[Any, Any], qtbot: Any, what: str
+    viewer: Any, restored: tuple[Any, Any], qtbot: Any, what: str, tiles: Any
 ) -> None:
     from napari.qt.threading import WorkerBase
 
     widget, result = restored
+    tiles.most = 5
     widget.trust.sensitivity_button.click()
     qtbot.waitUntil(lambda: widget.trust.progress.value() > 0, timeout=60_000)
     assert widget.trust.task.is_running
     if what == "viewer":
         viewer.close()
+        tiles.let_all()
     elif what == "dock":
         viewer.window.remove_dock_widget(widget)
+        tiles.let_all()
         assert len(viewer.layers) == 2
     else:
         viewer.layers.remove(result if what == "restored layer" else viewer.layers["gold"])
+        tiles.let_all()
         wait(widget.trust, qtbot)
         mapped = [layer for layer in viewer.layers if "sensitivity" in layer.name]
         assert len(mapped) == (what == "raw layer")
