@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +39,7 @@ def restore_files(
     checks: Checks | None = None,
     volumes: VolumeChoices | None = None,
     retries: int = 0,
-) -> Iterator[BatchEvent]:
+) -> Generator[BatchEvent, None, None]:
     """Restore one file after the other.
 
     Closing the generator stops within one tile; what was written by then is complete.

@@ -233,7 +233,7 @@ def restorer_from(arguments: argparse.Namespace) -> Restorer:
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; 0 when none failed, else 1."""
     from napari_semnet.commands import batch, jobs, judging, queue, replay, reporting, watching
-    from napari_semnet.commands.events import BatchEnded, FileWritten
+    from napari_semnet.commands.events import BatchEnded, BatchEvent, FileWritten
     from napari_semnet.commands.volume import VolumeChoices
     from napari_semnet.restoration.events import Notice
 
@@ -278,7 +278,9 @@ def run(arguments: argparse.Namespace) -> int:
         _check_workers(choices, entries)
         events, table = work(entries), queue.Queue(entries)
     with reporter as report, queue.csv_report(arguments.report, table) as changed:
-        for event in events:
+
+        def tell(event: BatchEvent) -> None:
+            nonlocal failed
             report(event)
             if table.take(event):
                 changed()
@@ -286,6 +288,15 @@ def run(arguments: argparse.Namespace) -> int:
                 report(Notice(replay.compare(event.target, arguments.record, again)))
             if isinstance(event, BatchEnded):
                 failed = event.failed
+
+        try:
+            for event in events:
+                tell(event)
+        except KeyboardInterrupt as stop:
+            if not arguments.watch:
+                raise
+            # It came while an event was told, not between two of them: watching ends all the same.
+            tell(events.throw(stop))
     return 1 if failed else 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import glob
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -117,7 +117,7 @@ def watch_inputs(
     find: Callable[[], list[Entry]],
     restore: Callable[[list[Job]], Iterator[BatchEvent]],
     settle: float,
-) -> Iterator[BatchEvent]:
+) -> Generator[BatchEvent, None, None]:
     """Restore what appears until Ctrl-C, and say in the end how much it was.
 
     Parameters
