@@ -14,7 +14,13 @@ from napari_semnet.errors import DeviceError
 from napari_semnet.network import Architecture, SEMNet
 from napari_semnet.restoration import choice
 from napari_semnet.restoration.backends import TorchBackend, run_through
-from napari_semnet.restoration.choice import Speed, backend_named, fastest, measured_speeds
+from napari_semnet.restoration.choice import (
+    WIDTHS,
+    Speed,
+    backend_named,
+    fastest,
+    measured_speeds,
+)
 from napari_semnet.restoration.dense import ArrangementError, Concatenated
 from napari_semnet.restoration.events import Finished, Notice
 from napari_semnet.restoration.openvino_network import OpenVINONetwork
@@ -31,13 +37,14 @@ def cache(tmp_path, monkeypatch):
     path = tmp_path / "cache" / "speed.json"
     monkeypatch.setattr(choice, "cache_file", lambda: path)
     monkeypatch.setattr(choice, "_HEIGHT", 8)
+    monkeypatch.setattr(choice, "_FINE", (100, 384))
     return path
 
 
 def test_speeds_are_measured_once_and_then_read(cache, monkeypatch) -> None:
     first = measured_speeds(SMALL, "fp32")
     assert first[0].name == "torch"
-    assert all(min(speed.times) > 0 for speed in first)
+    assert all(min(speed.times.values()) > 0 for speed in first)
     monkeypatch.setattr(choice, "_measure", lambda *_: pytest.fail("measured again"))
     assert measured_speeds(SMALL, "fp32") == first
 
@@ -47,7 +54,7 @@ def test_another_precision_network_or_release_is_measured_anew(cache, monkeypatc
 
     def measure(*what):
         asked.append(what)
-        return {"torch": (1e-6, 1e-6, 1e-6)}
+        return {"torch": dict.fromkeys(WIDTHS, 1e-6)}
 
     monkeypatch.setattr(choice, "_measure", measure)
     for _ in range(2):
@@ -63,7 +70,16 @@ def test_another_precision_network_or_release_is_measured_anew(cache, monkeypatc
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\xff\xfe", b"[]", b'{"a": {"torch": [1, 1]}}', b'{"a": {"torch": [0, 1, 1]}}'],
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b'{"a": {"torch": [1, 1, 1]}}',
+        b'{"a": {"torch": {"96": 1, "192": 1}}}',
+        b'{"a": {"torch": {"192": 1, "96": 1, "384": 1}}}',
+        b'{"a": {"torch": {"96": 0, "192": 1, "384": 1}}}',
+    ],
 )
 def test_a_cache_that_cannot_be_understood_is_measured_over(cache, content) -> None:
     cache.parent.mkdir()
@@ -87,19 +103,34 @@ def test_measuring_leaves_the_random_numbers_of_others_alone(cache) -> None:
     assert torch.equal(torch.rand(2), expected)
 
 
+def speed(name: str, *times: float) -> Speed:
+    return Speed(name, dict(zip(WIDTHS, times, strict=True)))
+
+
 def test_a_less_plain_arrangement_must_gain_something() -> None:
-    plain = Speed("torch", (1, 1.1, 2))
-    same = Speed("torch-stacked", (2, 0.99, 2))
-    better = Speed("openvino", (2, 2, 0.9))
+    plain = speed("torch", 1, 1.1, 2)
+    same = speed("torch-stacked", 2, 0.99, 2)
+    better = speed("openvino", 2, 2, 0.9)
     assert fastest((plain, same)) is plain
     assert fastest((plain, same, better)) is better
 
 
 def test_width_costs_only_where_wide_tiles_are_slower() -> None:
-    assert Speed("torch", (1.2, 1, 1.04)).width_cost is None
-    cost = Speed("torch", (1, 1, 1.2)).width_cost
+    assert speed("torch", 1.2, 1, 1.04).width_cost is None
+    cost = speed("torch", 1, 1, 1.2).width_cost
     assert cost is not None
-    assert cost.at(384) == 1.2
+    assert cost.at(np.array([384])) == 1.2
+
+
+def test_a_step_between_two_widths_is_looked_for(monkeypatch) -> None:
+    def seconds(network, shape):
+        return 1.0 if shape[1] < 253 else 1.3
+
+    monkeypatch.setattr(choice, "_seconds_per_pixel", seconds)
+    found = choice._finely(None, dict.fromkeys(WIDTHS, 1.0))
+    assert list(found) == sorted(found)
+    assert found[252] == 1.0
+    assert found[254] == 1.3
 
 
 def test_a_small_network_is_not_worth_measuring(cache) -> None:

@@ -193,11 +193,18 @@ def test_where_width_costs_tiles_are_narrow_but_not_narrower_than_their_halo_all
     assert wider > width
 
 
+def test_tiles_are_as_wide_as_they_can_be_before_width_costs_suddenly() -> None:
+    step = WidthCost((96, 252, 256, 384), (1.0, 1.0, 1.3, 1.3))
+    surround = Surround((4096, 4096), 23, 18)
+    _, width = choose_tile(surround, 90_000, step)
+    assert surround.spans(1, width).max() <= 252
+    assert surround.spans(1, width).max() > 220
+
+
 def test_what_width_costs_lies_between_what_was_measured_and_never_falls_beyond_it() -> None:
-    assert [COSTLY.at(width) for width in (10, 96, 192)] == [1, 1, 1]
-    assert COSTLY.at(288) == pytest.approx(1.2)
-    assert COSTLY.at(576) == pytest.approx(1.8)
-    assert WidthCost((96, 192), (1.0, 0.5)).at(1000) == 0.5
+    found = COSTLY.at(np.array([10, 96, 192, 288, 576]))
+    np.testing.assert_allclose(found, [1, 1, 1, 1.2, 1.8])
+    assert WidthCost((96, 192), (1.0, 0.5)).at(np.array([1000])) == 0.5
 
 
 def test_too_little_room_gives_the_smallest_tile_instead_of_none() -> None:

@@ -6,7 +6,11 @@ seconds, and the times are kept in the user's cache folder for this processor, t
 this kind of network.
 
 The arrangements take turns and the shortest of their times counts, in seconds of processor time:
-other programs that use the machine meanwhile would else decide.
+other programs that use the machine meanwhile would else decide. A network of the same kind with
+fewer RRDBs stands for the whole one: they are alike.
+
+A pixel of a slightly wider tile can take a quarter longer, because a library splits its rows
+otherwise. So what is fastest is measured at many widths.
 """
 
 from __future__ import annotations
@@ -18,8 +22,9 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -52,13 +57,19 @@ ARRANGEMENTS: Mapping[str, Arrangement] = {
 }
 """By name, plainest first."""
 
-_HEIGHT = 192
+_HEIGHT = 96
 WIDTHS = (96, 192, 384)
-"""Pieces that are restored: rows, and pixels of a row."""
+"""Pieces that all arrangements restore: rows, and pixels of a row."""
+_FINE = (*range(104, 281, 8), WIDTHS[-1])
+"""Pixels of a row that the fastest one restores."""
+_HALVINGS = 2
+"""How often the steepest step between two neighbours of them is halved."""
 _FIRST = (64, 64)
 """Piece that tells what the others will take."""
+_RRDBS = 2
+"""Of the network that is measured. Fewer, and the first and last convolutions would decide."""
 _ROUNDS = 3
-_LONGEST = 1.0
+_LONGEST = 0.2
 """Seconds that the widest piece may take. Where it would take longer, computing is what takes the
 time, and caches hardly matter."""
 _HOPELESS = 4.0
@@ -71,12 +82,12 @@ _HARDLY = 1.05
 _LEAST_OPERATIONS = 10**6
 """Operations a pixel below which nothing is gained by a choice."""
 _MOST_ENTRIES = 64
-_EDITION = 2
+_EDITION = 3
 """Of the arrangements: times of other ones say nothing about these."""
-_UNKNOWN = (0.0, 0.0, 0.0)
+_UNKNOWN = dict.fromkeys(WIDTHS, 0.0)
 
 _lock = threading.Lock()
-_Times = dict[str, tuple[float, float, float]]
+_Times = dict[str, dict[int, float]]
 _Entries = TypeAdapter(dict[str, _Times])
 
 
@@ -85,18 +96,20 @@ class Speed:
     """What an arrangement takes, in seconds for each pixel."""
 
     name: str
-    times: tuple[float, float, float]
-    """Of tiles of `WIDTHS`."""
+    times: Mapping[int, float]
+    """Of tiles by their width, in rising order."""
 
     @property
     def best(self) -> float:
-        """Of tiles of the width that suits it."""
-        return min(self.times)
+        """Of tiles of the one of `WIDTHS` that suits it, which all arrangements are measured at."""
+        return min(self.times[width] for width in WIDTHS)
 
     @property
     def width_cost(self) -> WidthCost | None:
         """What width costs, or None where it does not matter."""
-        return WidthCost(WIDTHS, self.times) if self.times[-1] > _HARDLY * self.best else None
+        if self.times[WIDTHS[-1]] <= _HARDLY * self.best:
+            return None
+        return WidthCost(tuple(self.times), tuple(self.times.values()))
 
 
 def fastest(speeds: tuple[Speed, ...]) -> Speed:
@@ -148,7 +161,7 @@ def measured_speeds(architecture: Architecture, precision: Precision) -> tuple[S
     with _lock:
         entries = _read()
         times = entries.get(key)
-        if times is None or "torch" not in times:
+        if not times:
             times = _measure(architecture, precision)
             newest = dict(list((entries | {key: times}).items())[-_MOST_ENTRIES:])
             with suppress(OSError), replacing(cache_file()) as temporary:
@@ -171,8 +184,12 @@ def _read() -> dict[str, _Times]:
     sound = all(
         math.isfinite(time) and time > 0
         for times in entries.values()
-        for three in times.values()
-        for time in three
+        for by_width in times.values()
+        for time in by_width.values()
+    ) and all(
+        list(by_width) == sorted(by_width) and by_width.keys() >= set(WIDTHS)
+        for times in entries.values()
+        for by_width in times.values()
     )
     return entries if sound else {}
 
@@ -187,7 +204,7 @@ def _key(architecture: Architecture, precision: Precision) -> str:
             f"OpenVINO {openvino_version() or '-'}",
             f"{a.features}+{a.growth}x{a.conv_per_rdb}x{a.rdb_per_block}x{a.blocks}",
             precision,
-            f"{_HEIGHT} x {WIDTHS}, edition {_EDITION}",
+            f"edition {_EDITION}",
         )
     )
 
@@ -214,8 +231,9 @@ def operations(architecture: Architecture) -> int:
 
 
 def _measure(architecture: Architecture, precision: Precision) -> _Times:
+    part = replace(architecture, blocks=min(architecture.blocks, _RRDBS))
     with torch.random.fork_rng(devices=[]):
-        network = SEMNet(architecture)
+        network = SEMNet(part)
     ready: dict[str, Prepared] = {}
     first: dict[str, float] = {}
     with torch.inference_mode():
@@ -228,16 +246,45 @@ def _measure(architecture: Architecture, precision: Precision) -> _Times:
                 first[name] = _seconds_per_pixel(ready[name], _FIRST)
         near = {name: s for name, s in first.items() if s < _HOPELESS * min(first.values())}
         if min(near.values()) * _HEIGHT * WIDTHS[-1] > _LONGEST:
-            return {name: (seconds,) * 3 for name, seconds in near.items()}
-        best = {(name, width): math.inf for name in near for width in WIDTHS}
-        for _ in range(_ROUNDS):
-            for name, width in best:
-                with suppress(ArrangementError):
-                    seconds = _seconds_per_pixel(ready[name], (_HEIGHT, width))
-                    best[name, width] = min(best[name, width], seconds)
-    narrow, middle, wide = WIDTHS
-    times = {name: (best[name, narrow], best[name, middle], best[name, wide]) for name in near}
-    return {name: three for name, three in times.items() if max(three) < math.inf}
+            return {name: dict.fromkeys(WIDTHS, seconds) for name, seconds in near.items()}
+        times = _in_turns({name: ready[name] for name in near}, WIDTHS)
+        best = fastest(tuple(Speed(name, times[name]) for name in times)).name
+        times[best] = _finely(ready[best], times[best])
+    return times
+
+
+def _finely(network: Prepared, times: Mapping[int, float]) -> dict[int, float]:
+    """Measure a network at many widths, and where the steepest step between two of them is.
+
+    Few shapes stay compiled, so widths come one after the other. Meanwhile a machine becomes
+    faster or slower, so that each takes turns with the narrowest, which all are compared by.
+    """
+    found = dict(times)
+    narrow = WIDTHS[0]
+
+    def measure(width: int) -> None:
+        for pair in _in_turns({"": network}, (narrow, width)).values():
+            found[width] = times[narrow] * pair[width] / pair[narrow]
+
+    for width in _FINE:
+        measure(width)
+    for _ in range(_HALVINGS):
+        near = sorted(found.keys() - {WIDTHS[-1]})
+        step = max(pairwise(near), key=lambda pair: found[pair[1]] / found[pair[0]])
+        measure(sum(step) // 2)
+    return dict(sorted(found.items()))
+
+
+def _in_turns(networks: Mapping[str, Prepared], widths: tuple[int, ...]) -> _Times:
+    """Measure networks at some widths; one that fails is left out."""
+    best = {(name, width): math.inf for name in networks for width in widths}
+    for _ in range(1 + _ROUNDS):  # The first time kernels are prepared.
+        for name, width in best:
+            with suppress(ArrangementError):
+                seconds = _seconds_per_pixel(networks[name], (_HEIGHT, width))
+                best[name, width] = min(best[name, width], seconds)
+    times = {name: {width: best[name, width] for width in widths} for name in networks}
+    return {name: each for name, each in times.items() if max(each.values()) < math.inf}
 
 
 def _seconds_per_pixel(network: Prepared, shape: tuple[int, int]) -> float:
