@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from napari_semnet.files.ome_zarr import write_ome_zarr
 from napari_semnet.files.provenance import read_sidecar, sha256_of, sidecar_path
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.tile_store import unfinished_record
+from napari_semnet.restoration.events import BlockWritten, TileDone
 from napari_semnet.restoration.restorer import Restorer, Settings
 from tests.restoration.volumes import chunk_bytes
 
@@ -151,6 +153,27 @@ def test_a_tiled_tiff_that_stays_on_disk_is_restored_block_by_block(
     assert main(["restore", str(source), "-o", str(target), "--quiet", *engine]) == 0
     expected = Restorer(tiny_model, Settings(device="cpu", precision="fp32")).restore(pixels)
     np.testing.assert_array_equal(np.asarray(read_image(target).pixels), expected.pixels)
+
+
+@pytest.mark.parametrize("target", ["out.zarr", "out.tif"])
+def test_a_source_that_is_deleted_meanwhile_is_said_in_a_sentence(
+    tmp_path: Path, tiny_model: Path, target: str
+) -> None:
+    from napari_semnet.commands.batch import restore_files
+    from napari_semnet.commands.jobs import FileFailed, Job
+
+    source = volume(tmp_path / "a.zarr", (3, 1100, 60))
+    settings = Settings(device="cpu", precision="fp32")
+    job = Job(source, tmp_path / target)
+    failures = []
+    for event in restore_files([job], lambda: Restorer(tiny_model, settings)):
+        if isinstance(event, BlockWritten | TileDone) and source.exists():
+            shutil.rmtree(source)
+        if isinstance(event, FileFailed):
+            failures.append(event.reason)
+    assert len(failures) == 1
+    assert "a.zarr is no longer where it was" in failures[0]
+    assert not (tmp_path / "out.tif").exists()
 
 
 def test_workers_without_a_volume_are_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from napari_semnet.errors import FileFormatError, ImageError
 from napari_semnet.files.ome_zarr import read_levels
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.tile_store import TileStore
+from napari_semnet.imaging.geometry import whole
 from napari_semnet.model import Model
 from napari_semnet.restoration.blocks import Shard
 from napari_semnet.restoration.events import BlockWritten, Notice, Progress, Started
+from napari_semnet.restoration.part import PartOf
 from napari_semnet.restoration.restorer import Restorer, Settings
 from napari_semnet.restoration.volumes import begin_volume
 from tests.restoration.conftest import reduced_model
@@ -244,3 +247,56 @@ def test_missing_pixels_stay_missing(model: Model, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="NaN or infinite"):
         begin_volume(Restorer(model, FP32), image, tmp_path / "refused.zarr")
     assert not (tmp_path / "refused.zarr").exists()
+
+
+def test_a_missing_pixel_of_a_lazy_image_stops_the_run_there_and_masking_goes_on(
+    model: Model, tmp_path: Path
+) -> None:
+    pixels = noise((250, 64), "float32")
+    pixels[249, 30] = np.nan
+    image = Watched(pixels)
+    volume = begin_volume(Restorer(model, FP32), image, tmp_path / "out.zarr", block=BLOCK)
+    with pytest.raises(ImageError, match="NaN or infinite"):
+        list(volume.run())
+    assert volume.store.finished() == {0, 1, 2}
+    masked = Settings(device="cpu", precision="fp32", non_finite="mask")
+    again = begin_volume(Restorer(model, masked), image, tmp_path / "out.zarr", block=BLOCK)
+    assert again.remaining() == [3]
+    whole_volume(model, image, tmp_path / "out.zarr", masked)
+    whole_volume(model, image, tmp_path / "once.zarr", masked)
+    assert chunk_bytes(tmp_path / "out.zarr") == chunk_bytes(tmp_path / "once.zarr")
+
+
+def zarr_of(path: Path, pixels: np.ndarray) -> PartOf:
+    import zarr
+
+    source = zarr.create_array(path, data=pixels, chunks=(BLOCK, BLOCK))
+    return PartOf(source, whole(pixels.shape), path)
+
+
+def test_nothing_is_made_of_a_zarr_that_is_deleted_meanwhile(model: Model, tmp_path: Path) -> None:
+    """Zarr gives zeros for what is not there."""
+    pixels, source, path = noise((250, 64)), tmp_path / "in.zarr", tmp_path / "out.zarr"
+    volume = begin_volume(Restorer(model, FP32), zarr_of(source, pixels), path, block=BLOCK)
+    list(volume.work_off([0], 0, 4))
+    shutil.rmtree(source)
+    with pytest.raises(ImageError, match=r"in\.zarr is no longer where it was"):
+        list(volume.run())
+    assert volume.store.finished() == {0}
+    expected = Restorer(model, FP32).restore(pixels).pixels
+    where = volume.grid[0].where
+    np.testing.assert_array_equal(volume.store.finest[where], expected[where])
+
+
+def test_a_block_read_while_its_source_was_being_deleted_is_not_written(
+    model: Model, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.zarr"
+    image = zarr_of(source, noise((250, 64)))
+    volume = begin_volume(Restorer(model, FP32), image, tmp_path / "out.zarr", block=BLOCK)
+    steps = volume.steps(0)
+    next(steps)
+    shutil.rmtree(source)
+    with pytest.raises(ImageError, match="no longer where it was"):
+        list(steps)
+    assert volume.store.finished() == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import time
@@ -266,6 +267,47 @@ def test_a_source_that_is_deleted_meanwhile_is_said_in_a_sentence(
     assert widget.status.text() == "Not restored: see the notification"
     assert len(viewer.layers) == 1
     assert len(list(tmp_path.glob("*semnet-x2.zarr"))) == 1
+
+
+def test_what_was_cut_short_in_the_viewer_is_finished_on_the_command_line(
+    viewer: Any,
+    open_widget: Any,
+    finish: Any,
+    tmp_path: Path,
+    reduced_model: Path,
+    blocks: Blocks,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from napari_semnet.cli import main
+    from napari_semnet.files.ome_zarr import write_ome_zarr
+    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.tile_store import TileStore
+
+    file, pixels = tmp_path / "source.ome.zarr", picture(6, 70, 80)
+    write_ome_zarr(file, pixels, pixel_size_nm=(4, 4), axes="ZYX", z_step_nm=20)
+    viewer.open(str(file), plugin="napari-semnet")
+    widget = open_widget(region="viewed")
+
+    def cancel(count: int) -> None:
+        if count == 3:
+            widget.cancel()
+            blocks.most += 1
+
+    blocks.most = 3
+    blocks.follow(widget, cancel)
+    finish(widget)
+    (path,) = tmp_path.glob("*semnet-x2.zarr")
+    before = TileStore.open(path).finished()
+    capsys.readouterr()
+    command = ["restore", str(file), "-o", str(path), "--model", str(reduced_model), "--json"]
+    assert main([*command, "--precision", "fp32"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sum(event["event"] == "block_written" for event in told) == 6 - len(before)
+    result = read_image(path)
+    np.testing.assert_array_equal(
+        result.pixels, restore(pixels, reduced_model, precision="fp32", tile=512)
+    )
+    assert (result.pixel_size.yx, result.z_step_nm) == ((2, 2), 20)
 
 
 def test_closing_the_widget_stops_it(

@@ -119,3 +119,63 @@ def test_errors_that_threads_would_swallow_are_passed_on() -> None:
 def test_a_result_larger_than_the_memory_is_refused_with_a_way_out() -> None:
     with pytest.raises(ImageError, match="does not fit the free memory"):
         allocate((2**20, 2**20, 8), np.dtype(np.uint8))
+
+
+class Lazy:
+    """An array that says how much of it was read at a time."""
+
+    def __init__(self, pixels: np.ndarray, then: Any = None) -> None:
+        self._pixels = pixels
+        self._then = then
+        self.shape, self.dtype, self.ndim = pixels.shape, pixels.dtype, pixels.ndim
+        self.largest = 0
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        if self._then is not None:
+            self._then()
+        part = self._pixels[key]
+        self.largest = max(self.largest, part.size)
+        return part
+
+
+def test_a_region_of_a_lazy_stack_is_read_tile_by_tile(restorer: Restorer) -> None:
+    pixels = noise(3, 200, 220)
+    region = Region((0, 5, 0), (3, 187, 204))
+    lazy = Lazy(pixels)
+    results = []
+    for source in (lazy, pixels):
+        opened, *_ = run_jobs([Job("a", source, region)], lambda: restorer, threading.Event())
+        assert isinstance(opened, Opened)
+        results.append(opened.out)
+    np.testing.assert_array_equal(*results)
+    halo = restorer.model.card.architecture.exact_halo
+    assert lazy.largest <= (16 + 2 * halo) ** 2
+
+
+def test_a_result_in_memory_of_a_file_that_is_deleted_meanwhile_is_none(
+    restorer: Restorer, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.zarr"
+    file.touch()
+    reads = iter(range(3))
+
+    def delete() -> None:
+        if next(reads, None) is None:
+            file.unlink(missing_ok=True)
+
+    job = Job("a", Lazy(noise(2, 60, 60), delete), whole((2, 60, 60)), path=str(file))
+    *_, last = run_jobs([job], lambda: restorer, threading.Event())
+    assert isinstance(last, Failed)
+    assert "a.zarr is no longer where it was" in str(last.error)
+
+
+def test_missing_pixels_of_a_lazy_layer_are_said_before_anything_is_shown(
+    restorer: Restorer,
+) -> None:
+    pixels = noise(2, 60, 60).astype(np.float32)
+    pixels[1, 59, 59] = np.nan
+    (only,) = run_jobs(
+        [Job("a", Lazy(pixels), whole(pixels.shape))], lambda: restorer, threading.Event()
+    )
+    assert isinstance(only, Failed)
+    assert "NaN or infinite" in str(only.error)

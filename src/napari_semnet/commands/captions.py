@@ -139,7 +139,16 @@ def open_source(source: Path, specimen_rows: Rows | None = None) -> Opened:
     if rows is not None and rows != (0, height):
         kept = f"Rows {rows[0]} to {rows[1] - 1} show the specimen"
         notes.append(f"{kept}; the databar is left out.")
-    return Opened(source, image, image.specimen, tuple(notes))
+    return Opened(source, image, _watched(image.specimen, source), tuple(notes))
+
+
+def _watched(pixels: Any, source: Path) -> Any:
+    """Refuse to read on where the source of lazy pixels is gone."""
+    from napari_semnet.imaging.geometry import whole
+    from napari_semnet.imaging.intensity import is_in_memory
+    from napari_semnet.restoration.part import PartOf
+
+    return pixels if is_in_memory(pixels) else PartOf(pixels, whole(pixels.shape), source)
 
 
 def printable(name: str) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "check_finite",
     "from_unit",
     "given_range",
+    "is_in_memory",
     "measure_range",
     "to_unit",
 ]
@@ -203,6 +204,11 @@ def _band_places(
     for index in np.ndindex(*shape[:-2]):
         for first in range(0, height, rows):
             yield index, first, min(first + rows, height)
+
+
+def is_in_memory(image: Any) -> bool:
+    """Whether an image's pixels are all in memory, so that looking at each takes a moment."""
+    return isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
 
 
 def check_finite(image: ArrayLike) -> None:

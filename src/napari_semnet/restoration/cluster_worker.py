@@ -12,6 +12,7 @@ from distributed import WorkerPlugin, get_worker
 
 from napari_semnet.model import Model
 from napari_semnet.restoration.events import Notice
+from napari_semnet.restoration.part import PartOf
 from napari_semnet.restoration.restorer import Restorer
 from napari_semnet.restoration.settings import Settings
 from napari_semnet.restoration.volume_run import VolumeRun
@@ -68,7 +69,9 @@ class RestoringWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no
                 # Within a worker dask would hand reading back to the cluster, whose threads all
                 # wait for it here.
                 with dask.config.set(scheduler="synchronous"):
-                    image = _ReadHere(open_image())
+                    image = open_image()
+                    is_part = isinstance(image, PartOf)
+                    image = image.through(_ReadHere) if is_part else _ReadHere(image)
                     self._run = begin_volume(
                         Restorer(model, settings), image, path, at_once=self._at_once
                     )

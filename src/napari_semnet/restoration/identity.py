@@ -87,7 +87,7 @@ def check_same_job(begun: Mapping[str, Any], asked: Mapping[str, Any], name: str
         what = "of another image of the same size"
     elif begun["model_sha256"] != asked["model_sha256"]:
         what = f"by another model: '{begun['model']}', not '{asked['model']}'"
-    elif begun["settings"] != asked["settings"]:
+    elif not _same_settings(begun["settings"], asked["settings"]):
         names = sorted(begun["settings"].keys() | asked["settings"].keys())
         changed = [
             f"{key} {begun['settings'].get(key)}, now {asked['settings'].get(key)}"
@@ -101,6 +101,18 @@ def check_same_job(begun: Mapping[str, Any], asked: Mapping[str, Any], name: str
         f"{name} holds an unfinished restoration {what}. Give what it was begun with, another "
         "name, or --overwrite to begin anew."
     )
+
+
+def _same_settings(begun: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Whether settings give the same pixels wherever those they began with give any.
+
+    Where pixels that are not finite are refused, no block that is finished has seen one. So who
+    comes to one may go on with masking, and keeps what is there.
+    """
+    key = "non_finite"
+    if (begun.get(key), asked.get(key)) == ("refuse", "mask"):
+        begun = {**begun, key: "mask"}
+    return begun == asked
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,26 @@ class PartOf:
                 )
             ]
         )
+        self.check_there()
+        return piece
+
+    def through(self, reader: Callable[[Any], Any]) -> PartOf:
+        """Give the same part, read from what `reader` makes of the image."""
+        return PartOf(reader(self._image), self._region, self._path)
+
+    def check_there(self) -> None:
+        """Refuse to go on where what the image is read from is gone.
+
+        Raises
+        ------
+        ImageError
+            It is.
+        """
         if self._path is not None and not self._path.exists():
             raise ImageError(
                 f"{self._path.name} is no longer where it was, so nothing more of it can be "
-                "restored. Put it back and restore it again: what is finished is kept."
+                "restored. Put it back and restore it again: what is finished on disk is kept."
             )
-        return piece
 
 
 def full_key(key: Any, ndim: int) -> tuple[Any, ...]:

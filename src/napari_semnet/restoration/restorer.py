@@ -139,6 +139,8 @@ class Restorer:
         shape = tuple(grey.shape)
         output_shape = (*shape[:-2], SCALE * shape[-2], SCALE * shape[-1])
         target = output_for(out, output_shape, np.dtype(grey.dtype))
+        if self.settings.non_finite == "refuse":
+            check_finite(grey)
         work = self.begin(grey)
         total = count_tiles(shape, work.plan.tile)
         yield Started(total, output_shape, work.dtype, work.plan)
@@ -164,6 +166,9 @@ class Restorer:
         largest: tuple[int, int] | None = None,
     ) -> PlannedRun:
         """Settle how to restore an image, without restoring any of it yet.
+
+        Pixels that are not finite are refused when they are read, not here: that takes reading
+        all of the image.
 
         Parameters
         ----------
@@ -201,8 +206,6 @@ class Restorer:
         self, grey: ArrayLike, largest: tuple[int, int] | None
     ) -> tuple[Device, RunPlan, list[Notice]]:
         """Choose and measure all that decides about the result."""
-        if self.settings.non_finite == "refuse":
-            check_finite(grey)
         asked = self.settings.intensity
         intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
         reader = TileReader(grey, intensity, self.settings.non_finite)

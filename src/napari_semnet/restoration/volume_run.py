@@ -55,6 +55,9 @@ class VolumeRun:
         Gives one more `PlannedRun`, with a network of its own.
     at_once : int
         Blocks that are computed at once.
+    check_there : callable, optional
+        Raises where the image is gone. Asked once more before a block is written: what is deleted
+        goes piece by piece, and a Zarr array gives zeros for a piece that is not there.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class VolumeRun:
         notices: Sequence[Notice],
         another: Callable[[], PlannedRun],
         at_once: int,
+        check_there: Callable[[], None] | None = None,
     ) -> None:
         self.store = store
         self.at_once = at_once
@@ -71,6 +75,7 @@ class VolumeRun:
         self._notices = tuple(notices)
         self._networks = Networks(work, another, at_once)
         self._reading = threading.Lock()
+        self._check_there = check_there
         height, width = store.layout.block
         self.grid = BlockGrid(work.shape, (height // SCALE, width // SCALE))
 
@@ -193,6 +198,8 @@ class VolumeRun:
             seen = [self._work.read(tile) for tile in self._tiles(self.grid[number])]
         with self._networks.one() as work:
             pixels = yield from self._computed(number, seen, work)
+        if self._check_there is not None:
+            self._check_there()
         where = self.grid[number].where
         self.store.write(number, where, pixels.reshape([part.stop - part.start for part in where]))
 

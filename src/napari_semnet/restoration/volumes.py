@@ -20,12 +20,13 @@ from pydantic import TypeAdapter
 from napari_semnet.errors import FileFormatError, ImageError, SemnetError
 from napari_semnet.files.ome_metadata import checked_axes
 from napari_semnet.files.tile_store import Layout, TileStore, unfinished_record
-from napari_semnet.imaging.intensity import ArrayLike, as_grey
+from napari_semnet.imaging.intensity import ArrayLike, as_grey, check_finite, is_in_memory
 from napari_semnet.restoration.blocks import block_sides
 from napari_semnet.restoration.choice import ARRANGEMENTS
 from napari_semnet.restoration.events import Notice, RunPlan
 from napari_semnet.restoration.identity import check_same_job, job_record
 from napari_semnet.restoration.memory import counted_cost, tiles_at_once
+from napari_semnet.restoration.part import PartOf
 from napari_semnet.restoration.planned import PlannedRun
 from napari_semnet.restoration.restorer import Restorer
 from napari_semnet.restoration.runtime import as_precision, compute_alone
@@ -54,7 +55,8 @@ def begin_volume(
     ----------
     restorer : Restorer
     image : array-like, shape (..., Y, X)
-        Read block by block.
+        Read block by block. So pixels that are not finite, where they are refused, are found when
+        the run comes to them; of an image in memory they are found here.
     path : Path
         Folder to write, which must end in ``.zarr``. Where an unfinished restoration of the same
         image with the same model and settings is there, it is gone on with.
@@ -80,6 +82,8 @@ def begin_volume(
     if path.exists():
         store = TileStore.open(path)
     else:
+        if restorer.settings.non_finite == "refuse" and is_in_memory(image):
+            check_finite(grey)
         side = block or _SIDES.get(restorer.device.kind, 512)
         sides = block_sides((grey.shape[-2], grey.shape[-1]), side)
         begun = _alone(lambda: restorer.another().begin(grey, largest=sides))
@@ -105,7 +109,9 @@ def begin_volume(
 
     if at_once is None:
         at_once = torch.get_num_threads()
-    return VolumeRun(_alone(another), store, notices, another, _most(at_once, plan, restorer))
+    most = _most(at_once, plan, restorer)
+    there = image.check_there if isinstance(image, PartOf) else None
+    return VolumeRun(_alone(another), store, notices, another, most, there)
 
 
 def place_for(restorer: Restorer, image: Any, folder: Path, name: str) -> Path:

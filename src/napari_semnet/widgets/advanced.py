@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_semnet.errors import ImageError
 from napari_semnet.widgets.choices import HALOS, NON_FINITE, PRECISIONS, Choices
+from napari_semnet.widgets.folder_choice import FolderChoice
 
 __all__ = ["AdvancedOptions", "combo_of", "select"]
 
@@ -72,8 +73,8 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
             limits.addWidget(part)
         self._range.setVisible(False)
         self.non_finite = combo_of(NON_FINITE, self)
-        self.folder = QLineEdit(self)
-        self.folder.setPlaceholderText("The source's folder")
+        self.folder = FolderChoice("Folder for results on disk", self)
+        self.folder.line.setPlaceholderText("The source's folder")
         self.folder.setToolTip(
             "Folder for results that are larger than the free memory,\n"
             "or are restored as they are viewed"
@@ -96,7 +97,7 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
             combo.currentIndexChanged.connect(self.changed)
         self.halo.currentTextChanged.connect(self.changed)
         self.tile.valueChanged.connect(self.changed)
-        self.folder.textChanged.connect(self.changed)
+        self.folder.changed.connect(self.changed)
 
     def show_choices(self, choices: Choices) -> None:
         """Set all options."""
@@ -107,7 +108,7 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         else:
             self.halo.setEditText(choices.halo)
         select(self.non_finite, choices.non_finite)
-        self.folder.setText(choices.folder)
+        self.folder.line.setText(choices.folder)
         select(self.intensity, "auto" if choices.intensity is None else "given")
         if choices.intensity is not None:
             self.suggest_range(*choices.intensity)
@@ -127,7 +128,7 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
             halo=self._halo(),
             intensity=self._intensity(),
             non_finite=self.non_finite.currentData(),
-            folder=self.folder.text().strip(),
+            folder=self.folder.line.text().strip(),
         )
 
     def suggest_range(self, low: float, high: float) -> None:

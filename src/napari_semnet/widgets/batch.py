@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QLineEdit,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -26,6 +24,7 @@ from napari_semnet.commands.queue import FileRow
 from napari_semnet.errors import SemnetError
 from napari_semnet.widgets.batch_process import BatchProcess
 from napari_semnet.widgets.docked import Docked
+from napari_semnet.widgets.folder_choice import FolderChoice
 from napari_semnet.widgets.preferences import load_choices
 
 __all__ = ["BatchWidget"]
@@ -33,35 +32,6 @@ __all__ = ["BatchWidget"]
 NAME, STATE, DETAILS = range(3)
 RESULTS = "semnet"
 """Folder for the results, within that of the images, where no other is chosen."""
-
-
-class FolderChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
-    """A folder, typed or chosen."""
-
-    changed = Signal()
-
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._title = title
-        self.line = QLineEdit(self)
-        self.line.textChanged.connect(self.changed)
-        browse = QPushButton("Choose...", self)
-        browse.clicked.connect(self._choose)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.line, 1)
-        layout.addWidget(browse)
-
-    @property
-    def path(self) -> Path | None:
-        """The folder; None where nothing is written."""
-        text = self.line.text().strip()
-        return Path(text).expanduser() if text else None
-
-    def _choose(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, self._title, self.line.text())
-        if chosen:
-            self.line.setText(chosen)
 
 
 class BatchWidget(Docked):

@@ -20,8 +20,8 @@ import psutil
 
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.files.provenance import sha256_of
-from napari_semnet.imaging.geometry import FACTOR, Region, restored_shape, whole
-from napari_semnet.imaging.intensity import as_grey
+from napari_semnet.imaging.geometry import FACTOR, Region, restored_shape
+from napari_semnet.imaging.intensity import as_grey, is_in_memory
 from napari_semnet.widgets.disk_job import Begun, Filled, OnDisk, restore_on_disk
 
 if TYPE_CHECKING:
@@ -176,16 +176,13 @@ def _sha256(job: Job) -> str:
 
 
 def _cut(job: Job) -> Any:
-    """Pixels of a job's region; the whole layer is passed as it is, however lazy."""
-    if job.on_disk is not None:
-        from napari_semnet.restoration.part import PartOf
+    """Pixels of a job's region: nothing is read here of what is not in memory."""
+    if is_in_memory(job.pixels):
+        return job.pixels[job.region.slices]
+    from napari_semnet.restoration.part import PartOf
 
-        file = Path(job.path)
-        return PartOf(job.pixels, job.region, file if job.path and file.exists() else None)
-    shape = tuple(job.pixels.shape)
-    if job.has_channels:
-        shape = shape[:-1]
-    return job.pixels if job.region == whole(shape) else job.pixels[job.region.slices]
+    file = Path(job.path)
+    return PartOf(job.pixels, job.region, file if job.path and file.exists() else None)
 
 
 def _fill_with_source(out: Any, image: Any) -> None:
