@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("zarr")
@@ -26,6 +27,7 @@ from napari_semnet.files.reader import read_image
 from napari_semnet.files.tile_store import unfinished_record
 from napari_semnet.restoration.events import BlockWritten, TileDone
 from napari_semnet.restoration.restorer import Restorer, Settings
+from napari_semnet.restoration.worker_start import METHOD
 from tests.restoration.volumes import chunk_bytes
 
 
@@ -280,21 +282,31 @@ def test_two_worker_processes_give_the_same_bytes(tmp_path: Path, engine: list[s
     assert chunk_bytes(target) == chunk_bytes(tmp_path / "once.zarr")
 
 
+def workers_of(command: psutil.Process) -> list[psutil.Process]:
+    """Find the workers of a command: its children, or those of the one that copies itself."""
+
+    def marked(children: list[psutil.Process], *marks: str) -> list[psutil.Process]:
+        return [c for c in children if any(mark in " ".join(c.cmdline()) for mark in marks)]
+
+    children = command.children()
+    if METHOD == "forkserver":
+        (server,) = marked(children, "multiprocessing.forkserver")
+        return list(server.children())
+    # Where setproctitle is installed, dask gives its workers a name.
+    return marked(children, "dask worker", "--multiprocessing-fork")
+
+
 @pytest.mark.slow
 def test_blocks_of_a_killed_worker_are_redone_to_the_same_bytes(
     tmp_path: Path, engine: list[str]
 ) -> None:
     pytest.importorskip("distributed")
-    psutil = pytest.importorskip("psutil")
     source = volume(tmp_path / "a.zarr", (4, 2100, 2100))
     main(["restore", str(source), "-o", str(tmp_path / "once.zarr"), "--quiet", *engine])
     target = tmp_path / "two.zarr"
     process = started(source, target, engine, "--workers", "2")
     blocks_written(process, 2)
-    children = psutil.Process(process.pid).children()
-    # Where setproctitle is installed, dask gives its workers a name.
-    marks = ("dask worker", "--multiprocessing-fork")
-    workers = [c for c in children if any(mark in " ".join(c.cmdline()) for mark in marks)]
+    workers = workers_of(psutil.Process(process.pid))
     assert len(workers) == 2
     workers[0].kill()
     process.communicate()

@@ -218,3 +218,12 @@ def test_the_plan_names_what_computed() -> None:
     image = np.zeros((9, 9), np.uint8)
     for name in ("torch", "torch-stacked"):
         assert Restorer(reduced_model(), Settings(backend=name)).restore(image).plan.backend == name
+
+
+def test_for_a_plan_nothing_is_measured(model, monkeypatch) -> None:
+    image = np.zeros((9, 9), np.uint8)
+    plan = Restorer(model, Settings(precision="fp32", backend="torch-stacked")).begin(image).plan
+    monkeypatch.setattr(choice, "_LEAST_OPERATIONS", 0)
+    monkeypatch.setattr(choice, "measured_speeds", lambda *_: pytest.fail("measured"))
+    restorer = Restorer(model, Settings(precision="fp32"))
+    assert restorer.begin(image, plan).backend_name == "torch-stacked"

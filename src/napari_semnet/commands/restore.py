@@ -236,6 +236,7 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_semnet.commands.events import BatchEnded, BatchEvent, FileWritten
     from napari_semnet.commands.volume import VolumeChoices
     from napari_semnet.restoration.events import Notice
+    from napari_semnet.restoration.worker_start import load_ahead
 
     again = None
     if arguments.record is not None:
@@ -276,6 +277,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         entries = find()
         _check_workers(choices, entries)
+        if choices.workers:
+            load_ahead()
         events, table = work(entries), queue.Queue(entries)
     with reporter as report, queue.csv_report(arguments.report, table) as changed:
 

@@ -43,6 +43,7 @@ from napari_semnet.restoration.tiles import WidthCost
 __all__ = [
     "ARRANGEMENTS",
     "Speed",
+    "arranged",
     "backend_named",
     "cache_file",
     "fastest",
@@ -132,20 +133,39 @@ def backend_named(
         The arrangement that was asked for cannot compute here.
     """
     architecture = network.architecture
-    on_cpu = device.kind == "cpu"
-    if not on_cpu or operations(architecture) < _LEAST_OPERATIONS:
-        chosen = Speed("torch" if name == "auto" or not on_cpu else name, _UNKNOWN)
+    if device.kind != "cpu" or operations(architecture) < _LEAST_OPERATIONS:
+        chosen = Speed("torch" if name == "auto" else name, _UNKNOWN)
     else:
         speeds = measured_speeds(architecture, precision)
         by_name = {speed.name: speed for speed in speeds}
         chosen = fastest(speeds) if name == "auto" else by_name.get(name, Speed(name, _UNKNOWN))
     try:
-        return TorchBackend(
-            network, device, precision, ARRANGEMENTS[chosen.name], chosen.name, chosen.width_cost
-        )
-    except ArrangementError as error:
+        return arranged(network, device, precision, chosen.name, chosen.width_cost)
+    except DeviceError:
         if name == "auto":
             return TorchBackend(network, device, precision)
+        raise
+
+
+def arranged(
+    network: SEMNet,
+    device: Device,
+    precision: Precision,
+    name: str,
+    width_cost: WidthCost | None = None,
+) -> TorchBackend:
+    """Prepare a network in an arrangement, which counts on a CPU only; nothing is measured.
+
+    Raises
+    ------
+    DeviceError
+        The arrangement cannot compute here.
+    """
+    if device.kind != "cpu":
+        name = "torch"
+    try:
+        return TorchBackend(network, device, precision, ARRANGEMENTS[name], name, width_cost)
+    except ArrangementError as error:
         raise DeviceError(
             f"{error}. Install it with: pip install 'napari-semnet[openvino]', or use another "
             "backend."
@@ -173,7 +193,7 @@ def cache_file() -> Path:
     """Where measured speeds are kept."""
     import platformdirs
 
-    return platformdirs.user_cache_path("napari-semnet", appauthor=False) / "speed.json"
+    return platformdirs.user_cache_path("napari-semnet", appauthor=False) / "speeds.json"
 
 
 def _read() -> dict[str, _Times]:

@@ -18,6 +18,7 @@ from napari_semnet.errors import DeviceError
 from napari_semnet.restoration.events import BlockWritten, Event, Notice, Progress
 from napari_semnet.restoration.restorer import Restorer
 from napari_semnet.restoration.volume_run import VolumeRun
+from napari_semnet.restoration.worker_start import METHOD, load_ahead
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -53,6 +54,7 @@ def worker_cluster(workers: int = 0, scheduler: str = "") -> Iterator[Client]:
         The package ``distributed`` is missing, or nobody answers at the address.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise DeviceError(_NEEDS_EXTRA) from error
@@ -67,7 +69,9 @@ def worker_cluster(workers: int = 0, scheduler: str = "") -> Iterator[Client]:
         with client:
             yield client
         return
+    load_ahead()
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": METHOD}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=max(1, _cores() // workers) + _BESIDE,

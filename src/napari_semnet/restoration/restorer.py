@@ -27,7 +27,7 @@ from napari_semnet.model import DEFAULT_MODEL, Model, load_model
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.attempts import Attempts
 from napari_semnet.restoration.backends import Backend, TorchBackend, is_out_of_memory
-from napari_semnet.restoration.choice import backend_named
+from napari_semnet.restoration.choice import arranged, backend_named
 from napari_semnet.restoration.events import (
     Event,
     Finished,
@@ -101,7 +101,7 @@ class Restorer:
         self._cpu = describe_device("cpu")
         self._make_backend = make_backend
         self._lock = threading.RLock()
-        self._backends: dict[tuple[Device, Precision], Backend] = {}
+        self._backends: dict[tuple[Device, Precision, str], Backend] = {}
         self._costs: dict[tuple[Device, Precision], MemoryCost] = {}
         self._settled: dict[Device, Precision] = {}
 
@@ -187,16 +187,16 @@ class Restorer:
         """
         grey = as_grey(image)
         shape = tuple(grey.shape)
-        notices: list[Notice] = []
+        device, notices, name = self.device, list[Notice](), ""
         if plan is None:
             device, plan, notices = self._planned(grey, largest)
         else:
-            device = self.device
+            # The one of the plan, so that every machine that works to it gives the same bytes.
+            name = plan.backend
         precision = as_precision(plan.precision)
         surround = surround_of(self.model.card, (shape[-2], shape[-1]), plan.halo)
         reader = TileReader(grey, plan.intensity, self.settings.non_finite)
-        # The one of the plan, so that every machine that works to it gives the same bytes.
-        backend = self._backend(device, precision, plan.backend)
+        backend = self._backend(device, precision, name)
         attempts = Attempts(backend, self._backend, self._cpu, surround)
         return PlannedRun(
             plan, grey, surround, reader, attempts, self.settings.strength, tuple(notices)
@@ -268,18 +268,20 @@ class Restorer:
         return choose_tile(surround, min(most, cost.pixels_within(available)))
 
     def _backend(self, device: Device, precision: Precision, name: str = "") -> Backend:
-        """Give a backend, made when it is first asked for; by name or by the settings."""
-        make = self._make_backend or partial(backend_named, name=name or self.settings.backend)
+        """Give a backend, made once: a plan's, for which nothing is measured, or the settings'."""
+        by_name = arranged if name else backend_named
+        make = self._make_backend or partial(by_name, name=name or self.settings.backend)
         with self._lock:
-            key = (device, precision)
-            kept = self._backends.get(key)
-            if kept is None or (name and self._make_backend is None and kept.name != name):
-                self._backends[key] = make(self.model.network, device, precision)
-            return self._backends[key]
+            for key in ((device, precision, ""), (device, precision, name)):
+                kept = self._backends.get(key)
+                if kept is not None and (self._make_backend or name in ("", kept.name)):
+                    return kept
+            self._backends[key] = made = make(self.model.network, device, precision)
+            return made
 
     def _exact(self, device: Device) -> Backend:
         """Give a float32 backend for one look: too little to measure what is fastest for it."""
-        kept = self._backends.get((device, "fp32"))
+        kept = self._backends.get((device, "fp32", ""))
         make = self._make_backend or TorchBackend
         return kept or make(self.model.network, device, "fp32")
 
