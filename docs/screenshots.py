@@ -12,11 +12,13 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import imageio.v3
 import napari
 import numpy as np
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.settings import get_settings
 from PIL import Image
 from qtpy.QtWidgets import QApplication
@@ -81,6 +83,27 @@ def open_viewer(image: np.ndarray) -> tuple[Any, Any]:
     return viewer, widget
 
 
+def shoot_what_fills_up(picture: Path, model: str) -> None:
+    """Show a layer on disk of which only what was looked at is there."""
+    shape = imageio.v3.improps(picture).shape[:2]
+    with TemporaryDirectory() as folder:
+        save_choices(Choices(model=model, region="viewed", folder=folder))
+        viewer, widget = open_viewer(cut(picture, (0, 0), shape))
+        centre, zoom = viewer.scene.camera.center, viewer.scene.camera.zoom
+        viewer.scene.camera.center = (0, shape[0] / 2 * PIXEL_SIZE_NM, 0.85 * centre[-1] * 2)
+        viewer.scene.camera.zoom = 5 * zoom
+        settle()
+        widget.restore_button.click()
+        wait_until(lambda: "1 of" in widget.status.text())
+        viewer.scene.camera.center, viewer.scene.camera.zoom = centre, zoom
+        for said in viewer.window._qt_window.findChildren(NapariQtNotification):
+            said.close()  # It lies over the scale bar.
+        shoot(viewer, "restore-on-disk")
+        widget.cancel_button.click()
+        wait_until(lambda: not widget.run.is_running)
+        viewer.close()
+
+
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser()
@@ -113,8 +136,9 @@ def main() -> None:
     show_side_by_side(viewer, [viewer.layers[0], viewer.layers[1]])
     viewer.scene.camera.zoom *= 3
     shoot(viewer, "side-by-side")
-    save_choices(before)
     viewer.close()
+    shoot_what_fills_up(options.picture, options.model)
+    save_choices(before)
 
 
 if __name__ == "__main__":

@@ -74,10 +74,11 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         self._range.setVisible(False)
         self.non_finite = combo_of(NON_FINITE, self)
         self.folder = FolderChoice("Folder for results on disk", self)
-        self.folder.line.setPlaceholderText("The source's folder")
+        self.folder.line.setPlaceholderText("Automatic")
         self.folder.setToolTip(
             "Folder for results that are larger than the free memory,\n"
-            "or are restored as they are viewed"
+            "or are restored as they are viewed.\n"
+            "Automatic: the source's, where that can be written to"
         )
 
         form = QFormLayout(self)
