@@ -181,6 +181,27 @@ def test_a_folder_that_is_not_there_cannot_be_watched(tmp_path: Path) -> None:
         next(watch_inputs([str(tmp_path / "nothing")], list, iter, settle=1.0))
 
 
+def test_ctrl_c_while_an_event_is_told_ends_watching_as_well(
+    tmp_path: Path,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    picture(tmp_path / "in" / "a.tif")
+    take = Queue.take
+
+    def interrupted(queue: Queue, event: object) -> bool:
+        if event == Watching(0):
+            raise KeyboardInterrupt
+        return take(queue, event)
+
+    monkeypatch.setattr(Queue, "take", interrupted)
+    command = ["restore", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--watch"]
+    options = ["--settle", "0", "--model", str(tiny_model), "--device", "cpu"]
+    assert main([*command, *options]) == 0
+    assert "1 restored, 0 skipped, 0 failed" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a console is needed to send Ctrl-C")
 def test_ctrl_c_ends_watching_cleanly(tmp_path: Path, tiny_model: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
