@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -74,25 +75,30 @@ def run_command(source: Path, target: Path, options: list[str]) -> dict[str, Any
     pace of those after the first two, and what follows the last one.
     """
     command = [sys.executable, "-m", "napari_semnet", "restore", str(source), "-o", str(target)]
-    began, worked = time.perf_counter(), processor_seconds_of_children()
+    began = time.perf_counter()
     process = subprocess.Popen(
         [*command, "--device", "cpu", "--json", *options], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     blocks: list[float] = []
+    worked: dict[int, float] = {}
     for line in process.stdout:
         event = json.loads(line)
+        if event["event"] in ("block_written", "file_written"):
+            worked |= processor_seconds(process.pid)
         if event["event"] == "block_written":
             blocks.append(time.perf_counter() - began)
         if event["event"] == "file_failed":
             raise SystemExit(event["reason"])
+        if event["event"] == "batch_ended":
+            break  # What workers are copied from may hold the pipe a moment longer.
     if process.wait():
         raise SystemExit(f"The command ended with {process.returncode}.")
     whole = time.perf_counter() - began
     a_block = (blocks[-1] - blocks[AT_ONCE - 1]) / (len(blocks) - AT_ONCE)
     return {
         "seconds": round(whole, 2),
-        "processor_seconds": round(processor_seconds_of_children() - worked, 2),
+        "processor_seconds": round(sum(worked.values()), 2),
         "seconds_a_block": round(a_block, 3),
         "starting": round(blocks[-1] - len(blocks) * a_block, 2),
         "ending": round(whole - blocks[-1], 2),
@@ -100,10 +106,20 @@ def run_command(source: Path, target: Path, options: list[str]) -> dict[str, Any
     }
 
 
-def processor_seconds_of_children() -> float:
-    """Processor time of all programs that were started here and have ended, and of theirs."""
-    times = os.times()
-    return times.children_user + times.children_system
+def processor_seconds(pid: int) -> dict[int, float]:
+    """Processor time so far of a program and of all that it has started, by their numbers.
+
+    Workers are copies of a process between them and the program, which does not wait for them, so
+    that the system does not add up their times.
+    """
+    found = {}
+    with suppress(psutil.NoSuchProcess):
+        program = psutil.Process(pid)
+        for one in (program, *program.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                times = one.cpu_times()
+                found[one.pid] = times.user + times.system
+    return found
 
 
 def differing(one: Path, other: Path) -> tuple[int, int]:

@@ -30,6 +30,12 @@ _NEEDS_EXTRA = (
     "Several processes need the package distributed. Install it: "
     "pip install napari-semnet[cluster]. Or give each process its part with --shard."
 )
+_SETTINGS = {
+    "distributed.worker.multiprocessing-method": METHOD,
+    # It looks at all threads a hundred times a second, for a page that nobody opens.
+    "distributed.worker.profile.enabled": False,
+}
+"""Of dask, for workers on this machine."""
 _SECONDS_TO_ANSWER = 20
 _BESIDE = 1
 """Threads of a worker beyond those that compute, so that a block is read or written meanwhile."""
@@ -71,7 +77,7 @@ def worker_cluster(workers: int = 0, scheduler: str = "") -> Iterator[Client]:
         return
     load_ahead()
     with (
-        dask.config.set({"distributed.worker.multiprocessing-method": METHOD}),
+        dask.config.set(_SETTINGS),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=max(1, _cores() // workers) + _BESIDE,
