@@ -16,6 +16,7 @@ import pytest
 from napari_semnet.model import Card, save_model
 from napari_semnet.model import Halo as MeasuredHalo
 from napari_semnet.network import Architecture, SEMNet
+from tests.widgets.patience import until
 
 REQUIRE = "NAPARI_SEMNET_REQUIRE_GUI"
 APT = (
@@ -103,7 +104,7 @@ def open_widget(viewer: Any, reduced_model: Path, qtbot: Any) -> Callable[..., A
 
         save_choices(replace(Choices(model=str(reduced_model), precision="fp32"), **choices))
         _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Restore")
-        qtbot.waitUntil(lambda: widget.is_ready, timeout=60_000)
+        until(qtbot, lambda: widget.is_ready)
         return widget
 
     return open_it
@@ -114,7 +115,7 @@ def finish(qtbot: Any) -> Callable[[Any], None]:
     """Wait until a widget's run is over."""
 
     def wait(widget: Any) -> None:
-        qtbot.waitUntil(lambda: not widget.run.is_running, timeout=60_000)
+        until(qtbot, lambda: not widget.run.is_running)
 
     return wait
 

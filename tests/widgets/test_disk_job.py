@@ -18,6 +18,7 @@ from napari_semnet import restore
 from napari_semnet.widgets import jobs
 from napari_semnet.widgets.disk_job import folder_for
 from napari_semnet.widgets.layers import NO_DATA
+from tests.widgets.patience import until
 
 pytest.importorskip("zarr")
 pytestmark = pytest.mark.gui
@@ -164,11 +165,12 @@ def test_the_slice_in_view_comes_first_and_a_new_one_is_followed(
     widget = open_widget(region="viewed", folder=str(tmp_path))
     blocks.most = 3
     places = blocks.follow(widget, lambda count: None)
-    qtbot.waitUntil(lambda: len(blocks.given) == 3, timeout=60_000)
+    until(qtbot, lambda: len(blocks.given) == 3)
     viewer.dims.set_point(0, 3)
     # The window looks from time to time where the user looks.
-    with qtbot.waitSignal(widget.run._looks.timeout, timeout=60_000):
-        pass
+    looks: list[None] = []
+    widget.run._looks.timeout.connect(lambda: looks.append(None))
+    until(qtbot, lambda: looks)
     blocks.most = math.inf
     finish(widget)
     # Each slice is one block.
@@ -325,7 +327,7 @@ def test_closing_the_widget_stops_it(
     blocks.most = 2
     blocks.follow(widget, close)
     worker.append(widget.run._worker)
-    qtbot.waitUntil(lambda: not worker[0].is_running, timeout=60_000)
+    until(qtbot, lambda: not worker[0].is_running)
     assert [layer.name for layer in viewer.layers] == ["stack"]
 
 

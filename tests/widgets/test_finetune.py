@@ -20,20 +20,12 @@ from napari_semnet.training.process import process_of
 from napari_semnet.training.run_folder import RunFolder
 from napari_semnet.widgets.preview_layers import PREVIEW_KEY
 from tests.training.runs import as_8bit, scene, write_scenes
+from tests.widgets.patience import until
 
 pytestmark = pytest.mark.gui
 
 NM = ("nm", "nm")
 Open = Callable[..., Any]
-
-
-def until(qtbot: Any, done: Callable[[], Any], looks: int = 5000) -> None:
-    """Wait by looks, not by the clock: a machine that is halted meanwhile has no part in it."""
-    for _ in range(looks):
-        if done():
-            return
-        qtbot.wait(20)
-    pytest.fail("it did not get there")
 
 
 @pytest.fixture

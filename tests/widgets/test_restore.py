@@ -17,6 +17,7 @@ from napari_semnet import __version__, restore
 from napari_semnet.imaging.geometry import Region, restored_shape, whole
 from napari_semnet.model import load_model
 from napari_semnet.widgets.pace import SHORTEST_PAUSE
+from tests.widgets.patience import until
 
 pytestmark = pytest.mark.gui
 
@@ -222,10 +223,10 @@ def test_tiles_appear_in_the_layer_while_the_run_goes_on(
     widget.progress.valueChanged.connect(values.append)
     begun, tiles.most = time.perf_counter(), 300
     widget.start()
-    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=30_000)
+    until(qtbot, lambda: widget.progress.value() > 0)
     partial = viewer.layers["s [SEMNet 2x]"].data.copy()
     shown, tiles.most = widget.progress.value(), 600
-    qtbot.waitUntil(lambda: widget.progress.value() > shown, timeout=30_000)
+    until(qtbot, lambda: widget.progress.value() > shown)
     tiles.let_all()
     finish(widget)
     pauses = (time.perf_counter() - begun) / SHORTEST_PAUSE
@@ -245,8 +246,8 @@ def test_cancel_takes_effect_within_a_tile_and_leaves_no_layer(
     widget = open_widget(tile=16)
     tiles.most = 300
     widget.start()
-    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=30_000)
-    qtbot.waitUntil(lambda: tiles.given == 300, timeout=30_000)
+    until(qtbot, lambda: widget.progress.value() > 0)
+    until(qtbot, lambda: tiles.given == 300)
     click(widget.cancel_button)
     tiles.most = 310
     finish(widget)
@@ -270,7 +271,7 @@ def test_a_layer_removed_during_the_run_stops_it(
     widget = open_widget(tile=16)
     tiles.most = 300
     widget.start()
-    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=30_000)
+    until(qtbot, lambda: widget.progress.value() > 0)
     removed = source if which == "source" else viewer.layers["s [SEMNet 2x]"]
     viewer.layers.remove(removed)
     tiles.let_all()
@@ -290,11 +291,11 @@ def test_closing_the_dock_stops_the_run_and_leaves_nothing(
     widget = open_widget(tile=16)
     tiles.most = 300
     widget.start()
-    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=30_000)
+    until(qtbot, lambda: widget.progress.value() > 0)
     viewer.window.remove_dock_widget(widget)
     tiles.let_all()
     assert [layer.name for layer in viewer.layers] == ["s"]
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=30_000)
+    until(qtbot, lambda: not WorkerBase._worker_set)
     viewer.add_image(picture(4, 4))  # nothing may listen any more
     del viewer.layers[0]
 
@@ -308,10 +309,10 @@ def test_closing_the_viewer_stops_the_run(
     widget = open_widget(tile=16)
     tiles.most = 300
     widget.start()
-    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=30_000)
+    until(qtbot, lambda: widget.progress.value() > 0)
     viewer.close()
     tiles.let_all()
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=30_000)
+    until(qtbot, lambda: not WorkerBase._worker_set)
 
 
 def test_an_image_that_cannot_be_restored_is_said_in_a_notification(
@@ -495,7 +496,7 @@ def test_the_menu_command_restores_the_active_layer(
     viewer.add_image(picture(20, 30), name="active")
     command = "napari-semnet.restore_active_layer"
     get_app_model().commands.execute_command(command).result()
-    qtbot.waitUntil(lambda: "active [SEMNet 2x]" in viewer.layers, timeout=30_000)
+    until(qtbot, lambda: "active [SEMNet 2x]" in viewer.layers)
     widget = viewer.window.dock_widgets["Restore (napari-semnet)"]
     finish(widget)
     assert "below [SEMNet 2x]" not in viewer.layers

@@ -9,6 +9,7 @@ import pytest
 
 from napari_semnet.imaging.phantom import acquire, particles
 from napari_semnet.imaging.plane import bicubic_double, block_mean
+from tests.widgets.patience import until
 
 pytestmark = pytest.mark.gui
 
@@ -34,12 +35,12 @@ def restored(
     widget.layers.choose([viewer.layers["gold"]])
     widget.start()
     finish(widget)
-    qtbot.waitUntil(lambda: not widget.trust.task.is_running, timeout=60_000)
+    until(qtbot, lambda: not widget.trust.task.is_running)
     return widget, viewer.layers["gold [SEMNet 2x]"]
 
 
 def wait(page: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not page.task.is_running, timeout=60_000)
+    until(qtbot, lambda: not page.task.is_running)
 
 
 def test_a_restoration_is_checked_at_its_end(restored: tuple[Any, Any]) -> None:
@@ -96,7 +97,7 @@ def test_closing_what_is_mapped_leaves_nothing(
     widget, result = restored
     tiles.most = 5
     widget.trust.sensitivity_button.click()
-    qtbot.waitUntil(lambda: widget.trust.progress.value() > 0, timeout=60_000)
+    until(qtbot, lambda: widget.trust.progress.value() > 0)
     assert widget.trust.task.is_running
     if what == "viewer":
         viewer.close()
@@ -111,7 +112,7 @@ def test_closing_what_is_mapped_leaves_nothing(
         wait(widget.trust, qtbot)
         mapped = [layer for layer in viewer.layers if "sensitivity" in layer.name]
         assert len(mapped) == (what == "raw layer")
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=60_000)
+    until(qtbot, lambda: not WorkerBase._worker_set)
 
 
 def test_a_consistent_result_has_the_means_of_the_image(
