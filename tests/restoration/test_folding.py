@@ -12,7 +12,7 @@ from torch.nn import functional
 from napari_semnet.restoration.backends import Backend, run_through
 from napari_semnet.restoration.choice import backend_named
 from napari_semnet.restoration.folding import fold_upsampling, rounded_alike
-from napari_semnet.restoration.openvino_network import openvino_version
+from napari_semnet.restoration.openvino_runtime import openvino_version
 from napari_semnet.restoration.runtime import CPU, describe_device
 from tests.restoration.conftest import reduced_network
 

@@ -130,6 +130,8 @@ def write_onnx(model: Model, path: Path) -> Generator[str, None, float]:
 def _run(content: bytes, image: NDArray[np.float32]) -> NDArray[np.float32]:
     with needing("onnxruntime"):
         import onnxruntime
+    # Its builds for Windows hand usage events to the system, which may pass them on.
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # it warns of machines it finds no GPU on
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -35,7 +35,8 @@ from napari_semnet.files.atomic import replacing
 from napari_semnet.network import Architecture, SEMNet
 from napari_semnet.restoration.backends import DTYPES, TorchBackend, run_through
 from napari_semnet.restoration.dense import ArrangementError, Stacked
-from napari_semnet.restoration.openvino_network import OpenVINONetwork, openvino_version
+from napari_semnet.restoration.openvino_network import OpenVINONetwork
+from napari_semnet.restoration.openvino_runtime import openvino_version
 from napari_semnet.restoration.prepared import Arrangement, Prepared, PreparedNetwork
 from napari_semnet.restoration.runtime import CPU, Device, Precision
 from napari_semnet.restoration.tiles import WidthCost

@@ -36,9 +36,10 @@ from torch.nn import functional
 from napari_semnet.network import RDB, SEMNet
 from napari_semnet.restoration.dense import ArrangementError, convolutions_of, dense_blocks_of
 from napari_semnet.restoration.folding import fold_last, fold_upsampling, rounded_alike
+from napari_semnet.restoration.openvino_runtime import load_openvino
 from napari_semnet.restoration.tiles import Box
 
-__all__ = ["OpenVINONetwork", "openvino_version"]
+__all__ = ["OpenVINONetwork"]
 
 _POLL_MILLISECONDS = 20
 """How often a run looks whether it is still wanted."""
@@ -63,15 +64,6 @@ class _Tail(NamedTuple):
     last_bias: _Values
 
 
-def openvino_version() -> str:
-    """Version of OpenVINO, or nothing where it is not installed or does not load."""
-    try:
-        import openvino
-    except (ImportError, OSError):
-        return ""
-    return str(openvino.__version__)
-
-
 class OpenVINONetwork:
     """A SEMNet run by OpenVINO on the CPU.
 
@@ -88,9 +80,7 @@ class OpenVINONetwork:
 
     def __init__(self, network: SEMNet, device: torch.device, dtype: torch.dtype) -> None:
         try:
-            import openvino
-
-            self._core = openvino.Core()
+            self._core = load_openvino().Core()
             self._network = deepcopy(network)
             # Folded once: that takes longer than all else of building a graph.
             self._tail = _Tail(*_upsampling(network.up, dtype), *_last(network.last))
