@@ -28,7 +28,7 @@ from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data, Pool
 from napari_semnet.training.degradation import Profile, degrade
 from napari_semnet.training.events import MeasuringHalo, Notice
-from napari_semnet.training.validation import cut_crops
+from napari_semnet.training.validation import Crop, cut_crops
 
 __all__ = ["add_halo", "card_for", "noise_range", "write_model"]
 
@@ -134,7 +134,7 @@ def add_halo(
                 "exact one, which takes longer."
             )
         return
-    pictures = [Picture(crop.name, crop.low[0, 0].numpy()) for crop in large]
+    pictures = [picture for crop in large for picture in _poor_and_good(crop)]
     model = load_model(path)
     told = 0.0
     yield MeasuringHalo(told)
@@ -144,6 +144,16 @@ def add_halo(
             yield MeasuringHalo(round(told, 3))
         elif isinstance(said, HaloMeasured):
             rewrite_card(path, model.card.model_copy(update={"halo": said.halo}), path)
+
+
+def _poor_and_good(crop: Crop) -> tuple[Picture, Picture]:
+    """Give both sides of a crop at the same size: a clean picture can need more halo."""
+    height, width = crop.low.shape[-2:]
+    good = crop.target[0, 0, height // 2 :, width // 2 :][:height, :width]
+    return (
+        Picture(crop.name, crop.low[0, 0].numpy()),
+        Picture(f"{crop.name}, its reference", good.numpy()),
+    )
 
 
 @lru_cache(maxsize=4)
