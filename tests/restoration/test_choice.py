@@ -44,7 +44,9 @@ def cache(tmp_path, monkeypatch):
 
 def test_speeds_are_measured_once_and_then_read(cache, monkeypatch) -> None:
     first = measured_speeds(SMALL, "fp32")
-    assert first[0].name == "torch"
+    # Which of them are hopeless, and left out, is for the machine to say.
+    assert {speed.name for speed in first} <= choice.ARRANGEMENTS.keys()
+    assert first
     assert all(min(speed.times.values()) > 0 for speed in first)
     monkeypatch.setattr(choice, "_measure", lambda *_: pytest.fail("measured again"))
     assert measured_speeds(SMALL, "fp32") == first

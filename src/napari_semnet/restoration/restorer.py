@@ -49,6 +49,7 @@ from napari_semnet.restoration.memory import (
 from napari_semnet.restoration.narrowing import surround_of
 from napari_semnet.restoration.planned import PlannedRun
 from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
+from napari_semnet.restoration.progress import of_whole
 from napari_semnet.restoration.runtime import Device, Precision, as_precision, describe_device
 from napari_semnet.restoration.settings import Settings
 from napari_semnet.restoration.tiles import (
@@ -146,7 +147,7 @@ class Restorer:
         yield Started(total, output_shape, work.dtype, work.plan)
         yield from work.notices
         for number, tile in enumerate(work.tiles(), 1):
-            pixels = yield from _reported(work.restore(work.read(tile)), number - 1, total)
+            pixels = yield from of_whole(work.restore(work.read(tile)), number - 1, total, Progress)
             pixels = pixels.reshape((1,) * len(tile.index) + pixels.shape)
             target[tile.where] = pixels
             yield TileDone(tile.where, pixels, number, total)
@@ -335,24 +336,6 @@ def _middle(shape: tuple[int, ...]) -> Tile:
     top, left = max(0, (height - CHECKED_SIDE) // 2), max(0, (width - CHECKED_SIDE) // 2)
     box = Box(top, min(height, top + CHECKED_SIDE), left, min(width, left + CHECKED_SIDE))
     return Tile((0,) * (len(shape) - 2), box, box)
-
-
-def _reported(
-    work: Generator[Notice | float, None, NDArray[Any]], done: int, total: int
-) -> Generator[Event, None, NDArray[Any]]:
-    """Turn a tile's own progress into the run's, which never goes back."""
-    furthest = 0.0
-    while True:
-        try:
-            said = next(work)
-        except StopIteration as stop:
-            pixels: NDArray[Any] = stop.value
-            return pixels
-        if isinstance(said, Notice):
-            yield said
-        elif said > furthest:
-            furthest = said
-            yield Progress((done + said) / total)
 
 
 def restore(

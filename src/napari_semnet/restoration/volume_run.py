@@ -31,6 +31,7 @@ from napari_semnet.restoration.events import (
     Started,
 )
 from napari_semnet.restoration.planned import PlannedRun, Seen
+from napari_semnet.restoration.progress import of_whole
 from napari_semnet.restoration.runtime import compute_alone
 from napari_semnet.restoration.tiles import SCALE, Tile, plan_tiles
 
@@ -209,7 +210,7 @@ class VolumeRun:
         block = self.grid[number]
         whole = np.empty([SCALE * n for n in block.core.shape], work.dtype)
         for done, part in enumerate(seen):
-            pixels = yield from _scaled(work.restore(part), done, len(seen))
+            pixels = yield from of_whole(work.restore(part), done, len(seen), float)
             self._check(work)
             whole[part.tile.core.within(block.core).enlarged().slices] = pixels
         return whole
@@ -226,21 +227,3 @@ class VolumeRun:
     def _tiles(self, block: Block) -> Iterator[Tile]:
         for part in plan_tiles(block.core.shape, self.plan.tile, halo=0):
             yield self._work.tile(block.index, part.core.moved(block.core.top, block.core.left))
-
-
-def _scaled(
-    work: Generator[Notice | float, None, NDArray[Any]], done: int, total: int
-) -> Generator[Notice | float, None, NDArray[Any]]:
-    """Turn a tile's own progress into its block's, which never goes back."""
-    furthest = 0.0
-    while True:
-        try:
-            said = next(work)
-        except StopIteration as stop:
-            pixels: NDArray[Any] = stop.value
-            return pixels
-        if isinstance(said, Notice):
-            yield said
-        elif said > furthest:
-            furthest = said
-            yield (done + said) / total
