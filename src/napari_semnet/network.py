@@ -182,7 +182,9 @@ class SEMNet(nn.Module):
 
     def _initialise_dense_blocks(self) -> None:
         for block in self.body.modules():
-            if isinstance(block, nn.Conv2d):
+            # Where there is no memory there are no numbers to draw; PyTorch would load its compiler
+            # for it, which takes a second.
+            if isinstance(block, nn.Conv2d) and not block.weight.is_meta:
                 nn.init.kaiming_normal_(block.weight)
                 with torch.no_grad():
                     block.weight.mul_(0.1)

@@ -34,8 +34,14 @@ _SETTINGS = {
     "distributed.worker.multiprocessing-method": METHOD,
     # It looks at all threads a hundred times a second, for a page that nobody opens.
     "distributed.worker.profile.enabled": False,
+    # Each of its parts looks fifty times a second whether it is late, and measures the machine.
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    # Nothing is kept in workers that could be there twice.
+    "distributed.scheduler.active-memory-manager.start": False,
 }
-"""Of dask, for workers on this machine."""
+"""Of dask, for workers on this machine, which has better things to do."""
 _SECONDS_TO_ANSWER = 20
 _BESIDE = 1
 """Threads of a worker beyond those that compute, so that a block is read or written meanwhile."""

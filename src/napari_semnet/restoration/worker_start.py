@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["METHOD", "load_ahead"]
+__all__ = ["LOADED", "METHOD", "load_ahead"]
 
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 """What `multiprocessing` calls it. Elsewhere each worker loads for itself: macOS has libraries that
 must not be copied, and Windows copies no processes."""
 
-_LOADED = ["distributed", "napari_semnet.restoration.cluster_worker"]
+LOADED = ["distributed", "napari_semnet.restoration.cluster_worker", "dask.array", "zarr"]
+"""With what a worker answers, computes, reads and writes. Loading it starts no thread."""
 
 
 def load_ahead() -> None:
@@ -27,5 +28,5 @@ def load_ahead() -> None:
     if METHOD == "forkserver":
         from multiprocessing import forkserver
 
-        forkserver.set_forkserver_preload(_LOADED)
+        forkserver.set_forkserver_preload(LOADED)
         forkserver.ensure_running()
