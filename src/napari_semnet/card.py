@@ -62,8 +62,6 @@ class Halo(_Record):
     """Input pixels around each tile."""
     later: tuple[Annotated[int, Field(ge=0, le=4096)], ...] = ()
     """Of these, pixels that are still kept after each RRDB; empty where it was not measured."""
-    margins: tuple[Annotated[int, Field(ge=0, le=4096)], ...] = ()
-    """Mirrored pixels beyond an image's border that are read, and that are kept after each RRDB."""
     bound: float = Field(gt=0)
     """Largest difference to the whole-image result that was allowed, in grey levels of 255."""
     differences: dict[int, float] = {}

@@ -88,11 +88,11 @@ def test_keeping_less_than_is_needed_is_seen_and_so_the_comparison_can_fail(deep
 
 
 def test_what_was_measured_counts_only_with_the_halo_it_was_measured_for() -> None:
-    halo = Halo(pixels=8, bound=0.05, later=(6, 3, 1), margins=(7, 5, 4, 2))
+    halo = Halo(pixels=8, bound=0.05, later=(6, 3, 1))
     card = Card(name="narrow", architecture=THREE, halo=halo)
-    assert surround_of(card, PLANE, 8) == Surround(PLANE, 8, 7, ((6, 5), (3, 4), (1, 2)))
-    assert surround_of(card, PLANE, 7).later == ((7, 5), (6, 4), (3, 2))
-    assert surround_of(card, PLANE, 13).later == ((9, 5), (6, 4), (3, 2))
+    assert surround_of(card, PLANE, 8) == Surround(PLANE, 8, 8, ((6, 6), (3, 3), (1, 1)))
+    assert surround_of(card, PLANE, 7).later == ((7, 6), (6, 3), (3, 1))
+    assert surround_of(card, PLANE, 13).later == ((9, 6), (6, 3), (3, 1))
     part = surround_of(card, (9, 9), 8, is_part=True)
     assert part == Surround((9, 9), 8, 8, ((6, 6), (3, 3), (1, 1)))
 
@@ -104,9 +104,8 @@ def test_a_card_without_such_figures_keeps_all_that_can_be_reached(later) -> Non
 
 
 def test_figures_of_a_card_that_rise_are_not_followed() -> None:
-    halo = Halo(pixels=8, bound=0.05, later=(2, 6, 1), margins=(3, 9, 1, 2))
-    card = Card(name="odd", architecture=THREE, halo=halo)
-    assert surround_of(card, PLANE, 8).later == ((2, 3), (2, 1), (1, 1))
+    card = Card(name="odd", architecture=THREE, halo=Halo(pixels=8, bound=0.05, later=(2, 6, 1)))
+    assert surround_of(card, PLANE, 8).later == ((2, 2), (2, 2), (1, 1))
 
 
 changes = st.lists(st.floats(0, 100), min_size=8, max_size=8).map(
@@ -141,7 +140,7 @@ def test_a_measured_model_keeps_its_tiles_within_the_bound(deep) -> None:
     *_, last = measure_halo(deep, [Picture("grey", grey)], bound=1.0)
     assert isinstance(last, HaloMeasured)
     halo = last.halo
-    assert len(halo.later) == len(halo.margins) - 1 == 3
+    assert len(halo.later) == 3
     assert halo.later[-1] < halo.pixels < 13
     assert any(one < most for one, most in zip(halo.later, (9, 6, 3), strict=True))
     measured = Model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,8 +39,11 @@ def test_cores_cover_every_pixel_once(plane, core, halo) -> None:
 
 @given(plane=planes, core=cores, halo=halos, margin=margins)
 def test_a_halo_is_complete_or_ends_where_the_margin_does(plane, core, halo, margin) -> None:
-    for tile in plan_tiles(plane, core, halo, margin):
+    surround = Surround(plane, halo, margin)
+    for planned in plan_tiles(plane, core, halo, margin):
+        tile = surround.tile((), planned.core)
         box, read = tile.core, tile.read
+        assert read.within(planned.read).grown(0, planned.read.shape) == read.within(planned.read)
         for place, seen in ((box.top, read.top), (box.left, read.left)):
             assert seen == (-margin if place == 0 else max(-margin, place - halo))
         for place, seen, length in (
@@ -48,6 +52,29 @@ def test_a_halo_is_complete_or_ends_where_the_margin_does(plane, core, halo, mar
         ):
             end = length + margin
             assert seen == (end if place == length else min(end, place + halo))
+
+
+@given(plane=planes, core=cores, halo=halos, left=st.integers(0, 20))
+def test_with_a_margin_like_the_halo_tiles_that_are_nearly_as_large_are_of_one_kind(
+    plane, core, halo, left
+) -> None:
+    later = ((min(halo, left), min(halo, left)), (0, 0))
+    tiles = list(plan_tiles(plane, core, halo, halo, later))
+    usual = tiles[0].core.shape
+    alike = [
+        tile
+        for tile in tiles
+        if all(side >= 7 / 8 * most for side, most in zip(tile.core.shape, usual, strict=True))
+    ]
+    assert len({(tile.read.shape, tile.kept_maps) for tile in alike}) == 1
+    assert len({(tile.read.shape, tile.kept_maps) for tile in tiles}) <= 4
+
+
+def test_a_last_core_that_is_a_little_smaller_is_computed_further_in_as_well() -> None:
+    *_, last = plan_tiles((40, 59), (40, 20), 3, 3)
+    assert last.core == Box(0, 40, 40, 59)
+    assert last.read == Box(-3, 43, 36, 62)
+    assert last.kept == (slice(6, 86), slice(8, 46))
 
 
 @given(plane=planes, halo=halos, margin=margins)
@@ -132,14 +159,15 @@ def test_later_rrdbs_see_less_of_a_tile_and_all_of_its_core(
     plane, core, halo, margin, left
 ) -> None:
     later = ((min(halo, left), min(margin, left)), (0, 0))
-    surround = Surround(plane, halo, margin, later)
     tiles = list(plan_tiles(plane, core, halo, margin, later))
+    surround = Surround(plane, halo, margin, later, tiles[0].core.shape)
     for tile in tiles:
         assert tile == surround.tile((), tile.core)
         sizes = [box.pixels for box in (tile.read, *tile.narrowed)]
         assert sizes == sorted(sizes, reverse=True)
-        assert tile.narrowed[-1] == tile.core
-        assert tile.kept == (slice(0, 2 * tile.core.shape[0]), slice(0, 2 * tile.core.shape[1]))
+        assert replace(surround, core=(0, 0)).tile((), tile.core).narrowed[-1] == tile.core
+        rows, columns = tile.kept
+        assert (rows.stop - rows.start, columns.stop - columns.start) == tile.core.enlarged().shape
     seen = np.array([[box.shape for box in (tile.read, tile.narrowed[0])] for tile in tiles])
     rows, columns = (surround.spans(axis, core[axis]) for axis in range(2))
     areas = np.einsum("by,bx->byx", rows, columns).reshape(2, -1)

@@ -36,7 +36,7 @@ __all__ = ["Layout", "TileStore", "unfinished_record"]
 _UNFINISHED = "semnet_unfinished"
 """The group's attribute that holds the plan for as long as there is something to do."""
 _JOURNALS = ".unfinished"
-_FORMAT = 4
+_FORMAT = 5
 _CHUNK = 1024
 _SMALLEST_CHUNK = 256
 

@@ -13,34 +13,25 @@ from numpy.typing import NDArray
 from napari_semnet.card import Card
 from napari_semnet.restoration.tiles import Box
 
-__all__ = ["UNSEEN", "WIDEST_MARGIN", "Mirrored", "margin_of", "mirrored"]
+__all__ = ["Mirrored", "margin_of", "mirrored"]
 
-WIDEST_MARGIN = 24
-"""Pixels beyond the border at most."""
-
-UNSEEN = 0.5
-"""Grey levels of 255 that zeros beyond the margin may change: what rounding to 8 bits changes."""
+_UNMEASURED = 24
+"""Mirrored pixels where it was not measured how far a model looks."""
 
 
 def margin_of(card: Card) -> int:
     """Say how many mirrored pixels a model is shown beyond the border of an image.
 
-    They have to keep the zeros beyond them out of sight. What they are is a guess, so it is enough
-    that the zeros change less than half a grey level at the outermost pixel, on the pictures that
-    the halo was measured on.
+    They have to keep the zeros beyond them out of sight, as a halo does what lies beyond it. With
+    as many pixels as the measured halo a tile at the border is computed just as one inside.
 
     Returns
     -------
     int
-        Pixels; not more than the measured halo, and 24 at most.
+        Pixels: the measured halo; 24 where none was measured, or all that the network can reach.
     """
-    measured = card.halo
-    if measured is not None and measured.margins:
-        return min(card.architecture.exact_halo, measured.margins[0])
-    reach = card.architecture.exact_halo if measured is None else measured.pixels
-    differences = {} if measured is None else measured.differences
-    enough = [halo for halo, change in differences.items() if change < UNSEEN]
-    return min(reach, WIDEST_MARGIN, *enough)
+    wanted = _UNMEASURED if card.halo is None else card.halo.pixels
+    return min(card.architecture.exact_halo, wanted)
 
 
 def mirrored(first: int, last: int, length: int) -> NDArray[np.intp]:

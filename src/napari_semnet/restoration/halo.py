@@ -31,7 +31,6 @@ from napari_semnet.imaging.intensity import as_grey, check_finite, measure_range
 from napari_semnet.model import Halo, Model
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.backends import exact_convolutions, is_out_of_memory
-from napari_semnet.restoration.border import UNSEEN, WIDEST_MARGIN
 from napari_semnet.restoration.events import Progress
 from napari_semnet.restoration.narrowing import narrowest, reaches
 from napari_semnet.restoration.runtime import Device, describe_device
@@ -152,15 +151,13 @@ def measure_halo(
 def _chosen(
     worst: list[list[float]], bound: float, most: tuple[int, ...], measured_on: str
 ) -> Halo:
-    """Choose what tiles read and keep, and what of the mirror is read and kept."""
+    """Choose what tiles read, and what they keep of it."""
     # A pixel can lie between two cuts, so one may make half of what is allowed.
     halo, *later = narrowest(worst, bound / 2, most)
-    margins = narrowest(worst, UNSEEN, [min(pixels, WIDEST_MARGIN) for pixels in most])
     recorded = sorted({*_RECORDED, halo})
     return Halo(
         pixels=halo,
         later=tuple(later),
-        margins=margins,
         bound=bound,
         differences={h: worst[0][h] for h in recorded if h < len(worst[0])},
         measured_on=measured_on,

@@ -52,13 +52,10 @@ def surround_of(
         The plane is a part of a larger image, which has that around it which a whole one has
         beyond its border.
     """
-    architecture, measured = card.architecture, card.halo
-    enough = reaches(architecture)[1:]
-    halos = margins = enough
-    if measured is not None and measured.pixels == halo and len(measured.later) == len(enough):
-        halos = measured.later
-    if measured is not None and len(measured.margins) == 1 + len(enough):
-        margins = measured.margins[1:]
+    measured, enough = card.halo, reaches(card.architecture)[1:]
+    is_measured = measured is not None and len(measured.later) == len(enough)
+    margins = measured.later if measured is not None and is_measured else enough
+    halos = margins if measured is not None and measured.pixels == halo else enough
     margin = halo if is_part else margin_of(card)
     later = zip(
         _falling(halo, halos, enough),

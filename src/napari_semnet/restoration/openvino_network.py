@@ -44,8 +44,8 @@ __all__ = ["OpenVINONetwork"]
 _POLL_MILLISECONDS = 20
 """How often a run looks whether it is still wanted."""
 
-_KEPT_SHAPES = 9
-"""Kinds of tiles that stay compiled: those in the corners, along the sides and inside a picture."""
+_KEPT_SHAPES = 4
+"""Kinds of tiles that stay compiled: all are alike, but for a last row or column."""
 
 _KEPT_PIXELS = 2**19
 """Pixels that all of these read together, since each keeps memory for its maps."""

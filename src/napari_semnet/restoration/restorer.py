@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -195,7 +196,8 @@ class Restorer:
             # The one of the plan, so that every machine that works to it gives the same bytes.
             name = plan.backend
         precision = as_precision(plan.precision)
-        surround = surround_of(self.model.card, (shape[-2], shape[-1]), plan.halo)
+        around = surround_of(self.model.card, (shape[-2], shape[-1]), plan.halo)
+        surround = replace(around, core=plan.tile)
         reader = TileReader(grey, plan.intensity, self.settings.non_finite)
         backend = self._backend(device, precision, name)
         attempts = Attempts(backend, self._backend, self._cpu, surround)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -38,6 +38,8 @@ SCALE = 2
 _SMALLEST_CORE = 16
 _SMALLEST_USEFUL = 2**17
 """Pixels below which tiles are not made smaller on purpose: a few seconds on a slow CPU."""
+_NEARLY = 7 / 8
+"""Part of a tile's side from which on a shorter one is computed as long."""
 _TOLERATED_WORK = 1.05
 _TOLERATED_TIME = 1.01
 _SIDES = (48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024)
@@ -140,6 +142,9 @@ class Surround:
     """Pixels around the image that are mirrored ones."""
     later: tuple[tuple[int, int], ...] = ()
     """What is kept of halo and margin after each RRDB, never more than before; empty: all."""
+    core: tuple[int, int] = (0, 0)
+    """Rows and columns of most cores. A little less is computed as if it were as many: kernels are
+    chosen and prepared for each new shape."""
 
     def tile(self, index: tuple[int, ...], core: Box) -> Tile:
         """Give the tile of a core.
@@ -147,8 +152,16 @@ class Surround:
         A cut is followed by the halo, the image's border by the margin, and beyond the margin
         there is nothing.
         """
-        narrowed = (self._around(core, halo, margin) for halo, margin in self.later)
-        return Tile(index, core, self._around(core, self.halo, self.margin), tuple(narrowed))
+        computed = self._evened(core)
+        narrowed = (self._around(computed, halo, margin) for halo, margin in self.later)
+        return Tile(index, core, self._around(computed, self.halo, self.margin), tuple(narrowed))
+
+    def _evened(self, core: Box) -> Box:
+        (tall, wide), (height, width) = self.core, self.plane
+        return Box(
+            *_evened(core.top, core.bottom, tall, height),
+            *_evened(core.left, core.right, wide, width),
+        )
 
     def _around(self, core: Box, halo: int, margin: int) -> Box:
         def along(first: int, last: int, length: int) -> tuple[int, int]:
@@ -169,12 +182,13 @@ class Surround:
             the last one is left out.
         """
         length = self.plane[axis]
-        edges = np.asarray(_edges(length, part))
+        usual = _part(length, part)
+        sides = [_evened(*side, usual, length) for side in pairwise(_edges(length, part))]
+        first, last = np.array(sides).T
         halo, margin = np.array(((self.halo, self.margin), *self.later[:-1])).T[..., None]
-        before = np.minimum(halo, edges[:-1] + margin)
-        after = np.minimum(halo, length + margin - edges[1:])
-        before[:, :1] = after[:, -1:] = margin
-        spans: NDArray[np.intp] = np.diff(edges) + before + after
+        before = np.where(first == 0, margin, np.minimum(halo, first + margin))
+        after = np.where(last == length, margin, np.minimum(halo, length + margin - last))
+        spans: NDArray[np.intp] = last - first + before + after
         return spans
 
 
@@ -200,12 +214,17 @@ class WidthCost:
 
 
 def _edges(length: int, core: int) -> list[int]:
-    """Cut a length into the fewest parts of at most `core`: all the same, but for a shorter last.
-
-    The same, because kernels are chosen and prepared for each new shape.
-    """
+    """Cut a length into the fewest parts of at most `core`: all alike, but for a shorter last."""
     part = _part(length, core)
     return [min(length, part * i) for i in range(math.ceil(length / part) + 1)]
+
+
+def _evened(first: int, last: int, usual: int, length: int) -> tuple[int, int]:
+    """Give a side that is a little shorter than usual the usual length, within 0 to `length`."""
+    if _NEARLY * usual <= last - first < usual <= length:
+        first = min(first, length - usual)
+        last = first + usual
+    return first, last
 
 
 def plan_tiles(
@@ -233,10 +252,12 @@ def plan_tiles(
     Yields
     ------
     Tile
-        Slice by slice, from top to bottom, from left to right. Cores cover each pixel once.
+        Slice by slice, from top to bottom, from left to right. Cores cover each pixel once. A last
+        core that is a little smaller than the others is computed as if it were as large.
     """
     plane = (shape[-2], shape[-1])
-    surround = Surround(plane, halo, margin, later)
+    usual = _part(plane[0], core[0]), _part(plane[1], core[1])
+    surround = Surround(plane, halo, margin, later, usual)
     rows, columns = _edges(plane[0], core[0]), _edges(plane[1], core[1])
     for index in np.ndindex(*shape[:-2]):
         for top, bottom in pairwise(rows):
@@ -264,7 +285,8 @@ def halves(tile: Tile, surround: Surround) -> tuple[Tile, Tile] | None:
         middle = core.left + width // 2
         one = Box(core.top, core.bottom, core.left, middle)
         other = Box(core.top, core.bottom, middle, core.right)
-    return surround.tile(tile.index, one), surround.tile(tile.index, other)
+    around = replace(surround, core=(0, 0))
+    return around.tile(tile.index, one), around.tile(tile.index, other)
 
 
 def largest_read(surround: Surround, core: tuple[int, int]) -> int:
