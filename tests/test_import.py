@@ -49,13 +49,13 @@ def test_opening_a_widget_does_not_wait_for_torch() -> None:
     assert heavy_after_importing("napari_semnet.widgets.restore", ("torch",)) == []
 
 
-def test_restoring_does_not_load_the_compiler_of_pytorch_which_takes_a_second() -> None:
-    restoring = (
-        "import sys, numpy, napari_semnet; napari_semnet.restore(numpy.eye(16)); "
+def test_loading_a_model_leaves_out_the_compiler_of_pytorch_which_takes_a_second() -> None:
+    loading = (
+        "import sys; from napari_semnet.model import load_model; load_model('semnet-x2'); "
         "print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
     )
     said = subprocess.run(
-        [sys.executable, "-c", restoring], check=True, capture_output=True, text=True
+        [sys.executable, "-c", loading], check=True, capture_output=True, text=True
     )
     assert said.stdout.split() == ["True", "False"]
 

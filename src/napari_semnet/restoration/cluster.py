@@ -41,7 +41,7 @@ _SETTINGS = {
     # Nothing is kept in workers that could be there twice.
     "distributed.scheduler.active-memory-manager.start": False,
 }
-"""Of dask, for workers on this machine, which has better things to do."""
+"""Of dask, for workers on this machine."""
 _SECONDS_TO_ANSWER = 20
 _BESIDE = 1
 """Threads of a worker beyond those that compute, so that a block is read or written meanwhile."""
