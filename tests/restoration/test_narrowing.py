@@ -114,25 +114,36 @@ changes = st.lists(st.floats(0, 100), min_size=8, max_size=8).map(
 
 
 @given(
-    differences=st.lists(changes, min_size=1, max_size=5),
+    pictures=st.integers(1, 5).flatmap(
+        lambda places: st.lists(
+            st.lists(changes, min_size=places, max_size=places), min_size=1, max_size=3
+        )
+    ),
     bound=st.floats(0.01, 50),
     most=st.integers(8, 10),
 )
-def test_what_is_chosen_keeps_the_sum_of_all_changes_below_the_bound(
-    differences, bound, most
-) -> None:
-    kept = narrowest(differences, bound, [most] * len(differences))
+def test_what_is_chosen_keeps_the_sum_of_all_changes_below_the_bound(pictures, bound, most) -> None:
+    kept = narrowest(pictures, bound, [most] * len(pictures[0]))
     assert all(one >= other for one, other in pairwise(kept))
     assert all(pixels < 8 or pixels == most for pixels in kept)
-    pairs = zip(kept, differences, strict=True)
-    assert sum(known[pixels] for pixels, known in pairs if pixels < 8) < bound
+    for differences in pictures:
+        pairs = zip(kept, differences, strict=True)
+        assert sum(known[pixels] for pixels, known in pairs if pixels < 8) < bound
+
+
+FAR = [16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125]
 
 
 def test_where_it_changes_least_most_is_let_go() -> None:
-    far = [16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125]
-    assert narrowest([far, [2.0, 0.0]], 1.0, (8, 2)) == (5, 1)
-    assert narrowest([far], 100.0, (8,)) == (0,)
-    assert narrowest([far], 0.1, (20,)) == (20,)
+    assert narrowest([[FAR, [2.0, 0.0]]], 1.0, (8, 2)) == (5, 1)
+    assert narrowest([[FAR]], 100.0, (8,)) == (0,)
+    assert narrowest([[FAR]], 0.1, (20,)) == (20,)
+
+
+def test_changes_add_up_within_a_picture_and_not_across_pictures() -> None:
+    near = [0.1] * 8
+    assert narrowest([[FAR, FAR]], 1.9, (8, 8)) == (5, 5)
+    assert narrowest([[FAR, near], [near, FAR]], 1.9, (8, 8)) == (4, 4)
 
 
 def test_a_measured_model_keeps_its_tiles_within_the_bound(deep) -> None:

@@ -120,7 +120,7 @@ def test_a_profile_file_becomes_part_of_the_configuration(tmp_path: Path) -> Non
         ),
         (
             {"data": DATA, "losses": {"xyz": 1}},
-            "Known there: brightness, halo, histogram, l1, psnr, reach, total_variation.",
+            "Known there: brightness, halo, histogram, l1, power, psnr, reach, total_variation.",
         ),
         ({}, "'data' is missing."),
         ({"data": DATA, "steps": 0}, "'steps': input should be greater than or equal to 1."),

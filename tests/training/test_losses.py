@@ -280,6 +280,34 @@ def test_reach_is_what_comes_from_beyond_the_halo() -> None:
     )
 
 
+def test_with_a_higher_power_reach_counts_the_worst_pixel_more() -> None:
+    def offset(difference: torch.Tensor, power: float) -> float:
+        whole = torch.zeros(1, 1, 48, 48)
+        alone = whole.clone()
+        alone[..., 16:32, 16:32] += difference
+        return float(reach_loss(lambda _: alone, torch.zeros(1, 1, 24, 24), whole, 8, power))
+
+    one, all_alike = torch.zeros(16, 16), torch.full((16, 16), 0.1)
+    one[3, 5] = 1.0
+    assert offset(one, 1) == pytest.approx(1 / 256, rel=1e-5)
+    assert offset(one, 4) == pytest.approx((1 / 256) ** 0.25, rel=1e-5)
+    assert offset(all_alike, 1) == pytest.approx(0.1, rel=1e-5)
+    assert offset(all_alike, 4) == pytest.approx(0.1, rel=1e-5)
+
+
+@pytest.mark.parametrize("power", [1.0, 4.0])
+def test_where_nothing_comes_from_far_away_the_gradient_of_reach_is_nothing(power: float) -> None:
+    shade = torch.tensor(0.5, requires_grad=True)
+    images = torch.ones(1, 1, 24, 24)
+
+    def flat(given: torch.Tensor) -> torch.Tensor:
+        return shade * torch.nn.functional.interpolate(given, scale_factor=2)
+
+    reach_loss(flat, images, flat(images), 8, power).backward()
+    assert shade.grad is not None
+    assert float(shade.grad) == 0.0
+
+
 def test_reach_counts_by_its_weight() -> None:
     restored, reference = torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8)
     reach = torch.tensor(0.25)

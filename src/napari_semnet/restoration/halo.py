@@ -18,6 +18,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -134,7 +135,7 @@ def measure_halo(
     most = reaches(model.card.architecture)
     exact = most[0]
     ready = _Network(model.network, describe_device(device))
-    worst: list[list[float]] = [[] for _ in most]
+    measured: list[list[list[float]]] = []
     for number, (picture, crop) in enumerate(zip(pictures, crops, strict=True)):
         found: list[list[float]] = []
         for said in _differences(ready, crop, exact):
@@ -142,24 +143,25 @@ def measure_halo(
                 yield Progress((number + said) / len(pictures))
             else:
                 found = said
-        worst = [_largest(*pair) for pair in zip(worst, found, strict=True)]
+        measured.append(found)
         halo = smallest_halo(found[0], bound, exact)
         yield PictureMeasured(picture.name, halo, tuple(found[0]), number + 1, len(pictures))
-    yield HaloMeasured(_chosen(worst, bound, most, ", ".join(p.name for p in pictures)))
+    yield HaloMeasured(_chosen(measured, bound, most, ", ".join(p.name for p in pictures)))
 
 
 def _chosen(
-    worst: list[list[float]], bound: float, most: tuple[int, ...], measured_on: str
+    measured: list[list[list[float]]], bound: float, most: tuple[int, ...], measured_on: str
 ) -> Halo:
     """Choose what tiles read, and what they keep of it."""
     # A pixel can lie between two cuts, so one may make half of what is allowed.
-    halo, *later = narrowest(worst, bound / 2, most)
+    halo, *later = narrowest(measured, bound / 2, most)
+    worst = reduce(_largest, (differences[0] for differences in measured))
     recorded = sorted({*_RECORDED, halo})
     return Halo(
         pixels=halo,
         later=tuple(later),
         bound=bound,
-        differences={h: worst[0][h] for h in recorded if h < len(worst[0])},
+        differences={h: worst[h] for h in recorded if h < len(worst)},
         measured_on=measured_on,
     )
 

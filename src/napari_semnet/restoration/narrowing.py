@@ -75,20 +75,21 @@ def _falling(first: int, wanted: Sequence[int], enough: Sequence[int]) -> list[i
 
 
 def narrowest(
-    differences: Sequence[Sequence[float]], bound: float, most: Sequence[int]
+    pictures: Sequence[Sequence[Sequence[float]]], bound: float, most: Sequence[int]
 ) -> tuple[int, ...]:
     """Choose how much to keep at each place, so that all cuts together stay within a bound.
 
-    What a cut changes is small, so what several change adds up. Pixel by pixel that is let go
-    which costs least, until no pixel can be.
+    What a cut changes is small, so what several change adds up, in each picture by itself. Pixel
+    by pixel that is let go with which the worst picture comes off best, until no pixel can be.
 
     Parameters
     ----------
-    differences : sequence of sequence of float
-        For each place, and for each number of pixels from 0 on, what keeping no more there changes
-        at most. What was not measured is more than allowed, up to what can be reached.
+    pictures : sequence of sequence of sequence of float
+        For each picture and each place, and for each number of pixels from 0 on, what keeping no
+        more there changes at most. What was not measured is more than allowed, up to what can be
+        reached.
     bound : float
-        Largest sum of the changes.
+        Largest sum of the changes in a picture.
     most : sequence of int
         Pixels that are kept at each place at most, never rising.
 
@@ -99,23 +100,26 @@ def narrowest(
     """
     kept = list(most)
 
-    def change(place: int, pixels: int) -> float:
-        known = differences[place]
-        if pixels >= len(known):
-            return 0.0 if pixels >= most[place] else float("inf")
-        return known[pixels]
+    def worst_with(kept: Sequence[int]) -> float:
+        return max(sum(map(_change, differences, kept, most)) for differences in pictures)
 
     while True:
-        changes = [change(place, pixels) for place, pixels in enumerate(kept)]
-        costs = {
-            place: change(place, pixels - 1) - changes[place]
+        without = {
+            place: worst_with([*kept[:place], pixels - 1, *kept[place + 1 :]])
             for place, pixels in enumerate(kept)
             if pixels > 0
         }
-        cheapest = min(costs, key=lambda place: costs[place], default=None)
-        if cheapest is None or sum(changes) + costs[cheapest] >= bound:
+        cheapest = min(without, key=lambda place: without[place], default=None)
+        if cheapest is None or without[cheapest] >= bound:
             break
         kept[cheapest] -= 1
     for place in reversed(range(len(kept) - 1)):
         kept[place] = max(kept[place], kept[place + 1])
     return tuple(kept)
+
+
+def _change(known: Sequence[float], pixels: int, most: int) -> float:
+    """Say what keeping so many pixels changes."""
+    if pixels < len(known):
+        return known[pixels]
+    return 0.0 if pixels >= most else float("inf")

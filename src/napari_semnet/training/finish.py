@@ -217,6 +217,7 @@ def _recipe(config: TrainingConfig, profile: Profile) -> str:
         f"total variation {losses.total_variation:g}, brightness {losses.brightness:g}, "
         f"PSNR {losses.psnr:g}"
         + (f", reach beyond {losses.halo} pixels {losses.reach:g}" if losses.reach else "")
+        + (f" by a mean of power {losses.power:g}" if losses.reach and losses.power != 1 else "")
         + "; "
         f"{_OPTIMISERS[optimiser.kind]}, learning rate {optimiser.learning_rate:g}, "
         f"{form}{warmup}; "

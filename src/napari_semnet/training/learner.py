@@ -211,7 +211,8 @@ class Learner:
         restored, weights = self._trained(inputs), self._loss_weights
         if weights.reach == 0.0:
             return combined_loss(restored, targets, weights)
-        reach = reach_loss(self._trained, inputs, restored, self._config.losses.halo)
+        losses = self._config.losses
+        reach = reach_loss(self._trained, inputs, restored, losses.halo, losses.power)
         return combined_loss(restored, targets, weights, reach)
 
     def updates(self) -> int:

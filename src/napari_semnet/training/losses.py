@@ -261,13 +261,15 @@ def reach_loss(
     inputs: torch.Tensor,
     restored: torch.Tensor,
     halo: int,
+    power: float = 1.0,
 ) -> torch.Tensor:
     """Say how much of the result comes from further away than a halo, in units of white.
 
     The middle of each picture is restored once more, cut out with the halo around it, and compared
-    with what it was restored to within the picture: the mean absolute difference. A network that is
-    trained without it looks further with each step, and tiles that cannot be seen then need ever
-    wider halos, for next to nothing: what is far away says little about a pixel.
+    with what it was restored to within the picture: ``(mean of |difference|**power)**(1 / power)``
+    for each picture, averaged. A network that is trained without it looks further with each step,
+    and tiles that cannot be seen then need ever wider halos, for next to nothing: what is far away
+    says little about a pixel.
 
     Parameters
     ----------
@@ -279,6 +281,9 @@ def reach_loss(
         What the network makes of them.
     halo : int
         Pixels of the inputs.
+    power : float
+        At least 1, where all pixels count by what they differ. The higher, the more the worst
+        pixel counts, which a halo has to be wide enough for.
     """
     top, left = ((side - REACH_CORE) // 2 for side in inputs.shape[-2:])
     rows, columns = slice(top, top + REACH_CORE), slice(left, left + REACH_CORE)
@@ -286,7 +291,10 @@ def reach_loss(
     alone = cut[..., 2 * halo : -2 * halo, 2 * halo : -2 * halo]
     within = restored[..., _doubled(rows), _doubled(columns)]
     with torch.autocast(restored.device.type, enabled=False):
-        return (_single(alone) - _single(within)).abs().mean()
+        difference = (_single(alone) - _single(within)).flatten(1)
+        # A norm, whose gradient is nothing where all of it is nothing.
+        norm = torch.linalg.vector_norm(difference, power, 1)
+        return (norm / difference.shape[1] ** (1 / power)).mean()
 
 
 def _wider(place: slice, by: int) -> slice:

@@ -206,10 +206,12 @@ class Losses(Section):
     reach: NotNegative = 0.0
     halo: Count = 16
     """Pixels beyond which `reach` wants nothing to count."""
+    power: Annotated[float, Field(ge=1, le=16)] = 1.0
+    """Of the mean that `reach` takes over pixels; the higher, the more the worst one counts."""
 
     @model_validator(mode="after")
     def _some_weight(self) -> Losses:
-        if not sum(self.model_dump(exclude={"halo"}).values()) > 0:
+        if not sum(self.model_dump(exclude={"halo", "power"}).values()) > 0:
             raise ValueError("at least one loss needs a weight above 0")
         return self
 
