@@ -105,9 +105,16 @@ def test_a_file_of_the_posters_network_has_little_more_than_two_bytes_a_weight(
     assert path.stat().st_size < 2.1 * sum(p.numel() for p in network.parameters())
 
 
-def test_the_bundled_model_is_a_poster_network() -> None:
-    card = read_card(model_module.DEFAULT_MODEL)
+@pytest.mark.parametrize("name", ["semnet-x2", "semnet-x2-poster"])
+def test_a_bundled_model_is_a_poster_network_that_says_what_it_is(name: str) -> None:
+    assert resolve_model(name).is_relative_to(Path(model_module.__file__).parent)
+    assert resolve_model(name).stat().st_size < 10e6
+    card = read_card(name)
+    assert card.name == name
     assert card.architecture == Architecture()
+    for said in (card.description, card.limits, card.licence, card.training.data, card.metrics):
+        assert said
+    assert card.noise_range is not None
     assert card.halo is not None
     assert card.halo.pixels < card.architecture.exact_halo
 

@@ -13,6 +13,8 @@ from napari_semnet.model import DEFAULT_MODEL, load_model
 
 pytestmark = pytest.mark.gui
 
+BUNDLED = [DEFAULT_MODEL, "semnet-x2-poster"]
+
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -93,7 +95,7 @@ def test_a_model_is_imported_renamed_deleted_and_put_back(
     assert "Name on its card: reduced" in widget.card.toPlainText()
 
     click(widget.delete_button)
-    assert names(widget) == [DEFAULT_MODEL]
+    assert names(widget) == BUNDLED
     assert "can be put back" in widget.status.text()
     click(widget.undo_button)
     assert widget.chosen.name == "FIB lab"
@@ -109,9 +111,9 @@ def test_del_and_f2_do_what_they_do_elsewhere(imported: Any, qtbot: Any) -> None
     type_name(widget, "mine", qtbot)
     qtbot.waitUntil(lambda: widget.chosen.name == "mine", timeout=30_000)
     qtbot.keyClick(widget.list, Qt.Key.Key_Delete)
-    assert names(widget) == [DEFAULT_MODEL]
+    assert names(widget) == BUNDLED
     qtbot.keyClick(widget.list, Qt.Key.Key_Delete)
-    assert names(widget) == [DEFAULT_MODEL]
+    assert names(widget) == BUNDLED
 
 
 def test_a_name_that_cannot_be_is_refused_and_the_old_one_stays(
@@ -134,7 +136,7 @@ def test_what_cannot_be_loaded_is_refused_in_a_sentence(
     for path, reason in ((cut, "cut off"), (pickled, "is a pickle")):
         widget.import_file(path)
         qtbot.waitUntil(lambda reason=reason: reason in widget.status.text(), timeout=20_000)
-    assert names(widget) == [DEFAULT_MODEL]
+    assert names(widget) == BUNDLED
     assert not own.exists()
 
 
