@@ -294,7 +294,8 @@ def reach_loss(
         difference = (_single(alone) - _single(within)).flatten(1)
         # A norm, whose gradient is nothing where all of it is nothing.
         norm = torch.linalg.vector_norm(difference, power, 1)
-        return (norm / difference.shape[1] ** (1 / power)).mean()
+        mean: torch.Tensor = norm / difference.shape[1] ** (1 / power)
+        return mean.mean()
 
 
 def _wider(place: slice, by: int) -> slice:
