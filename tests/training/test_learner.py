@@ -11,6 +11,7 @@ from napari_semnet.model import Card, save_model
 from napari_semnet.network import Architecture, SEMNet
 from napari_semnet.training.engine import MixedPrecision, engine_for
 from napari_semnet.training.learner import Batch, Learner, first_network, profile_of
+from napari_semnet.training.losses import reach_loss
 from tests.training.runs import small_config
 
 
@@ -59,6 +60,20 @@ def test_a_step_is_one_of_adam_on_the_combined_loss(tmp_path: Path) -> None:
         optimiser.step()
     for mine, expected in zip(weights(learner.network), weights(twin), strict=True):
         assert torch.allclose(mine, expected, atol=1e-6)
+
+
+def test_a_step_knows_the_reach_beyond_its_halo_by_its_power(tmp_path: Path) -> None:
+    found = []
+    for power in (1.0, 4.0):
+        losses = {"reach": 1.0, "halo": 1, "power": power}
+        learner = learner_of(tmp_path, patch=12, losses=losses)
+        twin, given = copy.deepcopy(learner.network), batch()
+        with torch.no_grad():
+            expected = reach_loss(twin, given.inputs, twin(given.inputs), 1, power)
+        terms, _ = learner.learn(given, 0)
+        assert terms.reach.item() == pytest.approx(expected.item(), rel=1e-3)
+        found.append(terms.reach.item())
+    assert 0 < 1.1 * found[0] < found[1]
 
 
 def test_a_step_without_a_finite_gradient_changes_nothing_but_the_counts(tmp_path: Path) -> None:
