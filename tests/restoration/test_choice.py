@@ -123,6 +123,9 @@ def test_width_costs_only_where_wide_tiles_are_slower() -> None:
     cost = speed("torch", 1, 1, 1.2).width_cost
     assert cost is not None
     assert cost.at(np.array([384])) == 1.2
+    between = Speed("openvino", {96: 1.0, 192: 1.05, 248: 0.8, 384: 1.0}).width_cost
+    assert between is not None
+    assert between.at(np.array([248])) == 0.8
 
 
 def test_a_step_between_two_widths_is_looked_for(monkeypatch) -> None:

@@ -108,8 +108,11 @@ class Speed:
 
     @property
     def width_cost(self) -> WidthCost | None:
-        """What width costs, or None where it does not matter."""
-        if self.times[WIDTHS[-1]] <= _HARDLY * self.best:
+        """What width costs, or None where it does not matter.
+
+        A width that is fast may lie between those of `WIDTHS`.
+        """
+        if self.times[WIDTHS[-1]] <= _HARDLY * min(self.times.values()):
             return None
         return WidthCost(tuple(self.times), tuple(self.times.values()))
 
