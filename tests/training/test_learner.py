@@ -10,6 +10,7 @@ from napari_semnet.errors import TrainingError
 from napari_semnet.model import Card, save_model
 from napari_semnet.network import Architecture, SEMNet
 from napari_semnet.training.engine import MixedPrecision, engine_for
+from napari_semnet.training.grid import without_grid
 from napari_semnet.training.learner import Batch, Learner, first_network, profile_of
 from napari_semnet.training.losses import reach_loss
 from tests.training.runs import small_config
@@ -74,6 +75,42 @@ def test_a_step_knows_the_reach_beyond_its_halo_by_its_power(tmp_path: Path) -> 
         assert terms.reach.item() == pytest.approx(expected.item(), rel=1e-3)
         found.append(terms.reach.item())
     assert 0 < 1.1 * found[0] < found[1]
+
+
+def answer_to_grids(network: SEMNet) -> torch.Tensor:
+    kernels = network.last.weight.detach()
+    return kernels - without_grid(kernels)
+
+
+def test_without_grid_the_last_convolution_never_learns_to_answer_to_one(tmp_path: Path) -> None:
+    for is_wanted in (True, False):
+        learner = learner_of(tmp_path, optimiser={"without_grid": is_wanted})
+        first = weights(learner.network)
+        for step in range(4):
+            learner.learn(batch(step), step)
+        assert not any(
+            torch.equal(a, b) for a, b in zip(weights(learner.network), first, strict=True)
+        )
+        for network in (learner.network, learner.average):
+            assert (float(answer_to_grids(network).abs().max()) < 1e-7) == is_wanted
+
+
+def test_without_grid_a_model_that_is_started_from_keeps_what_it_answers(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    architecture = Architecture(blocks=1, rdb_per_block=1, conv_per_rdb=2, features=4, growth=2)
+    network = SEMNet(architecture)
+    card = Card(name="start", architecture=architecture)
+    save_model(tmp_path / "start.safetensors", network, card)
+    learner = learner_of(
+        tmp_path, start_from=str(tmp_path / "start.safetensors"), optimiser={"without_grid": True}
+    )
+    assert torch.equal(learner.network.last.weight, network.last.weight)
+    before = answer_to_grids(network)
+    assert before.abs().max() > 0.01
+    for step in range(4):
+        learner.learn(batch(step), step)
+    assert not torch.equal(learner.network.last.weight, network.last.weight)
+    torch.testing.assert_close(answer_to_grids(learner.network), before, atol=1e-7, rtol=0)
 
 
 def test_a_step_without_a_finite_gradient_changes_nothing_but_the_counts(tmp_path: Path) -> None:

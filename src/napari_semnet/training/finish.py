@@ -219,7 +219,8 @@ def _recipe(config: TrainingConfig, profile: Profile) -> str:
         + (f", reach beyond {losses.halo} pixels {losses.reach:g}" if losses.reach else "")
         + (f" by a mean of power {losses.power:g}" if losses.reach and losses.power != 1 else "")
         + "; "
-        f"{_OPTIMISERS[optimiser.kind]}, learning rate {optimiser.learning_rate:g}, "
+        f"{_OPTIMISERS[optimiser.kind]}{', without grid' if optimiser.without_grid else ''}, "
+        f"learning rate {optimiser.learning_rate:g}, "
         f"{form}{warmup}; "
         f"batch {config.batch} of {config.patch} x {config.patch} poor pixels; "
         f"average of weights {config.ema:g}; seed {config.seed}"

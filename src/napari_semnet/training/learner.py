@@ -16,6 +16,7 @@ from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data
 from napari_semnet.training.degradation import PROFILES, Profile, degrade
 from napari_semnet.training.engine import Engine, MixedPrecision
+from napari_semnet.training.grid import without_grid
 from napari_semnet.training.losses import LossTerms, LossWeights, combined_loss, reach_loss
 from napari_semnet.training.muon import Muon
 from napari_semnet.training.schedule import averaging_decay, learning_rate
@@ -147,6 +148,8 @@ class Learner:
         self._engine = engine
         kind, is_bf16 = engine.device.type, engine.precision == "bf16"
         self.network = network.to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.optimiser.without_grid and started_from(config) is None:
+            self._change_last(without_grid(self.network.last.weight.detach()))
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.restore = MixedPrecision(self.average, kind, is_bf16)
         self._trained = engine.wrap(MixedPrecision(self.network, kind, is_bf16))
@@ -198,7 +201,11 @@ class Learner:
             group["lr"] = self.rate(step)
         # How gradient scalers tell fused optimisers to do nothing.
         self.optimiser.grad_scale, self.optimiser.found_inf = None, bad
+        before = self.network.last.weight.detach().clone()
         self.optimiser.step()
+        if self._config.optimiser.without_grid:
+            change = self.network.last.weight.detach() - before
+            self._change_last(before + without_grid(change))
         self.optimiser.zero_grad(set_to_none=True)
         self.streak = (self.streak + 1) * bad
         self.skipped = self.skipped + bad
@@ -206,6 +213,10 @@ class Learner:
             share = 1.0 - averaging_decay(step + 1, self._config.ema)
             torch._foreach_lerp_(self._averages, self._weights, share)
         return terms, norm
+
+    def _change_last(self, kernels: Tensor) -> None:
+        with torch.no_grad():
+            self.network.last.weight.copy_(kernels)
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> LossTerms:
         restored, weights = self._trained(inputs), self._loss_weights

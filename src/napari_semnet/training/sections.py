@@ -179,6 +179,9 @@ class Optimiser(Section):
     """Of Muon."""
     largest_gradient: Positive | None = None
     """Norm to which larger gradients are scaled down; not at all when absent."""
+    without_grid: bool = False
+    """Never let the last convolution learn to answer to a pitch of two pixels, which is how
+    enlarging draws a grid. What it answers already, in a model that is started from, stays."""
 
 
 class Schedule(Section):
