@@ -2,11 +2,10 @@
 
     python recipes/refit.py MODEL PICTURES OUT
 
-The last convolution is linear, so the kernels that come nearest to the good pictures are the solution
-of one system of equations, where training circles around it at the pace of its rate. Two things
-come with it. The mean error in brightness goes, since the bias is solved for as well. And among all
-kernels only those are asked for that do not answer to a pitch of two pixels
-(`napari_semnet.training.grid`), so no grid can pass them.
+The last convolution is linear, so the kernels that come nearest to the good pictures solve one
+system of equations. Only kernels that do not answer to a pitch of two pixels are asked for
+(`napari_semnet.training.grid`), so no grid can pass them. The bias is solved for as well, and with it
+the mean error in brightness goes.
 
 Every second picture counts, made poor by the poster's degradations, and by the inverse of the error
 that is left: as the mean PSNR counts pictures.
@@ -67,7 +66,7 @@ def main(source: Path, pictures: Path, target: Path) -> None:
 
 
 def _equations(network: SEMNet, poor: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
-    """What the last convolution multiplies, a row for each pixel, and what should come of it."""
+    """Give what the last convolution multiplies, a row a pixel, and what should come of it."""
     maps: list[Tensor] = []
     hook = network.activation.register_forward_hook(lambda _, given, made: maps.append(made))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -81,7 +80,7 @@ def _equations(network: SEMNet, poor: Tensor, good: Tensor) -> tuple[Tensor, Ten
 
 
 def _free(shape: torch.Size) -> Tensor:
-    """A basis of the kernels without grid, and of the bias."""
+    """Give a basis of the kernels without grid, and of the bias."""
     one = without_grid(torch.eye(9, dtype=torch.float64).reshape(9, 3, 3)).flatten(1)
     vectors, values, _ = torch.linalg.svd(one)
     basis = vectors[:, values > 0.5]

@@ -40,4 +40,5 @@ def without_grid(kernels: Tensor) -> Tensor:
     grids = torch.stack([rows, columns, rows * columns]).flatten(1)
     onto = (torch.linalg.pinv(grids) @ grids).to(kernels)
     flat = kernels.flatten(-2)
-    return (flat - flat @ onto).unflatten(-1, (height, width))
+    nearest: Tensor = flat - flat @ onto
+    return nearest.reshape(kernels.shape)
