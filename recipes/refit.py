@@ -4,8 +4,8 @@
 
 The last convolution is linear, so the kernels that come nearest to the good pictures solve one
 system of equations. Only kernels that do not answer to a pitch of two pixels are asked for
-(`napari_semnet.training.grid`), so no grid can pass them. The bias is solved for as well, and with it
-the mean error in brightness goes.
+(`napari_semnet.training.grid`), so no grid can pass them. The bias is solved for as well, and with
+it the mean error in brightness goes.
 
 Every second picture counts, made poor by the poster's degradations, and by the inverse of the error
 that is left: as the mean PSNR counts pictures.
