@@ -7,8 +7,8 @@ system of equations. Only kernels that do not answer to a pitch of two pixels ar
 (`napari_semnet.training.grid`), so no grid can pass them. The bias is solved for as well, and with
 it the mean error in brightness goes.
 
-Every second picture counts, made poor by the poster's degradations, and by the inverse of the error
-that is left: as the mean PSNR counts pictures.
+Pictures are made poor by the poster's degradations, and each counts by the inverse of the error
+that is left, as the mean PSNR counts them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from napari_semnet.training.grid import without_grid
 
 SIDE = 256
 """Pixels of a good picture, around its middle."""
-EVERY = 2
 BORDER = 24
 """Poor pixels along the border that see what is not there."""
 PULL = 1e-6
@@ -45,7 +44,7 @@ def main(source: Path, pictures: Path, target: Path) -> None:
     before = torch.cat([last.weight.detach().flatten(), last.bias.detach()]).double()
     squares = torch.zeros(before.numel(), before.numel(), dtype=torch.float64)
     products = torch.zeros_like(before)
-    for number, path in enumerate(sorted(pictures.iterdir())[::EVERY]):
+    for number, path in enumerate(sorted(pictures.iterdir())):
         picture = np.asarray(read_image(path).specimen)
         middle = tuple(slice((n - SIDE) // 2, (n + SIDE) // 2) for n in picture.shape)
         good = torch.from_numpy(picture[middle].astype(np.float32) / 255)[None, None]
