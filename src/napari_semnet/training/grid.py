@@ -15,8 +15,8 @@ def without_grid(kernels: Tensor) -> Tensor:
     so that they differ on the whole, even in flat areas: the picture gets a grid. A kernel ``k``
     answers to such grids by its sums ``sum k (-1)^y``, ``sum k (-1)^x`` and ``sum k (-1)^(x + y)``.
     Where all three of a last convolution are zero no grid passes it. Stripes and edges of one
-    pixel still do: they are not the same all over the picture. [1]_ asks the same of a
-    kernel, and more.
+    pixel still do: they are not the same all over the picture. [1]_ is about such grids, and how
+    networks can be built that draw none.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def without_grid(kernels: Tensor) -> Tensor:
 
     References
     ----------
-    .. [1] Y. Sugawara, S. Shiota and H. Kiya, "Super-resolution using convolutional neural networks
-       without any checkerboard artifacts", ICIP 2018, :doi:`10.1109/ICIP.2018.8451141`.
+    .. [1] Y. Sugawara, S. Shiota and H. Kiya, "Checkerboard artifacts free convolutional neural
+       networks", APSIPA Transactions on Signal and Information Processing, 2019.
     """
     height, width = kernels.shape[-2:]
     rows = (-1.0) ** torch.arange(height, dtype=torch.float64)[:, None].expand(height, width)
