@@ -67,6 +67,9 @@ def _pairs(pictures: Path) -> Iterator[tuple[Tensor, Tensor]]:
     """Give poor and good pictures, (1, 1, Y, X)."""
     for number, path in enumerate(sorted(pictures.iterdir())):
         picture = np.asarray(read_image(path).specimen)
+        if min(picture.shape) < SIDE:
+            print(f"{path.name} is left out: it has fewer than {SIDE} pixels along a side.")
+            continue
         middle = tuple(slice((n - SIDE) // 2, (n + SIDE) // 2) for n in picture.shape)
         good = torch.from_numpy(picture[middle].astype(np.float32) / 255)[None, None]
         yield degrade(good, PROFILES["poster"], seed=0, step=number), good
