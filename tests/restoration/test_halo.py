@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.model import load_model
+from napari_semnet.network import Architecture
 from napari_semnet.restoration.events import Progress
 from napari_semnet.restoration.halo import (
     BOUND,
@@ -18,7 +19,7 @@ from napari_semnet.restoration.halo import (
     smallest_halo,
 )
 from napari_semnet.restoration.restorer import Restorer, Settings
-from tests.restoration.conftest import REDUCED
+from tests.restoration.conftest import REDUCED, reduced_model
 
 GREY = np.random.default_rng(0).integers(0, 256, (70, 90), np.uint8)
 UNIT = {"precision": "fp32", "intensity": (0.0, 255.0)}
@@ -72,6 +73,13 @@ def test_the_worst_picture_decides(model) -> None:
     assert [event.name for event in events] == ["flat", "grey"]
     assert last.halo.pixels == max(event.halo for event in events)
     assert last.halo.measured_on == "flat, grey"
+
+
+def test_a_picture_smaller_than_the_reach_serves_where_the_network_looks_less_far() -> None:
+    far = reduced_model(Architecture(features=4, growth=2, blocks=3, rdb_per_block=3))
+    (event,), last = measured(far, [Picture("small", GREY[:64, :64])], bound=4.0)
+    assert len(event.differences) < far.card.architecture.exact_halo
+    assert last.halo.pixels < len(event.differences)
 
 
 def test_the_middle_of_a_picture_is_used(model) -> None:

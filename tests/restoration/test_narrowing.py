@@ -140,6 +140,12 @@ def test_where_it_changes_least_most_is_let_go() -> None:
     assert narrowest([[FAR]], 0.1, (20,)) == (20,)
 
 
+def test_a_small_picture_that_changes_too_little_to_matter_does_not_keep_all() -> None:
+    assert narrowest([[FAR]], 0.2, (20,)) == (7,)
+    assert narrowest([[FAR, FAR]], 0.2, (20, 20)) == (20, 20)
+    assert narrowest([[FAR], [[*FAR, 0.125, 0.0625]]], 0.2, (20,)) == (7,)
+
+
 def test_changes_add_up_within_a_picture_and_not_across_pictures() -> None:
     near = [0.1] * 8
     assert narrowest([[FAR, FAR]], 1.9, (8, 8)) == (5, 5)

@@ -86,8 +86,8 @@ def narrowest(
     ----------
     pictures : sequence of sequence of sequence of float
         For each picture and each place, and for each number of pixels from 0 on, what keeping no
-        more there changes at most. What was not measured is more than allowed, up to what can be
-        reached.
+        more there changes at most, falling. Small pictures tell of few pixels: further out it is
+        taken to be as much as at the furthest, up to what can be reached.
     bound : float
         Largest sum of the changes in a picture.
     most : sequence of int
@@ -120,6 +120,4 @@ def narrowest(
 
 def _change(known: Sequence[float], pixels: int, most: int) -> float:
     """Say what keeping so many pixels changes."""
-    if pixels < len(known):
-        return known[pixels]
-    return 0.0 if pixels >= most else float("inf")
+    return 0.0 if pixels >= most else known[min(pixels, len(known) - 1)]
