@@ -4,7 +4,7 @@ The sources that pictures are held out of are in two groups. Two networks of the
 size are trained from nothing by its recipe, each without the sources of one group. What the network
 without a source gains over a classical method on that source's held-out pictures, as a share of
 what the network with it gains on the same pictures, is what the recipe is good for beyond its
-training set. Both have been without some sources, and so neither has the advantage of more variety.
+training set. Both have been without some sources, so that variety alone tells them apart less.
 
     python benchmarks/unseen_sources.py FOLDER [--steps 2500] [--network 6 64 32]
         [--runs runs/unseen] [--out benchmarks/results]
