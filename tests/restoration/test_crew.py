@@ -84,3 +84,24 @@ def test_closing_stops_all_threads_at_their_next_step() -> None:
     going.close()
     assert 1 <= len(closed) <= 2
     assert threading.active_count() == before
+
+
+def test_when_a_thread_cannot_start_the_others_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, begun, is_over = threading.Thread.start, list[threading.Thread](), threading.Event()
+
+    def start_two(thread: threading.Thread) -> None:
+        if len(begun) == 2:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    def steps(number: int) -> Steps:
+        while not is_over.is_set():
+            yield 0.5
+
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    with pytest.raises(RuntimeError, match="can't start"):
+        list(work_off(steps, range(5), 3))
+    at_work = [thread for thread in begun if thread.is_alive()]
+    is_over.set()
+    assert not at_work

@@ -107,14 +107,16 @@ def work_off(
             news.put(None)
 
     crew = [threading.Thread(target=work, name=f"semnet-block-{i}") for i in range(threads)]
-    for thread in crew:
-        thread.start()
+    begun: list[threading.Thread] = []
     try:
+        for thread in crew:
+            thread.start()
+            begun.append(thread)
         yield from _told(news, threads)
     finally:
         enough.set()
         stop.set()
-        for thread in crew:
+        for thread in begun:
             thread.join()
 
 
