@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files import tiff_pixels
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
 from tests.files.making import (
@@ -128,6 +131,16 @@ def test_a_sidecar_calibrates_a_plain_picture(
     assert image.pixel_size.yx == pytest.approx((nm, nm))
 
 
+def test_a_unit_in_latin_1_is_read(tmp_path: Path) -> None:
+    said = b"ImageJ=1.43u\nimages=1\nunit=\xb5m\n"
+    tifffile.imwrite(
+        tmp_path / "a.tif", specimen(), description=said, metadata=None, resolution=(250, 250)
+    )
+    image = read_image(tmp_path / "a.tif")
+    assert image.pixel_size is not None
+    assert image.pixel_size.yx == pytest.approx((4.0, 4.0))
+
+
 @pytest.mark.parametrize(("picture", "beside"), [("A.TIF", "A-tif.hdr"), ("A.TIF", "A.HDR")])
 def test_a_sidecar_is_found_whatever_the_case_of_endings(
     picture: str, beside: str, tmp_path: Path
@@ -230,6 +243,38 @@ class TestPixels:
         assert image.axes == "IYX"
         assert np.array_equal(image.pixels, pages)
 
+    @pytest.mark.parametrize("lazy", [False, True])
+    @pytest.mark.parametrize(
+        ("shape", "axes", "options"),
+        [
+            ((3, 1, 20, 24), "QYX", {}),
+            ((1, 3, 20, 24), "QYX", {}),
+            ((1, 3, 1, 24), "QYX", {}),
+            ((2, 1, 3, 20, 24), "QQYX", {}),
+            ((3, 1, 20, 24), "ZYX", {"metadata": {"axes": "ZCYX"}}),
+            ((1, 1, 20, 24), "YX", {"metadata": {"axes": "ZCYX"}}),
+            ((1, 3, 20, 24), "QYX", {"compression": "zlib"}),
+        ],
+    )
+    def test_axes_of_length_one_are_left_out(
+        self,
+        shape: tuple[int, ...],
+        axes: str,
+        options: dict[str, Any],
+        lazy: bool,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        if lazy:
+            pytest.importorskip("zarr")
+            monkeypatch.setattr("napari_semnet.files.tiff_pixels.LAZY_BYTES", 10)
+        pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", **options)
+        image = read_image(tmp_path / "a.tif")
+        assert image.axes == axes
+        kept = [n for n in shape[:-2] if n > 1] + list(shape[-2:])
+        assert np.array_equal(np.asarray(image.pixels), pixels.reshape(kept))
+
     def test_a_small_second_page_is_not_taken_for_a_slice(self, tmp_path: Path) -> None:
         with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
             writer.write(specimen(), metadata=None)
@@ -237,6 +282,61 @@ class TestPixels:
         image = read_image(tmp_path / "a.tif")
         assert image.axes == "YX"
         assert np.array_equal(image.pixels, specimen())
+        assert any("1 further picture" in text for text in image.warnings)
+
+    @pytest.mark.parametrize("ome", [False, True])
+    def test_pictures_that_are_no_slices_are_counted(self, ome: bool, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif"
+        with tifffile.TiffWriter(path, ome=ome) as writer:
+            for seed in range(3):
+                writer.write(specimen(seed=seed), photometric="minisblack")
+        image = read_image(path)
+        assert np.array_equal(image.pixels, specimen(seed=0))
+        assert any("2 further pictures are left out" in text for text in image.warnings)
+
+    def test_a_reduced_copy_is_not_counted(self, tmp_path: Path) -> None:
+        with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+            writer.write(specimen(), metadata=None)
+            writer.write(specimen()[::8, ::8], metadata=None, subfiletype=1)
+        assert not any("further" in text for text in read_image(tmp_path / "a.tif").warnings)
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    @pytest.mark.parametrize("compression", [None, "zlib"])
+    def test_of_too_many_pages_the_first_is_read(
+        self, compression: str | None, lazy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("zarr")
+        monkeypatch.setattr("napari_semnet.files.tiff_pixels.MOST_PAGES", 2)
+        if lazy:
+            monkeypatch.setattr("napari_semnet.files.tiff_pixels.LAZY_BYTES", 10)
+        pages = np.stack([specimen(seed=i) for i in range(3)])
+        path = write(tmp_path / "a.tif", pages, photometric="minisblack", compression=compression)
+        image = read_image(path)
+        assert image.axes == "YX"
+        assert np.array_equal(np.asarray(image.pixels), pages[0])
+        assert any("2 further pictures are left out" in text for text in image.warnings)
+
+    def test_a_large_picture_is_grouped_as_a_small_one_is(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("zarr")
+        monkeypatch.setattr("napari_semnet.files.tiff_pixels.LAZY_BYTES", 10)
+        untrue = '<OME xmlns="a"><Image><Pixels SizeZ="9999"/></Image></OME>'
+        path = write(tmp_path / "a.tif", specimen(), description=untrue, compression="zlib")
+        assert np.array_equal(np.asarray(read_image(path).pixels), specimen())
+
+    def test_two_that_read_at_once_leave_the_log_as_it_was(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one, other = tiff_pixels._quiet(), tiff_pixels._quiet()
+        log = logging.getLogger("tifffile")
+        with one as first:
+            other.__enter__()
+        log.error("while the other still reads")
+        other.__exit__(None, None, None)
+        assert (first.records, caplog.records) == ([], [])
+        log.error("when both are done")
+        assert [record.message for record in caplog.records] == ["when both are done"]
 
     def test_black_and_white_bits_become_grey(self, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "a.tif", specimen() > 100, photometric="minisblack")

@@ -13,7 +13,7 @@ import math
 import re
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +94,11 @@ class TiffTags:
 
     def text(self, code: int) -> str:
         """Text of a tag; empty when it is missing."""
-        content = self.raw(code) or b""
-        return content.split(b"\0")[0].decode("utf-8", "replace")
+        content = (self.raw(code) or b"").split(b"\0")[0]
+        try:
+            return content.decode("utf-8")
+        except UnicodeDecodeError:  # old versions of ImageJ write µ in Latin-1
+            return content.decode("latin-1")
 
 
 @contextlib.contextmanager
@@ -110,26 +113,35 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
         The file cannot be read.
     """
     check_structure(path)
-    plain = {f"is_{kind}": False for kind in _FOREIGN if _can_be_set(kind)}
     with _quiet():
         try:
-            tiff = tifffile.TiffFile(path, _multifile=False, **plain)
-            first = tiff.pages[0]
+            tiff = _opened(path)
         except OSError:
             raise
         except Exception as error:
             raise _damaged(path, error) from error
         with tiff:
             try:
-                description = TiffTags(first, tiff.filehandle).text(270)
-                if not _trustworthy_ome(description, len(tiff.pages)):
-                    tiff.is_ome = False
                 yield tiff
             except (FileFormatError, OSError):
                 raise
             except Exception as error:
                 # Tags of the wrong type or count make tifffile fail in any way, at any place.
                 raise _damaged(path, error) from error
+
+
+def _opened(path: Path) -> tifffile.TiffFile:
+    """Open a TIFF of which tifffile believes no more than it should."""
+    plain = {f"is_{kind}": False for kind in _FOREIGN if _can_be_set(kind)}
+    tiff = tifffile.TiffFile(path, _multifile=False, **plain)
+    try:
+        description = TiffTags(tiff.pages[0], tiff.filehandle).text(270)
+        if not _trustworthy_ome(description, len(tiff.pages)):
+            tiff.is_ome = False
+    except BaseException:
+        tiff.close()
+        raise
+    return tiff
 
 
 def _can_be_set(kind: str) -> bool:
@@ -140,7 +152,7 @@ def _can_be_set(kind: str) -> bool:
 
 
 def read_pixels(tiff: tifffile.TiffFile, path: Path) -> Picture:
-    """Read the first picture or stack of a TIFF.
+    """Read the first picture or stack of a TIFF; a warning counts what else is in it.
 
     Raises
     ------
@@ -154,67 +166,54 @@ def read_pixels(tiff: tifffile.TiffFile, path: Path) -> Picture:
             f"{path.name} is compressed in a way that is not supported "
             f"({page.compression!s}). Save it again without compression."
         )
-    series = _series(tiff, path)
+    series, left_out = _series(tiff, path)
     shape, axes, dtype = series.shape, series.axes, series.dtype
     if dtype is None or dtype.kind not in "buif" or 0 in shape or "Y" not in axes:
         raise FileFormatError(f"{path.name} holds no picture of grey levels ({dtype}, {shape}).")
     claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
     _refuse_absurd(claimed, path)
+    further = _further(left_out)
+    # Letters may come twice, such as Q for each axis of unknown meaning.
+    kept = [(a, n) for a, n in zip(axes, shape, strict=True) if n > 1 or a in "YXS"]
+    axes, lengths = "".join(a for a, _ in kept), [n for _, n in kept]
     photometric = int(page.photometric)
     plain = photometric not in (_PALETTE, _WHITE_IS_ZERO) and "S" not in axes
     if claimed >= LAZY_BYTES and plain and dtype.kind != "b":
-        return Picture(_lazy(series, path), axes, series.kind)
+        return Picture(_lazy(series, path).reshape(lengths), axes, series.kind, further)
     if claimed > psutil.virtual_memory().available // 2:
         raise FileFormatError(
             f"{path.name} unpacks to {claimed / 2**30:.1f} GiB, too much for this computer's free "
             "memory. Crop it, or convert it to OME-Zarr."
         )
     pixels, warnings = _decoded(series, path)
-    kept = "".join(a for a, n in zip(axes, shape, strict=True) if n > 1 or a in "YXS")
-    pixels = pixels.reshape([n for a, n in zip(axes, shape, strict=True) if a in kept])
-    picture, axes, more = _grey(pixels, kept, page, photometric)
-    return Picture(picture, axes, series.kind, (*warnings, *more), bool(warnings))
+    picture, axes, more = _grey(pixels.reshape(lengths), axes, page, photometric)
+    return Picture(picture, axes, series.kind, (*warnings, *more, *further), bool(warnings))
 
 
-@dataclass(frozen=True, slots=True)
-class _Pages:
-    """Stand-in for a tifffile series where the file's own grouping cannot be trusted."""
-
-    pages: list[Any]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.pages[0].shape)
-
-    @property
-    def axes(self) -> str:
-        return str(self.pages[0].axes)
-
-    @property
-    def dtype(self) -> Any:
-        return self.pages[0].dtype
-
-    @property
-    def kind(self) -> str:
-        return "page"
-
-    def asarray(self) -> npt.NDArray[Any]:
-        array: npt.NDArray[Any] = self.pages[0].asarray()
-        return array
-
-
-def _series(tiff: tifffile.TiffFile, path: Path) -> Any:
+def _series(tiff: tifffile.TiffFile, path: Path) -> tuple[Any, int]:
+    """Give the first picture or stack of a TIFF, and how many pictures there are beside it."""
+    further = 0
     try:
-        if len(tiff.pages) < MOST_PAGES:
-            series = tiff.series[0]
-            if series.shape and series.dtype is not None:
-                return series
+        further = len(tiff.pages) - 1
+        if further + 1 < MOST_PAGES:
+            first, *others = tiff.series
+            if first.shape and first.dtype is not None:
+                # What a file calls reduced is the same picture once more.
+                counts = (len(each) for each in others if not each.keyframe.is_reduced)
+                return first, min(further, sum(counts))
     except Exception:  # noqa: BLE001  a damaged grouping leaves the first page
         pass
     page = tiff.pages[0]
     if not page.shape:
         raise FileFormatError(f"{path.name} holds no picture.")
-    return _Pages([page])
+    return tifffile.TiffPageSeries([page], kind="page"), further
+
+
+def _further(count: int) -> tuple[str, ...]:
+    if count == 0:
+        return ()
+    are = "1 further picture in the file is" if count == 1 else f"{count} further pictures are"
+    return (f"{are} left out: only the first picture or stack of a file is read.",)
 
 
 def _refuse_absurd(claimed: int, path: Path) -> None:
@@ -228,16 +227,14 @@ def _refuse_absurd(claimed: int, path: Path) -> None:
 
 def _lazy(series: Any, path: Path) -> Any:
     """Array-like over pixels that stay on disk."""
-    shape = [n for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "YX"]
     if series.dataoffset is not None:
-        mapped = np.memmap(
+        return np.memmap(
             path,
             series.dtype.newbyteorder(series.keyframe.parent.byteorder),
             "r",
             series.dataoffset,
             tuple(series.shape),
         )
-        return mapped.reshape(shape)
     try:
         import dask.array
         import zarr
@@ -246,11 +243,11 @@ def _lazy(series: Any, path: Path) -> Any:
             f"{path.name} is too large to unpack at once. Install the extra that reads it piece "
             "by piece: pip install napari-semnet[arrays]."
         ) from error
-    tiff = tifffile.TiffFile(path, _multifile=False)
-    store = tiff.series[0].aszarr(level=0)
+    tiff = _opened(path)
+    store = _series(tiff, path)[0].aszarr(level=0)
     # The file stays open for as long as anything reads from the store.
     weakref.finalize(store, tiff.close)
-    return dask.array.from_zarr(zarr.open(store, mode="r")).reshape(shape)
+    return dask.array.from_zarr(zarr.open(store, mode="r"))
 
 
 def _decoded(series: Any, path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
@@ -347,27 +344,38 @@ def _trustworthy_ome(description: str, pages: int) -> bool:
     return all(n <= max(pages * 16, 64) for n in sizes)
 
 
-class _Log(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.records: list[logging.LogRecord] = []
+@dataclass(eq=False, slots=True)
+class _Log:
+    """Error messages of tifffile."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
+    records: list[logging.LogRecord] = field(default_factory=list)
+
+
+_listening: list[_Log] = []
+
+
+def _collect(record: logging.LogRecord) -> bool:
+    """Give a message to all who listen; it goes its usual way where nobody does."""
+    logs = tuple(_listening)
+    for log in logs:
+        if record.levelno >= logging.ERROR:
+            log.records.append(record)
+    return not logs
+
+
+# There for good: the logger's own switches could be left wrong by two threads that overlap.
+logging.getLogger("tifffile").addFilter(_collect)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[_Log]:
     """Collect tifffile's error messages rather than print them."""
-    logger, log = logging.getLogger("tifffile"), _Log()
-    propagate = logger.propagate
-    logger.addHandler(log)
-    logger.propagate = False
+    log = _Log()
+    _listening.append(log)
     try:
         yield log
     finally:
-        logger.removeHandler(log)
-        logger.propagate = propagate
+        _listening.remove(log)
 
 
 def _damaged(path: Path, error: BaseException) -> FileFormatError:
