@@ -9,6 +9,7 @@ Until all is done the folder has no OME metadata, so that no program takes it fo
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -37,6 +38,8 @@ _UNFINISHED = "semnet_unfinished"
 """The group's attribute that holds the plan for as long as there is something to do."""
 _JOURNALS = ".unfinished"
 _FORMAT = 5
+_NO_FLUSHING = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""How systems refuse to flush a folder, or what is open for reading: it is no fault of the disk."""
 _CHUNK = 1024
 _SMALLEST_CHUNK = 256
 
@@ -191,7 +194,10 @@ class TileStore:
         """Numbers of the blocks that are complete and on the disk."""
         done: set[int] = set()
         for journal in sorted((self.path / _JOURNALS).glob("*.txt")):
-            text = journal.read_text(encoding="ascii", errors="replace")
+            try:
+                text = journal.read_text(encoding="ascii", errors="replace")
+            except FileNotFoundError:  # another process has just finished the picture
+                continue
             # A line that a crash has cut has no end.
             lines = text.split("\n")[:-1]
             done.update(int(line) for line in lines if line.isdecimal())
@@ -355,8 +361,9 @@ def _flush(files: list[Path]) -> None:
             continue
         try:
             os.fsync(handle)
-        except OSError:  # nor flushes what is open for reading
-            pass
+        except OSError as error:  # a full disk may be noticed here and nowhere else
+            if error.errno not in _NO_FLUSHING:
+                raise
         finally:
             os.close(handle)
 
