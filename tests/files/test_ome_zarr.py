@@ -103,6 +103,14 @@ def test_replacing_leaves_only_the_new_one(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
 
 
+def test_what_was_kept_of_an_old_picture_is_not_taken_for_the_new_one(tmp_path: Path) -> None:
+    """Caches know a dask array by its name."""
+    path = write_ome_zarr(tmp_path / "a.zarr", picture((64, 64)), pixel_size_nm=SIZE)
+    before = read_image(path).pixels.name
+    write_ome_zarr(path, picture((64, 64)) + 1, pixel_size_nm=SIZE)
+    assert read_image(path).pixels.name != before
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot exchange names")
 def test_an_old_folder_is_never_missing_while_it_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

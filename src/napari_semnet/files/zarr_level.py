@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from napari_semnet.errors import FileFormatError, lacks_memory
 
@@ -43,7 +44,8 @@ def lazy_level(array: Any, picture: str) -> Any:
         In the array's own chunks. Computing it raises `FileFormatError` where a chunk is damaged.
     """
     import dask.array
-    from dask.base import tokenize
 
-    name = f"zarr-{tokenize(array)}"
+    # Caches, such as napari's, know pixels by this name: a picture that was written anew in the
+    # same place must not get that of the old one.
+    name = f"zarr-{uuid4().hex}"
     return dask.array.from_array(_Level(array, picture), chunks=array.chunks, name=name)
