@@ -97,6 +97,14 @@ def test_noise_scales_with_the_grey_levels_of_the_input() -> None:
     assert noise_sigma(257 * image) == pytest.approx(257 * noise_sigma(image))
 
 
+def test_noise_is_found_whatever_integers_the_picture_is_made_of() -> None:
+    image = 0.5 + 0.05 * _noise((128, 128))
+    for dtype in (np.uint8, np.uint16, np.int32, np.uint32):
+        largest = float(np.iinfo(dtype).max)
+        found = noise_sigma(np.rint(largest * image).astype(dtype))
+        assert found / largest == pytest.approx(noise_sigma(image), rel=0.01), dtype
+
+
 def test_edges_and_texture_do_not_pass_for_noise() -> None:
     truth = 255 * particles((160, 160), 3).truth.astype(np.float64)
     noisy = truth + 8 * _noise(truth.shape)

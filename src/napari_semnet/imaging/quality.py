@@ -177,11 +177,12 @@ def _unsaturated(plane: Floats, dtype: np.dtype[Any]) -> NDArray[np.bool_]:
 
 def _grouped_median(values: Floats) -> float:
     """Median of rounded magnitudes, taken as spread evenly over half a step each side."""
-    counts = np.bincount(np.rint(values).astype(np.int64)).astype(np.float64)
+    levels = np.rint(values)
+    level = float(np.partition(levels, levels.size // 2)[levels.size // 2])
+    below, there = np.count_nonzero(levels < level), np.count_nonzero(levels == level)
     # A magnitude of 0 stands for both signs of half a step.
-    below = np.concatenate([[0.0], np.cumsum(counts)])
-    edges = np.concatenate([[0.0], np.arange(len(counts)) + 0.5])
-    return float(np.interp(below[-1] / 2, below, edges))
+    low, high = max(level - 0.5, 0.0), level + 0.5
+    return low + (levels.size / 2 - below) * ((high - low) / there)
 
 
 def edge_width(
