@@ -187,6 +187,23 @@ def test_pixels_without_a_value_are_left_out_and_the_rest_is_as_before() -> None
     assert 100 < (known.flat_share - found.flat_share) * image.size < 500
 
 
+@pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
+def test_what_is_cut_off_is_seen_beside_a_pixel_without_a_value(missing: float) -> None:
+    field = ramp().copy()
+    field[: SIDE // 2] = 3
+    image = np.clip(field + 6 * white(8), 0, 255).astype(np.float32)
+    known = measure_picture(image, RANGE)
+    image[100, 100] = missing
+    found = measure_picture(image, RANGE)
+    assert found.flat_share == pytest.approx(known.flat_share, abs=0.002)
+    assert found.mean.min() > 18
+
+
+def test_a_picture_without_any_value_is_refused() -> None:
+    with pytest.raises(ImageError, match="black or white"):
+        measure_picture(np.full((64, 64), np.nan), RANGE)
+
+
 def test_pictures_that_show_no_noise_are_refused_with_the_reason() -> None:
     with pytest.raises(ImageError, match="64 × 64"):
         measure_picture(np.zeros((63, 64), np.uint8))

@@ -237,9 +237,12 @@ def _grey_levels(
     limits = np.iinfo(plane.dtype) if whole else None
     # A pixel without a value is as useless as one that is black.
     clipped = ~np.isfinite(grey)
+    if clipped.all():
+        raise ImageError(CLIPPED)
+    known = plane[~clipped]
     grey[clipped] = np.median(grey[~clipped])
     ends = [-np.inf, np.inf]
-    for side, extreme in enumerate((plane.min(), plane.max())):
+    for side, extreme in enumerate((known.min(), known.max())):
         here = plane == extreme
         # Twelve bits in sixteen end at a value of their own; a pile there shows it.
         at_limit = limits is not None and extreme in (limits.min, limits.max)
