@@ -25,7 +25,6 @@ from qtpy.QtWidgets import QApplication
 
 from napari_semnet.widgets.choices import Choices
 from napari_semnet.widgets.preferences import load_choices, save_choices
-from napari_semnet.widgets.side_by_side import show_side_by_side
 
 IMAGES = Path(__file__).parent / "images"
 SHAPE = (480, 640)
@@ -131,11 +130,6 @@ def main() -> None:
     get_settings().appearance.theme = "light"
     shoot(viewer, "restore-advanced")
     get_settings().appearance.theme = "dark"
-
-    widget.folded.collapse(animate=False)
-    show_side_by_side(viewer, [viewer.layers[0], viewer.layers[1]])
-    viewer.scene.camera.zoom *= 3
-    shoot(viewer, "side-by-side")
     viewer.close()
     shoot_what_fills_up(options.picture, options.model)
     save_choices(before)
