@@ -82,7 +82,7 @@ def draw_figure(
     full = difference(raw, restored)
     rows, columns = (_middle(n) for n in raw.shape)
     fine = restored[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
-    largest = max(float(np.percentile(np.abs(full), 99.5)), 1e-9)
+    largest = _nearly_largest(full)
     grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     panels = [
         ("raw", "as acquired", tinted(_doubled(raw[rows, columns]), limits, grey)),
@@ -109,6 +109,12 @@ def draw_figure(
     for number, line in enumerate(note):
         draw_text(draw, (_GAP, _TITLES + height + _BAR + _GAP + 20 * number), line, _INK, small)
     return sheet
+
+
+def _nearly_largest(values: NDArray[np.float64]) -> float:
+    """Find the magnitude that few values exceed; those that are not finite do not count."""
+    finite = values[np.isfinite(values)]
+    return max(float(np.percentile(np.abs(finite), 99.5)), 1e-9) if finite.size else 1.0
 
 
 def _middle(count: int) -> slice:
