@@ -64,6 +64,34 @@ def test_levels_are_means_with_their_centres_in_place(tmp_path: Path) -> None:
     assert shift["translation"] == [0, SIZE[0] / 2, SIZE[1] / 2]
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(("axes", "stored"), [("ZCYX", "CZYX"), ("TZCYX", "TCZYX")])
+def test_axes_are_stored_in_the_order_of_the_format_under_their_own_names(
+    tmp_path: Path, axes: str, stored: str, lazy: bool
+) -> None:
+    models = pytest.importorskip("ome_zarr_models.v05")
+    zarr, dask = pytest.importorskip("zarr"), pytest.importorskip("dask.array")
+    lengths = dict(zip("TZCYX", (2, 4, 3, 1030, 1100), strict=True))
+    pixels = picture(tuple(lengths[axis] for axis in axes))
+    given = dask.from_array(pixels, chunks=500) if lazy else pixels
+    path = write_ome_zarr(tmp_path / "a.zarr", given, pixel_size_nm=SIZE, axes=axes, z_step_nm=10)
+    levels = read_levels(path)
+    assert (levels.axes, levels.findings.z_step_nm) == (stored, 10)
+    expected = pixels.transpose([axes.index(axis) for axis in stored])
+    assert np.array_equal(np.asarray(levels.arrays[0]), expected)
+    assert levels.arrays[1].shape[:-2] == expected.shape[:-2]
+    models.Image.from_zarr(zarr.open_group(str(path), mode="r"))
+
+
+def test_axes_that_the_format_does_not_know_get_its_usual_letters(tmp_path: Path) -> None:
+    for axes, stored in (("QQYX", "CZYX"), ("IZYX", "CZYX"), (None, "CZYX"), ("ZZYX", "CZYX")):
+        path = write_ome_zarr(
+            tmp_path / "a.zarr", picture((2, 3, 8, 8)), pixel_size_nm=SIZE, axes=axes
+        )
+        assert read_levels(path).axes == stored
+        assert read_levels(path).arrays[0].shape == (2, 3, 8, 8)
+
+
 def test_without_a_size_there_is_no_unit(tmp_path: Path) -> None:
     path = write_ome_zarr(tmp_path / "a.zarr", picture((64, 64)), pixel_size_nm=None)
     image = read_image(path)

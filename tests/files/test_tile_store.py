@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ pytest.importorskip("zarr")
 pytest.importorskip("dask.array")
 
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.ome_zarr import read_levels
+from napari_semnet.files.provenance import Provenance
+from napari_semnet.files.pyramid import halved
 from napari_semnet.files.tile_store import Layout, TileStore
 
 ALL = (slice(0, 64), slice(0, 64))
@@ -66,3 +70,27 @@ def test_journals_that_another_process_removes_meanwhile_are_no_fault(
 
     monkeypatch.setattr(Path, "glob", glob_then_remove)
     assert store.finished() == set()
+
+
+def test_axes_are_stored_as_the_format_wants_them_and_seen_as_they_came(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 200, (3, 2, 1024, 2100), np.uint8)
+    layout = Layout(pixels.shape, "|u1", (512, 512), "ZCYX")
+    store = TileStore.create(tmp_path / "a.zarr", layout, {})
+    number = 0
+    for z, c, top, left in product(range(3), range(2), (0, 512), range(0, 2100, 512)):
+        block = (slice(top, top + 512), slice(left, min(left + 512, 2100)))
+        where = (slice(z, z + 1), slice(c, c + 1), *block)
+        store.write(number, where, pixels[where])
+        number += 1
+    assert store.finished() == set(range(number))
+    assert np.array_equal(np.asarray(store.finest), pixels)
+    assert np.array_equal(store.level(1)[2, 1, :, 5], halved(pixels)[2, 1, :, 5])
+    list(store.finish(Provenance(), z_step_nm=10.0))
+    levels = read_levels(store.path)
+    assert (levels.axes, levels.findings.z_step_nm) == ("CZYX", 10.0)
+    stored = np.moveaxis(pixels, 0, 1)
+    for array in levels.arrays:
+        assert np.array_equal(np.asarray(array), stored)
+        stored = halved(stored)
+    again = TileStore(store.path, store._group, store.layout, {})
+    assert again.finest.shape == pixels.shape

@@ -21,8 +21,10 @@ from napari_semnet.imaging.geometry import whole
 from napari_semnet.model import Model
 from napari_semnet.restoration.blocks import Shard
 from napari_semnet.restoration.events import BlockWritten, Notice, Progress, Started
+from napari_semnet.restoration.growing import GrowingPicture
 from napari_semnet.restoration.part import PartOf
 from napari_semnet.restoration.restorer import Restorer, Settings
+from napari_semnet.restoration.volume_run import VolumeRun
 from napari_semnet.restoration.volumes import begin_volume
 from tests.restoration.conftest import reduced_model
 from tests.restoration.volumes import BLOCK, FP32, chunk_bytes, noise, whole_volume
@@ -64,6 +66,33 @@ def test_a_wide_type_gets_one_range_for_all_blocks_and_it_is_recorded(
     expected = Restorer(model, FP32).restore(image).pixels
     # Kernels are chosen by a tile's size, and each rounds float32 in its own way.
     np.testing.assert_allclose(volume.store.finest[:], expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_slices_with_channels_are_labelled_as_they_are_however_often_they_are_gone_on_with(
+    model: Model, tmp_path: Path
+) -> None:
+    image, path = noise((3, 2, 70, 64)), tmp_path / "out.zarr"
+
+    def begin(axes: str | None) -> VolumeRun:
+        return begin_volume(Restorer(model, FP32), image, path, axes=axes, block=BLOCK)
+
+    volume = begin("ZCYX")
+    growing = GrowingPicture(volume.store, volume.grid)
+    for event in volume.work_off([3], 0, 6):
+        if isinstance(event, BlockWritten):
+            growing.note(event.where)
+    expected = Restorer(model, FP32).restore(image).pixels
+    np.testing.assert_array_equal(growing.levels[0][1, 1], expected[1, 1])
+    assert np.isnan(growing.levels[0][2, 0]).all()
+    # A worker of a cluster is not told the axes.
+    again = begin(None)
+    assert again.remaining() == [0, 1, 2, 4, 5]
+    list(again.run())
+    *_, finished = again.finish(Provenance(), z_step_nm=10.0)
+    np.testing.assert_array_equal(finished.restored.pixels[...], expected)
+    levels = read_levels(path)
+    assert (levels.axes, levels.findings.z_step_nm) == ("CZYX", 10.0)
+    np.testing.assert_array_equal(np.asarray(levels.arrays[0]), np.moveaxis(expected, 0, 1))
 
 
 class Watched:

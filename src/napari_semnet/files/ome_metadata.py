@@ -12,24 +12,35 @@ from napari_semnet.files.calibration import NM_PER_UNIT
 
 __all__ = [
     "axis_letter",
+    "axis_letters",
     "axis_unit_nm",
-    "checked_axes",
     "first_level_transforms",
     "multiscales",
+    "storage_order",
 ]
 
 VERSION = "0.5"
+_ORDER = "TCZYX"
 _AXIS_TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 
 
-def checked_axes(axes: str | None, ndim: int) -> str:
+def axis_letters(axes: str | None, ndim: int) -> str:
     """Give the letters of the axes: those asked for where the format has them, else ``TCZYX``."""
-    default = "TCZYX"[-ndim:]
+    default = _ORDER[-ndim:]
     asked = axes or default
-    leading = asked[:-2]
-    in_order = set(leading) <= set("TCZ") and list(leading) == sorted(leading, key="TCZ".index)
-    fits = len(asked) == ndim and asked.endswith("YX") and in_order
-    return asked if fits else default
+    known = set(asked) <= set(_ORDER) and len(set(asked)) == len(asked)
+    return asked if known and len(asked) == ndim and asked.endswith("YX") else default
+
+
+def storage_order(axes: str) -> tuple[int, ...]:
+    """Give the order in which the format wants axes: time, channel, space.
+
+    Examples
+    --------
+    >>> storage_order("ZCYX")
+    (1, 0, 2, 3)
+    """
+    return tuple(sorted(range(len(axes)), key=lambda axis: _ORDER.index(axes[axis])))
 
 
 def multiscales(
@@ -46,7 +57,7 @@ def multiscales(
     Parameters
     ----------
     axes : str
-        See `checked_axes`.
+        A letter an axis, in the order of `storage_order`.
     levels : int
         How many arrays there are, each half as high and wide as the one before.
     pixel_size_nm : (float, float) or None

@@ -23,13 +23,15 @@ from napari_semnet.files.calibration import Findings, pixel_size
 from napari_semnet.files.exchange import exchange
 from napari_semnet.files.ome_metadata import (
     axis_letter,
+    axis_letters,
     axis_unit_nm,
-    checked_axes,
     first_level_transforms,
     multiscales,
+    storage_order,
 )
 from napari_semnet.files.provenance import Provenance, named, write_sidecar
 from napari_semnet.files.pyramid import MOST_LEVELS, halved, level_shapes
+from napari_semnet.files.reordered import reordered
 from napari_semnet.files.tile_store import unfinished_record
 from napari_semnet.files.zarr_level import lazy_level
 
@@ -87,7 +89,9 @@ def write_ome_zarr(
     provenance : Provenance, optional
         Written into the group's attributes, and beside the folder as ``<name>.semnet.json``.
     axes : str, optional
-        One of ``T``, ``C``, ``Z`` in that order for each leading axis, then ``YX``.
+        One of ``T``, ``C``, ``Z`` for each leading axis, then ``YX``. They are stored in that
+        order, which the format wants, whatever theirs is. Other letters are not the format's:
+        then the axes are taken for the last of ``TCZYX``.
     z_step_nm : float, optional
         Distance of slices along ``Z``.
     origin_nm : (float, float)
@@ -106,7 +110,9 @@ def write_ome_zarr(
     shape, dtype = tuple(int(n) for n in pixels.shape), np.dtype(pixels.dtype)
     if not 2 <= len(shape) <= 5 or 0 in shape or dtype.kind not in "uif":
         raise FileFormatError(f"Pixels of shape {shape} and type {dtype} cannot be written.")
-    axes = checked_axes(axes, len(shape))
+    axes = axis_letters(axes, len(shape))
+    order = storage_order(axes)
+    pixels, axes = reordered(pixels, order), "".join(axes[axis] for axis in order)
     if provenance is not None:
         provenance = named(provenance, path)
     try:

@@ -28,16 +28,17 @@ import numpy.typing as npt
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.atomic import work_folder
-from napari_semnet.files.ome_metadata import checked_axes, multiscales
+from napari_semnet.files.ome_metadata import multiscales, storage_order
 from napari_semnet.files.provenance import Provenance, named, write_sidecar
 from napari_semnet.files.pyramid import halved, level_shapes
+from napari_semnet.files.reordered import reordered
 
 __all__ = ["Layout", "TileStore", "unfinished_record"]
 
 _UNFINISHED = "semnet_unfinished"
 """The group's attribute that holds the plan for as long as there is something to do."""
 _JOURNALS = ".unfinished"
-_FORMAT = 5
+_FORMAT = 6
 _NO_FLUSHING = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 """How systems refuse to flush a folder, or what is open for reading: it is no fault of the disk."""
 _CHUNK = 1024
@@ -54,6 +55,13 @@ class Layout:
     block: tuple[int, int]
     """(Y, X) of a block in pixels of the finest level; those at the end are smaller."""
     axes: str
+    """A letter an axis, as `napari_semnet.files.ome_metadata.axis_letters` gives them. On the disk
+    they come in the order that the format wants; everywhere else in this one."""
+
+    @property
+    def stored_axes(self) -> str:
+        """The letters in the order of the disk."""
+        return "".join(self.axes[axis] for axis in storage_order(self.axes))
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -107,6 +115,8 @@ class TileStore:
         self.layout = layout
         self.run = run
         self._group = group
+        self._order = storage_order(layout.axes)
+        """Axes as they come on the disk."""
         self._arrays = [group[str(level)] for level in range(len(layout.shapes))]
         self._journal: Path | None = None
         self._noting = threading.Lock()
@@ -178,12 +188,13 @@ class TileStore:
 
     @property
     def finest(self) -> Any:
-        """The first level, a zarr array; blocks that are not written yet are 0."""
-        return self._arrays[0]
+        """The first level, read in pieces; blocks that are not written yet are 0."""
+        return self.level(0)
 
     def level(self, number: int) -> Any:
-        """Give a level, a zarr array; the coarse ones are empty until all is done."""
-        return self._arrays[number]
+        """Give a level, read in pieces; the coarse ones are empty until all is done."""
+        back = [self._order.index(axis) for axis in range(len(self._order))]
+        return reordered(self._arrays[number], back)
 
     @property
     def is_picture(self) -> bool:
@@ -222,7 +233,8 @@ class TileStore:
         FileFormatError
             It cannot be written.
         """
-        *leading, rows, columns = where
+        *leading, rows, columns = (where[axis] for axis in self._order)
+        pixels = pixels.transpose(self._order)
         with _said(self.path):
             written: list[Path] = []
             for level in range(self.layout.own_levels):
@@ -271,7 +283,7 @@ class TileStore:
                 self._arrays[level][place] = halved(np.asarray(self._arrays[level - 1][finer]))
             record = named(provenance, self.path)
             ome = multiscales(
-                layout.axes,
+                layout.stored_axes,
                 len(layout.shapes),
                 pixel_size_nm=record.pixel_size_nm,
                 z_step_nm=z_step_nm,
@@ -332,14 +344,14 @@ def _make_levels(path: Path, layout: Layout, record: Mapping[str, Any]) -> None:
     import zarr
 
     group = zarr.open_group(str(path), mode="w", zarr_format=3)
-    axes = checked_axes(layout.axes, len(layout.shape))
+    order = storage_order(layout.axes)
     for level, shape in enumerate(layout.shapes):
         group.create_array(
             str(level),
-            shape=shape,
+            shape=tuple(shape[axis] for axis in order),
             dtype=np.dtype(layout.dtype),
             chunks=(*(1 for _ in shape[:-2]), *layout.chunk(level)),
-            dimension_names=list(axes.lower()),
+            dimension_names=list(layout.stored_axes.lower()),
         )
     group.attrs[_UNFINISHED] = dict(record)
     (path / _JOURNALS).mkdir()

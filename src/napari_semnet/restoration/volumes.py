@@ -18,7 +18,7 @@ import torch
 from pydantic import TypeAdapter
 
 from napari_semnet.errors import FileFormatError, ImageError, SemnetError
-from napari_semnet.files.ome_metadata import checked_axes
+from napari_semnet.files.ome_metadata import axis_letters
 from napari_semnet.files.tile_store import Layout, TileStore, unfinished_record
 from napari_semnet.imaging.intensity import ArrayLike, as_grey, check_finite, is_in_memory
 from napari_semnet.restoration.blocks import block_sides
@@ -179,7 +179,7 @@ def _changes(plan: RunPlan, begun: Mapping[str, Any], restorer: Restorer) -> Ite
 def _layout(image: ArrayLike, sides: tuple[int, int], axes: str | None) -> Layout:
     *leading, height, width = (int(n) for n in image.shape)
     output = (*leading, SCALE * height, SCALE * width)
-    letters = checked_axes(axes, len(output))
+    letters = axis_letters(axes, len(output))
     return Layout(output, np.dtype(image.dtype).str, (SCALE * sides[0], SCALE * sides[1]), letters)
 
 
