@@ -96,6 +96,9 @@ def test_a_block_mean_takes_whole_blocks_and_counts_in_floating_point() -> None:
     pixels = np.full((5, 7), 255, dtype=np.uint8)
     assert block_mean(pixels).shape == (2, 3)
     assert (block_mean(pixels) == 255).all()
+    assert block_mean(pixels).dtype == np.float32
+    large = np.array([[2**24 + 1, 2**24 + 1], [2**24 + 1, 2**24 + 1]])
+    assert block_mean(large, dtype=np.float64) == 2**24 + 1
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ __all__ = [
     "draw_fibre",
     "draw_particle",
     "edge_coverage",
-    "halved",
     "rotated",
     "texture",
 ]
@@ -196,10 +195,3 @@ def blurred(image: Floats, sigma: float) -> Floats:
         return image
     blurred: Floats = ndimage.gaussian_filter(image, sigma, mode="nearest")
     return blurred
-
-
-def halved(image: Floats) -> Floats:
-    """Mean over 2 x 2 pixels."""
-    rows, columns = image.shape
-    mean: Floats = image.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
-    return mean

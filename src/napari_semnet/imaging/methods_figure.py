@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from napari_semnet.errors import ImageError
 from napari_semnet.imaging.panels import DIVERGING, colour_table, length_text, scale_bar, tinted
+from napari_semnet.imaging.plane import block_mean
 
 __all__ = ["difference", "draw_figure", "draw_text"]
 
@@ -44,8 +45,7 @@ def difference(raw: NDArray[Any], restored: NDArray[Any]) -> NDArray[np.float64]
             f"A picture of {columns} x {rows} pixels and a restoration of "
             f"{restored.shape[1]} x {restored.shape[0]} do not belong together."
         )
-    mean = restored.reshape(rows, 2, columns, 2).mean(axis=(1, 3), dtype=np.float64)
-    return np.asarray(mean - raw)
+    return np.asarray(block_mean(restored, dtype=np.float64) - raw)
 
 
 def draw_figure(

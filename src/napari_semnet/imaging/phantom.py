@@ -30,10 +30,10 @@ from napari_semnet.imaging.drawing import (
     draw_fibre,
     draw_particle,
     edge_coverage,
-    halved,
     rotated,
     texture,
 )
+from napari_semnet.imaging.plane import block_mean
 
 __all__ = [
     "SPECIMENS",
@@ -328,7 +328,7 @@ def acquire(
     if electrons <= 0 or read_noise < 0 or blur < 0:
         raise ValueError("electrons must be positive; read_noise and blur must not be negative.")
     generator = _generator(5, seed)
-    signal = halved(blurred(specimen.truth.astype(np.float64), blur))
+    signal = block_mean(blurred(specimen.truth.astype(np.float64), blur), dtype=np.float64)
     counted = generator.poisson(signal * electrons) / electrons
     grey = 255 * counted + read_noise * generator.standard_normal(signal.shape)
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,7 @@ _SPLINE_MARGIN = 16
 """Pixels after which a cubic spline's filter has forgotten the border, to 1e-8."""
 
 Floats = NDArray[np.float64]
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,23 +222,30 @@ def bicubic_double(image: ArrayLike) -> NDArray[np.float32]:
     return np.ascontiguousarray(doubled)
 
 
-def block_mean(image: ArrayLike, factor: int = 2) -> NDArray[np.float32]:
+@overload
+def block_mean(image: ArrayLike, factor: int = 2) -> NDArray[np.float32]: ...
+@overload
+def block_mean(image: ArrayLike, factor: int = 2, *, dtype: type[_Float]) -> NDArray[_Float]: ...
+def block_mean(
+    image: ArrayLike, factor: int = 2, *, dtype: type[np.floating] = np.float32
+) -> NDArray[Any]:
     """Mean of each block of `factor` by `factor` pixels; left-over rows and columns are dropped.
 
     Parameters
     ----------
     image : array-like, (Y, X)
     factor : int
+    dtype : type
+        Of the sums and of the means.
 
     Returns
     -------
-    ndarray of float32, (Y // factor, X // factor)
+    ndarray of `dtype`, (Y // factor, X // factor)
     """
     pixels = np.asarray(image)
     rows, columns = pixels.shape[0] // factor, pixels.shape[1] // factor
     blocks = pixels[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
-    means: NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float32)
-    return means
+    return np.asarray(blocks.mean(axis=(1, 3), dtype=dtype))
 
 
 def _transform(matrix: NDArray[Any], points: ArrayLike) -> Floats:

@@ -23,6 +23,7 @@ from napari_semnet.imaging.geometry import FACTOR
 from napari_semnet.imaging.intensity import IntensityRange, as_grey, measure_range
 from napari_semnet.imaging.noise_level import NoiseLevel
 from napari_semnet.imaging.noise_measurement import WHITE
+from napari_semnet.imaging.plane import block_mean
 from napari_semnet.imaging.whiteness import BLOCK, expected_power
 
 __all__ = [
@@ -166,7 +167,7 @@ def projected_bands(
         where = (*(slice(i, i + 1) for i in band.index), rows, slice(0, fine.shape[-1]))
         doubled = np.asarray(fine[where]).astype(np.float64).reshape(-1, fine.shape[-1])
         moved = shift_blocks(doubled, shift, low, high)
-        wanted = moved.reshape(shift.shape[0], FACTOR, shift.shape[1], FACTOR).mean(axis=(1, 3))
+        wanted = block_mean(moved, FACTOR, dtype=np.float64)
         pixels = np.rint(moved) if limits else moved
         yield ProjectedBand(
             where,

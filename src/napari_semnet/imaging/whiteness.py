@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import fft, special
 
 from napari_semnet.imaging.noise_level import NoiseLevel
+from napari_semnet.imaging.plane import block_mean
 
 __all__ = ["BLOCK", "FALSE_ALARMS", "Tally", "Whiteness", "block_powers", "expected_power"]
 
@@ -183,7 +184,7 @@ class Tally:
             whole = kept[: rows * BLOCK, : columns * BLOCK]
             valid = np.asarray(whole.reshape(rows, BLOCK, columns, BLOCK).all(axis=(1, 3)))
             powers = block_powers(values) / seen.expected
-            doubt = _block_means(error, BLOCK * scale)[:rows, :columns]
+            doubt = block_mean(error, BLOCK * scale, dtype=np.float64)[:rows, :columns]
             if scale == 1:
                 self._judged += int(valid.sum()) * BLOCK**2
             seen.blocks += int(valid.sum())
@@ -296,18 +297,11 @@ FILTERED = 0.1
 def _reduced(values: Floats, usable: Mask, scale: int) -> tuple[Floats, Mask]:
     if scale == 1:
         return values, usable
-    rows, columns = (n // scale for n in values.shape)
-    shape = (rows, scale, columns, scale)
-    cut = np.s_[: rows * scale, : columns * scale]
-    means = values[cut].reshape(shape).mean(axis=(1, 3))
     # The mean over a square of white noise has its deviation over the side.
-    return scale * means, np.asarray(usable[cut].reshape(shape).all(axis=(1, 3)))
-
-
-def _block_means(values: Floats, side: int) -> Floats:
-    rows, columns = (n // side for n in values.shape)
-    cut = values[: rows * side, : columns * side]
-    return np.asarray(cut.reshape(rows, side, columns, side).mean(axis=(1, 3)))
+    means = scale * block_mean(values, scale, dtype=np.float64)
+    rows, columns = means.shape
+    whole = usable[: rows * scale, : columns * scale].reshape(rows, scale, columns, scale)
+    return means, np.asarray(whole.all(axis=(1, 3)))
 
 
 def _standard_score(energy: Floats, freedom: int, error: Floats) -> Floats:
