@@ -31,6 +31,7 @@ __all__ = [
     "Concatenated",
     "DenseBlocks",
     "Stacked",
+    "bias_of",
     "convolutions_of",
     "cuts",
     "dense_blocks_of",
@@ -79,7 +80,7 @@ class Concatenated:
                 tuple(
                     (
                         conv.weight.detach().to(device, dtype).clone(memory_format=self._layout),
-                        _bias(conv).detach().to(device, dtype, copy=True),
+                        bias_of(conv).to(device, dtype, copy=True),
                     )
                     for conv in convolutions_of(rdb)
                 )
@@ -154,7 +155,7 @@ class Stacked:
 
         def placed(conv: nn.Conv2d, factor: float) -> tuple[Tensor, Tensor]:
             weight = self._grouped(factor * conv.weight.detach()).to(device, dtype)
-            bias = (factor * _bias(conv).detach()).to(device, dtype)
+            bias = (factor * bias_of(conv)).to(device, dtype)
             return weight.clone(memory_format=torch.channels_last_3d), bias
 
         def ready(rdb: RDB) -> tuple[tuple[Tensor, Tensor], ...]:
@@ -224,9 +225,10 @@ def cuts(narrowed: Sequence[Box], blocks: int) -> Iterator[tuple[slice | Ellipsi
         seen = box
 
 
-def _bias(module: nn.Conv2d) -> Tensor:
-    assert module.bias is not None
-    return module.bias
+def bias_of(conv: nn.Conv2d) -> Tensor:
+    """Give the bias of a convolution, which all in a network have."""
+    assert conv.bias is not None
+    return conv.bias.detach()
 
 
 def convolutions_of(rdb: RDB) -> list[nn.Conv2d]:

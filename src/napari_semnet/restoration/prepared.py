@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from napari_semnet.network import SEMNet
-from napari_semnet.restoration.dense import Concatenated, DenseBlocks
+from napari_semnet.restoration.dense import Concatenated, DenseBlocks, bias_of
 from napari_semnet.restoration.folding import fold_last, fold_upsampling, rounded_alike
 from napari_semnet.restoration.tiles import Box
 
@@ -123,16 +123,16 @@ class PreparedNetwork:
             return _Convolution(weight.clone(memory_format=self._layout), bias, padding)
 
         first, trunk, up, last = network.first, network.trunk, network.up, network.last
-        self._first = placed(first.weight.sum(1, keepdim=True), _bias(first))
+        self._first = placed(first.weight.sum(1, keepdim=True), bias_of(first))
         self._dense = arrange(network, device, dtype)
-        self._trunk = placed(trunk.weight, _bias(trunk))
+        self._trunk = placed(trunk.weight, bias_of(trunk))
         self._dtype = dtype
         folded = fold_upsampling(up.weight.detach().double())
         if dtype == torch.bfloat16:
             folded = rounded_alike(folded)
-        self._up = placed(folded, _bias(up).repeat(4), padding=0, dtype=dtype)
+        self._up = placed(folded, bias_of(up).repeat(4), padding=0, dtype=dtype)
         grey = fold_last(last.weight.detach().double().mean(0, keepdim=True))
-        self._last = placed(grey, _bias(last).mean().repeat(4), padding=0)
+        self._last = placed(grey, bias_of(last).mean().repeat(4), padding=0)
 
     def steps(self, image: Tensor, narrowed: Sequence[Box] = ()) -> Generator[float, None, Tensor]:
         """See `Prepared.steps`."""
@@ -175,8 +175,3 @@ def _clear_beyond_border(phases: Tensor, at_top: bool, at_bottom: bool) -> None:
         by_phase[:, 1, :, :, 0] = 0
     if at_bottom:
         by_phase[:, 0, :, :, -1] = 0
-
-
-def _bias(module: nn.Conv2d) -> Tensor:
-    assert module.bias is not None
-    return module.bias.detach()

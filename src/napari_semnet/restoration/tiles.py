@@ -20,6 +20,8 @@ from itertools import pairwise, product
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semnet.imaging.geometry import FACTOR
+
 __all__ = [
     "Box",
     "Surround",
@@ -32,7 +34,7 @@ __all__ = [
     "plan_tiles",
 ]
 
-SCALE = 2
+SCALE = FACTOR
 """Output pixels per input pixel along each axis."""
 
 _SMALLEST_CORE = 16
