@@ -47,6 +47,13 @@ def test_picture_comes_back_exactly_with_its_size(tmp_path: Path, dtype: str) ->
     assert read_sidecar(tmp_path / "a.semnet.json") == named(record, path)
 
 
+def test_a_record_does_not_outlive_the_picture_that_it_describes(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    write_ome_zarr(path, picture((8, 8)), pixel_size_nm=SIZE, provenance=Provenance(model="m"))
+    write_ome_zarr(path, picture((8, 8)), pixel_size_nm=SIZE)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
 def test_levels_are_means_with_their_centres_in_place(tmp_path: Path) -> None:
     pixels = picture((2, 1031, 1102))
     path = write_ome_zarr(tmp_path / "a.zarr", pixels, pixel_size_nm=SIZE, z_step_nm=30)

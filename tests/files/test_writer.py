@@ -79,6 +79,40 @@ def test_pages_of_unknown_meaning_become_an_axis(tmp_path: Path) -> None:
         assert tiff.series[0].axes == "TYX"
 
 
+@pytest.mark.parametrize(
+    ("axes", "written"),
+    [("QQYX", "TZYX"), ("IZYX", "TZYX"), ("ZQYX", "ZTYX"), ("QQQYX", "TZCYX"), ("QTIYX", "ZTCYX")],
+)
+def test_what_read_image_calls_axes_of_unknown_meaning_can_be_written(
+    tmp_path: Path, axes: str, written: str
+) -> None:
+    pixels = picture(shape=(2, 3, 4, 20, 30)[-len(axes) :])
+    path = write_tiff(tmp_path / "a.tif", pixels, pixel_size_nm=None, axes=axes)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.series[0].axes == written
+        assert np.array_equal(tiff.asarray(), pixels)
+
+
+@pytest.mark.parametrize("text", ["a\x01b", "a\x1bb", "a\ud800b", "a\ufffeb"])
+def test_text_that_xml_cannot_hold_is_escaped(tmp_path: Path, text: str) -> None:
+    record = Provenance(source=text, source_path=f"/{text}")
+    path = write_tiff(
+        tmp_path / "a.tif",
+        picture(),
+        pixel_size_nm=SIZE,
+        provenance=record,
+        name=text,
+        description=text,
+    )
+    image = read_image(path)
+    assert image.pixel_size is not None
+    assert image.pixel_size.source.startswith("OME")
+    assert image.provenance is not None
+    with tifffile.TiffFile(path) as tiff:
+        escaped = text.encode("unicode_escape").decode()
+        assert f'Name="{escaped}"' in tiff.ome_metadata
+
+
 def test_a_lazy_array_gives_the_same_file_as_its_values(tmp_path: Path) -> None:
     dask = pytest.importorskip("dask.array")
     pixels = picture("uint16", (2, 300, 270))
@@ -111,6 +145,22 @@ def test_provenance_travels_in_the_file_and_beside_it(tmp_path: Path) -> None:
     with tifffile.TiffFile(path) as tiff:
         assert 'K="model_sha256"' in tiff.ome_metadata
         assert "estimates, not measurements" in tiff.ome_metadata
+
+
+def test_a_record_does_not_outlive_the_picture_that_it_describes(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.tif", tmp_path / "a.ome.tif"
+    record = sidecar_path(path)
+    write_tiff(path, picture(), pixel_size_nm=SIZE, provenance=Provenance(model="m"))
+    write_tiff(other, picture(), pixel_size_nm=SIZE)
+    assert read_sidecar(record).result == "a.tif"
+    write_tiff(path, picture(), pixel_size_nm=SIZE)
+    assert not record.exists()
+
+
+def test_what_is_no_record_is_never_removed(tmp_path: Path) -> None:
+    (tmp_path / "a.semnet.json").write_text("mine")
+    write_tiff(tmp_path / "a.tif", picture(), pixel_size_nm=SIZE)
+    assert (tmp_path / "a.semnet.json").read_text() == "mine"
 
 
 class Failing:

@@ -29,7 +29,7 @@ from napari_semnet.files.ome_metadata import (
     multiscales,
     storage_order,
 )
-from napari_semnet.files.provenance import Provenance, named, write_sidecar
+from napari_semnet.files.provenance import Provenance, named, remove_sidecar, write_sidecar
 from napari_semnet.files.pyramid import MOST_LEVELS, halved, level_shapes
 from napari_semnet.files.reordered import reordered
 from napari_semnet.files.tile_store import unfinished_record
@@ -88,6 +88,7 @@ def write_ome_zarr(
         (y, x) in nanometres; None writes no units.
     provenance : Provenance, optional
         Written into the group's attributes, and beside the folder as ``<name>.semnet.json``.
+        Without it the record of an older picture of that name is removed.
     axes : str, optional
         One of ``T``, ``C``, ``Z`` for each leading axis, then ``YX``. They are stored in that
         order, which the format wants, whatever theirs is. Other letters are not the format's:
@@ -139,6 +140,8 @@ def write_ome_zarr(
             f"{path.name} could not be written: {error.strerror or error}. "
             "Choose another folder or make room; an older result of that name is unchanged."
         ) from error
+    if provenance is None:
+        remove_sidecar(path)
     return path
 
 

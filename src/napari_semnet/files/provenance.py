@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from napari_semnet import __version__
 from napari_semnet.errors import FileFormatError
@@ -26,6 +26,7 @@ __all__ = [
     "Provenance",
     "named",
     "read_sidecar",
+    "remove_sidecar",
     "sha256_of",
     "sidecar_path",
     "write_sidecar",
@@ -45,6 +46,13 @@ SUFFIX = ".semnet.json"
 _PICTURE_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr")
 _LARGEST_SIDECAR = 4 * 2**20
 
+
+def _printable(text: str) -> str:
+    """Escape what is no text in a file's name: bytes in another encoding than the system's."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+Name = Annotated[str, AfterValidator(_printable)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -70,9 +78,9 @@ class Provenance(BaseModel):
     model_sha256: str = ""
     parameters: dict[str, Any] = {}
     """Choices that the user made, by the names that `restore` gives them."""
-    source: str = ""
+    source: Name = ""
     """Name of the source: a file's name, or a layer's."""
-    source_path: str = ""
+    source_path: Name = ""
     """Where the source file lay when it was restored; empty for a layer without a file."""
     source_sha256: str = ""
     """Hash of the source file; of the pixels alone for a layer without a file."""
@@ -165,8 +173,7 @@ class Provenance(BaseModel):
 
 def named(provenance: Provenance, picture: Path) -> Provenance:
     """Give a record that names the file which holds the result."""
-    name = picture.name.encode("utf-8", "backslashreplace").decode()
-    return provenance.model_copy(update={"result": name})
+    return provenance.model_copy(update={"result": _printable(picture.name)})
 
 
 def sidecar_path(picture: Path) -> Path:
@@ -204,6 +211,30 @@ def write_sidecar(picture: Path, provenance: Provenance) -> Path:
             "Choose another folder or make room."
         ) from error
     return path
+
+
+def remove_sidecar(picture: Path) -> None:
+    """Remove the record of what a picture was before it was written anew, if there is one.
+
+    Raises
+    ------
+    FileFormatError
+        There is, and it cannot be removed.
+    """
+    path = sidecar_path(picture)
+    try:
+        # That of a.ome.tif has the same name as that of a.tif.
+        is_own = path.exists() and read_sidecar(path).result == _printable(picture.name)
+    except FileFormatError:  # not one of ours
+        return
+    try:
+        if is_own:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileFormatError(
+            f"{picture.name} is written, but {path.name}, which describes an older picture, could "
+            f"not be removed: {error.strerror or error}. Please remove it."
+        ) from error
 
 
 def read_sidecar(path: Path) -> Provenance:

@@ -20,7 +20,14 @@ import tifffile
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.atomic import replacing_together
-from napari_semnet.files.provenance import NAMESPACE, Provenance, named, sidecar_path
+from napari_semnet.files.provenance import (
+    NAMESPACE,
+    Provenance,
+    named,
+    remove_sidecar,
+    sidecar_path,
+)
+from napari_semnet.files.xml import xml_text
 
 __all__ = ["write_tiff"]
 
@@ -56,7 +63,8 @@ def write_tiff(
     pixel_size_nm : (float, float) or None
         (y, x) in nanometres; None writes no calibration.
     provenance : Provenance, optional
-        Written into the file, and beside it as ``<name>.semnet.json``.
+        Written into the file, and beside it as ``<name>.semnet.json``. Without it the record of
+        an older picture of that name is removed.
     axes : str, optional
         One of ``T``, ``Z``, ``C`` for each leading axis, then ``YX``; any other letter is written
         as the first of them that is free. By default stacks are ``ZYX``, ``TZYX``, ``TZCYX``.
@@ -122,6 +130,8 @@ def write_tiff(
             f"{path.name} could not be written: {error.strerror or error}. "
             "Choose another folder or make room; an older file of that name is unchanged."
         ) from error
+    if provenance is None:
+        remove_sidecar(path)
     return path
 
 
@@ -133,9 +143,9 @@ def _checked_axes(shape: tuple[int, ...], axes: str | None) -> str:
         )
     axes = axes or {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}[len(shape)]
     # OME knows time, depth and channel only: pages of unknown meaning take the first one free.
-    for letter in set(axes[:-2]) - set("TZC"):
-        axes = axes.replace(letter, next((a for a in "TZC" if a not in axes), "?"), 1)
-    leading = axes[:-2]
+    free = (letter for letter in "TZC" if letter not in axes[:-2])
+    leading = "".join(a if a in "TZC" else next(free, "?") for a in axes[:-2])
+    axes = leading + axes[-2:]
     fits = len(axes) == len(shape) and axes.endswith("YX")
     if not fits or len(set(leading)) < len(leading) or not set(leading) <= set("TZC"):
         raise FileFormatError(
@@ -165,7 +175,7 @@ def _ome_metadata(
     name: str,
     description: str,
 ) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": axes, "Name": name, "Creator": "napari-semnet"}
+    metadata: dict[str, Any] = {"axes": axes, "Name": xml_text(name), "Creator": "napari-semnet"}
     if size is not None:
         metadata |= {
             "PhysicalSizeX": size[1],
@@ -177,9 +187,10 @@ def _ome_metadata(
         metadata |= {"PhysicalSizeZ": float(z_step_nm), "PhysicalSizeZUnit": "nm"}
     if description or provenance is not None:
         statement = provenance.statement if provenance is not None else ""
-        metadata["Description"] = "\n".join(filter(None, (description, statement)))
+        metadata["Description"] = xml_text("\n".join(filter(None, (description, statement))))
     if provenance is not None:
-        metadata["MapAnnotation"] = {"Namespace": NAMESPACE} | provenance.to_annotation()
+        pairs = {key: xml_text(value) for key, value in provenance.to_annotation().items()}
+        metadata["MapAnnotation"] = {"Namespace": NAMESPACE} | pairs
     return metadata
 
 

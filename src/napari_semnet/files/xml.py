@@ -1,4 +1,4 @@
-"""Read XML from files of unknown origin.
+"""Read XML from files of unknown origin, and keep out of it what it cannot hold.
 
 A document type definition is what lets a few bytes of XML expand to gigabytes or pull in other
 files. No microscope needs one, so a text that has one is not parsed at all; that keeps the
@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-__all__ = ["find", "local_name", "parse_xml"]
+__all__ = ["find", "local_name", "parse_xml", "xml_text"]
 
 _LARGEST = 2**23
+_NO_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FORBIDDEN = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
@@ -46,6 +47,17 @@ def _decoded(content: bytes) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return content.decode("latin-1")
+
+
+def xml_text(text: str) -> str:
+    r"""Escape what no XML can hold: control characters, and bytes that were no text.
+
+    Examples
+    --------
+    >>> xml_text("a < b\x01")
+    'a < b\\x01'
+    """
+    return _NO_TEXT.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def local_name(element: ElementTree.Element) -> str:
