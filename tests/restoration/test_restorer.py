@@ -429,7 +429,9 @@ def test_a_result_that_memory_cannot_hold_is_refused_with_a_way_out(model) -> No
         {"tile": (5, 5, 5)},
         {"tile": "large"},
         {"tile": 2.5},
+        {"tile": True},
         {"halo": -1},
+        {"halo": False},
         {"halo": "wide"},
         {"non_finite": "ignore"},
         {"precision": "fp16"},
@@ -438,6 +440,15 @@ def test_a_result_that_memory_cannot_hold_is_refused_with_a_way_out(model) -> No
 def test_settings_that_make_no_sense_are_refused(wrong) -> None:
     with pytest.raises(SemnetError):
         Settings(**wrong)
+
+
+def test_whole_numbers_of_numpy_are_settings_as_good_as_pythons() -> None:
+    found = Settings(tile=np.int64(64), halo=np.int32(8))
+    assert (found.tile, found.halo) == (64, 8)
+    assert (type(found.tile), type(found.halo)) == (int, int)
+    both = Settings(tile=(np.uint8(64), 32)).tile
+    assert both == (64, 32)
+    assert [type(side) for side in both] == [int, int]
 
 
 def test_a_device_that_is_not_here_is_refused(model) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral
+from typing import Any, Literal
 
 from napari_semnet.errors import DeviceError, SemnetError
 
@@ -35,19 +36,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "fp32", "bf16"):
             raise DeviceError(f"The precision is auto, fp32 or bf16, not '{self.precision}'.")
-        sides = self.tile if isinstance(self.tile, tuple) else (self.tile, self.tile)
-        if self.tile != "auto" and not (
-            len(sides) == 2 and all(isinstance(n, int) and n >= 1 for n in sides)
-        ):
-            raise SemnetError(
-                f"A tile is 'auto' or one or two whole numbers of pixels, not {self.tile!r}."
-            )
-        if self.halo not in ("auto", "exact") and not (
-            isinstance(self.halo, int) and self.halo >= 0
-        ):
-            raise SemnetError(
-                f"A halo is 'auto', 'exact' or a whole number of pixels, not {self.halo!r}."
-            )
+        # NumPy's whole numbers are kept as Python's, which a record can hold as JSON.
+        object.__setattr__(self, "tile", _checked_tile(self.tile))
+        object.__setattr__(self, "halo", _checked_halo(self.halo))
         if self.backend not in ("auto", "torch", "torch-stacked", "openvino"):
             raise DeviceError(
                 f"The backend is auto, torch, torch-stacked or openvino, not '{self.backend}'."
@@ -62,3 +53,26 @@ class Settings:
                 f"Pixels that are not finite are refused or masked ('refuse' or 'mask'), not "
                 f"{self.non_finite!r}."
             )
+
+
+def _checked_tile(tile: Any) -> str | int | tuple[int, int]:
+    if isinstance(tile, str) and tile == "auto":
+        return tile
+    if isinstance(tile, tuple) and len(tile) == 2 and all(_is_whole(side, 1) for side in tile):
+        return int(tile[0]), int(tile[1])
+    if _is_whole(tile, 1):
+        return int(tile)
+    raise SemnetError(f"A tile is 'auto' or one or two whole numbers of pixels, not {tile!r}.")
+
+
+def _checked_halo(halo: Any) -> str | int:
+    if isinstance(halo, str) and halo in ("auto", "exact"):
+        return halo
+    if _is_whole(halo, 0):
+        return int(halo)
+    raise SemnetError(f"A halo is 'auto', 'exact' or a whole number of pixels, not {halo!r}.")
+
+
+def _is_whole(number: Any, least: int) -> bool:
+    """Whether it is a whole number, of Python or NumPy, and no truth value."""
+    return not isinstance(number, bool) and isinstance(number, Integral) and int(number) >= least
