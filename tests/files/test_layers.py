@@ -10,7 +10,13 @@ import tifffile
 from PIL import Image
 
 from napari_semnet.errors import FileFormatError
-from napari_semnet.files.layers import get_reader, layer_data, write_layer, write_layers
+from napari_semnet.files.layers import (
+    get_reader,
+    layer_data,
+    saved_options,
+    write_layer,
+    write_layers,
+)
 from napari_semnet.files.provenance import Provenance, read_sidecar
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
@@ -79,6 +85,54 @@ def test_a_layer_of_any_unit_is_written_in_nanometres(tmp_path: Path) -> None:
     ((_, options, _),) = layer_data(image)
     assert options["translate"] == pytest.approx((-0.5, 10.0))
     assert options["metadata"]["semnet"]["halo"] == 12
+
+
+@pytest.mark.parametrize("name", ["2.5kV_x10k_01.tif", "2.5kV_x10k_01.ome.tif"])
+def test_dots_within_a_name_stay_in_it(tmp_path: Path, name: str) -> None:
+    ((_, options, _),) = layer_data(read_image(write(tmp_path / name, specimen())))
+    assert options["name"] == "2.5kV_x10k_01"
+
+
+def turned(degrees: float) -> np.ndarray:
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[cos, -sin], [sin, cos]])
+
+
+@pytest.mark.parametrize(
+    ("place", "size", "origin"),
+    [
+        ({"affine": np.diag([3.0, 4.0, 1.0])}, (6.0, 8.0), (30.0, 80.0)),
+        ({"affine": [[1, 0, 5], [0, 1, -5], [0, 0, 1]]}, (2.0, 2.0), (15.0, 15.0)),
+        ({"rotate": turned(30)}, (2.0, 2.0), None),
+        ({"rotate": turned(90), "scale": (2.0, 3.0)}, (2.0, 3.0), None),
+        ({"rotate": turned(360)}, (2.0, 2.0), (10.0, 20.0)),
+        ({"shear": [0.75]}, (2.0, 2.5), None),
+        ({"scale": (-2.0, 2.0)}, (2.0, 2.0), None),
+        ({"units": ("micrometer", "nm")}, (2000.0, 2.0), (10_000.0, 20.0)),
+        ({"units": ("micrometer", "nm"), "rotate": turned(90)}, (2.0, 2000.0), None),
+    ],
+)
+def test_every_transform_of_a_layer_counts_and_only_an_upright_one_has_an_origin(
+    place: dict[str, object], size: tuple[float, float], origin: tuple[float, float] | None
+) -> None:
+    attributes = {"scale": (2.0, 2.0), "translate": (10.0, 20.0), "units": ("nm", "nm")} | place
+    options = saved_options(attributes)
+    assert options["pixel_size_nm"] == pytest.approx(size)
+    assert options.get("origin_nm") == (None if origin is None else pytest.approx(origin))
+
+
+def test_a_stack_is_upright_though_its_slices_are_in_no_unit() -> None:
+    options = saved_options(
+        {
+            "scale": (1.0, 2.0, 2.0),
+            "translate": (0.0, 10.0, 20.0),
+            "units": ("pixel", "nm", "nm"),
+            "axis_labels": ("z", "y", "x"),
+            "affine": np.diag([-1.0, 3.0, 3.0, 1.0]),
+        }
+    )
+    assert (options["pixel_size_nm"], options["origin_nm"]) == ((6.0, 6.0), (30.0, 60.0))
+    assert options["z_step_nm"] is None
 
 
 def test_layers_in_pixels_are_written_uncalibrated(tmp_path: Path) -> None:
@@ -150,6 +204,14 @@ class TestInNapari:
         assert tuple(again.translate) == (-0.625, -0.625)
         pixels = again.data[0] if again.multiscale else again.data
         assert np.array_equal(np.asarray(pixels), specimen())
+
+    @pytest.mark.parametrize(
+        ("unit", "nm"), [("cm", 1e7), ("mm", 1e6), ("um", 1e3), ("pm", 1e-3), ("angstrom", 0.1)]
+    )
+    def test_every_unit_of_length_is_understood(self, viewer: object, unit: str, nm: float) -> None:
+        layer = viewer.add_image(specimen(), units=(unit, unit), affine=np.diag([2, 2, 1]))  # type: ignore[attr-defined]
+        _, attributes, _ = layer.as_layer_data_tuple()
+        assert saved_options(attributes)["pixel_size_nm"] == pytest.approx((2 * nm, 2 * nm))
 
     def test_the_save_dialog_s_filter_leads_to_it(self, viewer: object) -> None:
         npe2 = pytest.importorskip("napari.plugins._npe2")

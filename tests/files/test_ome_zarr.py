@@ -180,6 +180,43 @@ def test_damaged_groups_are_refused(tmp_path: Path, attributes: str) -> None:
         read_image(tmp_path)
 
 
+def test_a_dot_within_a_name_stays_in_the_picture_s(tmp_path: Path) -> None:
+    path = write_ome_zarr(tmp_path / "2.5kV.ome.zarr", picture((8, 8)), pixel_size_nm=SIZE)
+    ome = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
+    assert ome["multiscales"][0]["name"] == "2.5kV"
+
+
+class TestSeveralPictures:
+    """The layout of bioformats2raw: a group with a picture in each of 0, 1, 2..."""
+
+    @staticmethod
+    def written(path: Path, count: int) -> Path:
+        zarr = pytest.importorskip("zarr")
+        group = zarr.open_group(str(path), mode="w", zarr_format=3)
+        group.attrs["ome"] = {"version": "0.5", "bioformats2raw.layout": 3}
+        group.create_group("OME")
+        for number in range(count):
+            pixels = picture((8, 8)) + number
+            write_ome_zarr(path / f"{number}.zarr", pixels, pixel_size_nm=SIZE)
+            (path / f"{number}.zarr").rename(path / str(number))
+        return path
+
+    def test_the_only_one_is_opened(self, tmp_path: Path) -> None:
+        image = read_image(self.written(tmp_path / "a.zarr", 1))
+        assert np.array_equal(np.asarray(image.pixels), picture((8, 8)))
+        assert image.pixel_size is not None
+
+    def test_of_several_one_must_be_chosen(self, tmp_path: Path) -> None:
+        path = self.written(tmp_path / "a.zarr", 2)
+        with pytest.raises(FileFormatError, match=r"2 pictures.*a\.zarr/0"):
+            read_image(path)
+        assert np.array_equal(np.asarray(read_image(path / "1").pixels), picture((8, 8)) + 1)
+
+    def test_none_is_no_picture(self, tmp_path: Path) -> None:
+        with pytest.raises(FileFormatError, match="not an OME-Zarr picture"):
+            read_image(self.written(tmp_path / "a.zarr", 0))
+
+
 @pytest.mark.parametrize("damage", ["cut off", "other bytes", "other chunks"])
 def test_a_damaged_chunk_is_said_when_it_is_read(tmp_path: Path, damage: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96), np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from itertools import product
 from pathlib import Path
@@ -94,3 +95,11 @@ def test_axes_are_stored_as_the_format_wants_them_and_seen_as_they_came(tmp_path
         stored = halved(stored)
     again = TileStore(store.path, store._group, store.layout, {})
     assert again.finest.shape == pixels.shape
+
+
+def test_a_dot_within_a_name_stays_in_the_picture_s(tmp_path: Path) -> None:
+    layout = Layout((8, 8), "|u1", (8, 8), "YX")
+    store = TileStore.create(tmp_path / "2.5kV.ome.zarr", layout, {})
+    list(store.finish(Provenance()))
+    ome = json.loads((store.path / "zarr.json").read_text())["attributes"]["ome"]
+    assert ome["multiscales"][0]["name"] == "2.5kV"

@@ -51,8 +51,14 @@ NM_PER_UNIT: Mapping[str, float] = {
     "å": 0.1,
     "angstrom": 0.1,
     "pm": 1e-3,
+    "picometer": 1e-3,
+    "picometre": 1e-3,
     "millimeter": 1e6,
+    "millimetre": 1e6,
+    "centimeter": 1e7,
+    "centimetre": 1e7,
     "meter": 1e9,
+    "metre": 1e9,
 }
 """Nanometres in one of each unit, by the unit's name in lower case."""
 

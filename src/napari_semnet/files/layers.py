@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.calibration import NM_PER_UNIT
 from napari_semnet.files.em_formats import DM_SUFFIXES, MRC_SUFFIXES
+from napari_semnet.files.endings import WRITTEN, split_ending
 from napari_semnet.files.ome_zarr import is_ome_zarr, write_ome_zarr
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.reader import (
@@ -23,6 +25,7 @@ from napari_semnet.files.reader import (
     sidecars,
 )
 from napari_semnet.files.writer import write_tiff
+from napari_semnet.imaging.geometry import Placement
 
 __all__ = [
     "FILE_KEY",
@@ -40,6 +43,10 @@ FILE_KEY = "semnet_file"
 """Where a layer's metadata hold what its file said."""
 PROVENANCE_KEY = "semnet"
 """Where a restored layer's metadata hold how it was made."""
+
+_ENDINGS = (*WRITTEN, *PICTURE_SUFFIXES, *MRC_SUFFIXES, *DM_SUFFIXES)
+_STRAIGHT = 1e-9
+"""What a step along an axis may go along another, of its length, by rounding alone."""
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -73,7 +80,7 @@ def layer_data(image: SemImage) -> list[LayerData]:
         databar is part of the pixels; ``metadata["semnet_file"]["specimen_rows"]`` tells where
         the specimen is.
     """
-    name = image.path.name.split(".")[0] if image.path is not None else "SEM"
+    name = "SEM" if image.path is None else split_ending(image.path.name, _ENDINGS)[0]
     arrays = (image.pixels, *image.coarser)
     if image.axes != "CYX":
         return [_layer(image, name, arrays, image.axes)]
@@ -206,7 +213,7 @@ def write_layers(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]
         )
     for data, attributes, _ in layers:
         _pixels(data, attributes)
-    write = write_zarr_layer if ending.endswith("zarr") else write_layer
+    write = write_zarr_layer if ending.lower().endswith("zarr") else write_layer
     written: list[str] = []
     for file, (data, attributes, _) in zip(paths, layers, strict=True):
         written += write(str(file), data, attributes)
@@ -221,10 +228,8 @@ def file_stem(name: str) -> str:
 
 def _parted(path: Path) -> tuple[Path, str]:
     """Part a path from the ending that says how to write it; an OME-TIFF where it has none."""
-    lowered = path.name.lower()
-    known = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.zarr", ".zarr")
-    ending = next((each for each in known if lowered.endswith(each)), "")
-    return path.with_name(path.name[: len(path.name) - len(ending)]), ending or ".ome.tif"
+    stem, ending = split_ending(path.name)
+    return path.with_name(stem), ending or ".ome.tif"
 
 
 def _distinct(layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
@@ -249,14 +254,16 @@ def _pixels(data: Any, attributes: Mapping[str, Any]) -> Any:
 
 
 def saved_options(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a layer's place and metadata say for its file: the writers' keyword arguments."""
-    scale = [abs(float(s)) for s in attributes.get("scale", ())]
-    factors = [NM_PER_UNIT.get(str(unit).lower()) for unit in attributes.get("units") or ()]
-    lengths = [
-        None if factor is None else step * factor
-        for step, factor in zip(scale, factors, strict=False)
-    ] or [None] * len(scale)
-    axes = _axes(attributes.get("axis_labels") or (), len(scale))
+    """Give what a layer's place and metadata say for its file: the writers' keyword arguments.
+
+    All of a layer's transforms count for the size of its pixels. A file can only say where an
+    upright picture lies: a layer that is rotated, sheared or mirrored gets no ``origin_nm``.
+    """
+    lengths: list[float | None] = []
+    origin = None
+    if "scale" in attributes:
+        lengths, origin = _in_nanometres(_placement(attributes))
+    axes = _axes(attributes.get("axis_labels") or (), len(lengths))
     options: dict[str, Any] = {
         "pixel_size_nm": None,
         "axes": axes,
@@ -265,14 +272,48 @@ def saved_options(attributes: Mapping[str, Any]) -> dict[str, Any]:
     }
     if len(lengths) >= 2 and lengths[-2] is not None and lengths[-1] is not None:
         options["pixel_size_nm"] = (lengths[-2], lengths[-1])
-        shift = [float(t) for t in attributes.get("translate", ())][-2:]
-        if len(shift) == 2:
-            options["origin_nm"] = tuple(
-                t * (factor or 0.0) for t, factor in zip(shift, factors[-2:], strict=True)
-            )
+        if origin is not None:
+            options["origin_nm"] = origin
     if axes is not None and "Z" in axes:
         options["z_step_nm"] = lengths[axes.index("Z")]
     return options
+
+
+def _placement(attributes: Mapping[str, Any]) -> Placement:
+    """Read the place of a layer from its attributes; what is not among them is as napari has it."""
+    scale = attributes["scale"]
+    count = len(scale)
+    defaults: dict[str, Any] = {
+        "translate": (0.0,) * count,
+        "rotate": np.eye(count),
+        "shear": np.eye(count),
+        "affine": np.eye(count + 1),
+        "units": ("pixel",) * count,
+    }
+    given = {name: attributes[name] for name in defaults if attributes.get(name) is not None}
+    labels = ("",) * count
+    place = SimpleNamespace(ndim=count, scale=scale, axis_labels=labels, **defaults | given)
+    return Placement.of(place)
+
+
+def _in_nanometres(place: Placement) -> tuple[list[float | None], tuple[float, float] | None]:
+    """Lengths of a pixel along its axes, None where unknown, and (y, x) of the first one's centre.
+
+    There is no centre to give where its length is unknown or the picture is not upright.
+    """
+    # A row is an axis of the world, a column where one pixel's step along an axis leads in it.
+    steps = np.asarray(place.affine)[:-1, :-1] @ place.rotate @ place.shear @ np.diag(place.scale)
+    steps[abs(steps) <= _STRAIGHT * abs(steps).max(axis=0, initial=0.0)] = 0.0
+    nm = np.array([NM_PER_UNIT.get(unit.lower(), np.nan) for unit in place.units])
+    # An axis without a unit is no matter to a step that does not go along it.
+    steps_nm = np.where(steps == 0.0, 0.0, steps * nm[:, None])
+    lengths = [float(n) if n > 0 else None for n in np.linalg.norm(steps_nm, axis=0)]
+    aside = steps - np.diag(np.diag(steps))
+    is_upright = not (aside[-2:].any() or aside[:, -2:].any()) and (np.diag(steps)[-2:] > 0).all()
+    if not is_upright or None in lengths[-2:]:
+        return lengths, None
+    y, x = (place.to_world(np.zeros(place.ndim)) * nm)[-2:]
+    return lengths, (float(y), float(x))
 
 
 def _axes(labels: Sequence[str], count: int) -> str | None:

@@ -20,6 +20,7 @@ import numpy as np
 from napari_semnet.errors import FileFormatError, lacks_memory
 from napari_semnet.files.atomic import PUT_ASIDE, work_folder
 from napari_semnet.files.calibration import Findings, pixel_size
+from napari_semnet.files.endings import split_ending
 from napari_semnet.files.exchange import exchange
 from napari_semnet.files.ome_metadata import (
     axis_letter,
@@ -39,6 +40,7 @@ __all__ = ["Levels", "is_ome_zarr", "read_levels", "write_ome_zarr"]
 
 _CHUNK = 1024
 _METADATA = ("zarr.json", ".zattrs", ".zarray")
+_SEVERAL = "bioformats2raw.layout"
 _LARGEST_METADATA = 2**22
 _NEEDS_EXTRA = (
     "OME-Zarr needs the packages zarr and dask. Install them: pip install napari-semnet[arrays]."
@@ -130,7 +132,7 @@ def write_ome_zarr(
                 pixel_size_nm=pixel_size_nm,
                 z_step_nm=z_step_nm,
                 origin_nm=origin_nm,
-                name=name or path.name.split(".")[0],
+                name=name or split_ending(path.name)[0],
             )
             if provenance is not None:
                 group.attrs["semnet"] = json.loads(provenance.to_json())
@@ -148,10 +150,13 @@ def write_ome_zarr(
 def read_levels(path: Path) -> Levels:
     """Open an OME-Zarr picture, or a plain Zarr array, without reading its pixels.
 
+    Of a folder with several pictures, as bioformats2raw makes it, the only one is opened.
+
     Raises
     ------
     FileFormatError
-        zarr is missing, or the folder is no OME-Zarr picture, unfinished or damaged.
+        zarr is missing, or the folder is no OME-Zarr picture, unfinished or damaged, or holds
+        more than one.
     """
     try:
         import dask.array  # noqa: F401  # whether it is there
@@ -172,6 +177,8 @@ def read_levels(path: Path) -> Levels:
             return _plain_array(lazy_level(group, path.name))
         attributes = dict(group.attrs)
         ome = attributes.get("ome", attributes)
+        if _SEVERAL in ome and (pictures := [n for n in group.group_keys() if n.isdecimal()]):
+            return _only_one(path, sorted(pictures, key=int))
         multiscale = ome["multiscales"][0]
         letters = [axis_letter(axis) for axis in multiscale["axes"]]
         datasets = multiscale["datasets"][:MOST_LEVELS]
@@ -204,6 +211,15 @@ def read_levels(path: Path) -> Levels:
         origin,
         _provenance(attributes.get("semnet")),
     )
+
+
+def _only_one(path: Path, pictures: Sequence[str]) -> Levels:
+    if len(pictures) > 1:
+        raise FileFormatError(
+            f"{path.name} holds {len(pictures)} pictures. Open one of them: "
+            f"{path.name}/{pictures[0]} to {path.name}/{pictures[-1]}."
+        )
+    return read_levels(path / pictures[0])
 
 
 def _plain_array(pixels: Any) -> Levels:

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from napari_semnet import __version__
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.atomic import replacing
+from napari_semnet.files.endings import split_ending
 
 __all__ = [
     "NAMESPACE",
@@ -43,7 +44,6 @@ STATEMENT = (
 FORMAT_VERSION = 1
 SUFFIX = ".semnet.json"
 """How the name of a record ends."""
-_PICTURE_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr")
 _LARGEST_SIDECAR = 4 * 2**20
 
 
@@ -181,11 +181,7 @@ def sidecar_path(picture: Path) -> Path:
 
     ``grains.ome.tif``, ``grains.tif`` and ``grains.ome.zarr`` all give ``grains.semnet.json``.
     """
-    name = picture.name
-    for suffix in _PICTURE_SUFFIXES:
-        if name.lower().endswith(suffix):
-            return picture.with_name(name[: -len(suffix)] + SUFFIX)
-    return picture.with_name(name + SUFFIX)
+    return picture.with_name(split_ending(picture.name)[0] + SUFFIX)
 
 
 def write_sidecar(picture: Path, provenance: Provenance) -> Path:

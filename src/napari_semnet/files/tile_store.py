@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.atomic import work_folder
+from napari_semnet.files.endings import split_ending
 from napari_semnet.files.ome_metadata import multiscales, storage_order
 from napari_semnet.files.provenance import Provenance, named, write_sidecar
 from napari_semnet.files.pyramid import halved, level_shapes
@@ -288,7 +289,7 @@ class TileStore:
                 pixel_size_nm=record.pixel_size_nm,
                 z_step_nm=z_step_nm,
                 origin_nm=origin_nm or (0.0, 0.0),
-                name=self.path.name.split(".")[0],
+                name=split_ending(self.path.name)[0],
             )
             self._group.attrs.put({"ome": ome, "semnet": json.loads(record.to_json())})
             _flush([self.path / "zarr.json"])

@@ -27,7 +27,7 @@ __all__ = ["looks_like_dots_per_inch", "read_dm_tags", "read_imagej", "read_ome"
 
 _DOTS_PER_INCH = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 400, 600, 720)
 _NM_PER_INCH = 2.54e7
-_DISPLAY_UNITS = {"", "pixel", "pixels", "inch", "cm", "px"}
+_DISPLAY_UNITS = {"", "pixel", "pixels", "inch", "cm", "centimeter", "centimetre", "px"}
 _DEEPEST = 6
 _DISPLAY_SIZE = (
     "The stated pixel size is that of a screen or printer, which a converter took for the "
