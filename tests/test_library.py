@@ -22,6 +22,7 @@ from napari_semnet.library import (
     find_by_sha256,
     import_model,
     list_models,
+    load_recorded,
     put_back,
     rename_model,
 )
@@ -198,3 +199,19 @@ def test_a_damaged_own_model_is_listed_with_the_reason_and_can_be_deleted(own: P
     assert "cut off" in entry.refused
     delete_model("bad")
     assert "bad" not in models.model_paths()
+
+
+def test_a_record_leads_to_its_model_under_another_name_and_to_no_other(
+    own: Path, file: Path, tmp_path: Path
+) -> None:
+    sha256 = load_model(import_model(file).path).sha256
+    rename_model("from elsewhere", "renamed")
+    assert load_recorded("small", sha256).path == own / "renamed.safetensors"
+    another = made(tmp_path / "another.safetensors", 1)
+    with pytest.raises(ModelFileError, match="is not the one of the record"):
+        load_recorded("small", sha256, given=str(another))
+
+
+def test_a_record_without_a_hash_leads_to_the_model_of_its_name(own: Path, file: Path) -> None:
+    import_model(file, "mine")
+    assert load_recorded("mine", "").path == own / "mine.safetensors"

@@ -30,6 +30,7 @@ __all__ = [
     "find_by_sha256",
     "import_model",
     "list_models",
+    "load_recorded",
     "put_back",
     "rename_model",
 ]
@@ -193,6 +194,34 @@ def find_by_sha256(sha256: str) -> Listed | None:
         if sha256_of(path) == sha256:
             return _listed(name, path)
     return None
+
+
+def load_recorded(name: str, sha256: str, given: str | None = None) -> models.Model:
+    """Load the model that a record of a restoration names.
+
+    Parameters
+    ----------
+    name : str
+        What the model was called then.
+    sha256 : str
+        Hash of its file; empty where the record has none.
+    given : str, optional
+        Name or path of the model, where it is not found by itself.
+
+    Raises
+    ------
+    ModelFileError
+        The model is missing, or another one by now.
+    """
+    # By its contents first: a model that was renamed since is the same one.
+    found = None if given else find_by_sha256(sha256)
+    loaded = models.load_model(found.path if found is not None else given or name)
+    if sha256 and loaded.sha256 != sha256:
+        raise ModelFileError(
+            f"The model '{loaded.name}' in {loaded.path} is not the one of the record (SHA-256 "
+            f"{sha256[:12]}...). Give the right file with --model."
+        )
+    return loaded
 
 
 def check_name(name: str) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_semnet import model as models
 from napari_semnet.cli import main
 from napari_semnet.files.provenance import read_sidecar, sidecar_path
 from napari_semnet.files.reader import read_image
@@ -93,6 +95,31 @@ def test_a_lost_source_is_asked_for(
     picture.unlink()
     assert main(["trust", str(restored), "--model", str(tiny_model)]) == 1
     assert "--source" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_another_picture_under_the_name_of_the_source_is_not_judged(
+    picture: Path,
+    restored: Path,
+    tiny_model: Path,
+    named: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_tiff(picture, acquire(particles((96, 112), 7), seed=8), pixel_size_nm=(3.0, 3.0))
+    source = ["--source", str(picture)] if named else []
+    assert main(["trust", str(restored), *source, "--model", str(tiny_model)]) == 1
+    assert "is not the image that gold.ome.tif was made from" in capsys.readouterr().err
+    assert not restored.with_name("gold.trust.json").exists()
+
+
+def test_a_model_is_found_under_another_name(
+    restored: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "own models"
+    folder.mkdir()
+    shutil.copy(tiny_model, folder / "renamed since.safetensors")
+    monkeypatch.setattr(models, "user_models_folder", lambda: folder)
+    assert main(["trust", str(restored), "--device", "cpu"]) == 0
 
 
 def test_what_is_no_result_is_refused(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_semnet.commands.jobs import Job
-from napari_semnet.errors import FileFormatError, ModelFileError
+from napari_semnet.errors import FileFormatError
 
 if TYPE_CHECKING:
     from napari_semnet.files.replay import Replay
@@ -90,18 +90,10 @@ def prepare(again: Replay, model: str | None) -> Restorer:
     ModelFileError
         The model is missing, or another one by now.
     """
-    from napari_semnet.library import find_by_sha256
-    from napari_semnet.model import load_model
+    from napari_semnet.library import load_recorded
     from napari_semnet.restoration.restorer import Restorer, Settings
 
-    # By its contents first: a model that was renamed since is the same one.
-    found = None if model else find_by_sha256(again.model_sha256)
-    loaded = load_model(found.path if found is not None else model or again.model)
-    if again.model_sha256 and loaded.sha256 != again.model_sha256:
-        raise ModelFileError(
-            f"The model '{loaded.name}' in {loaded.path} is not the one of the record (SHA-256 "
-            f"{again.model_sha256[:12]}...). Give the right file with --model."
-        )
+    loaded = load_recorded(again.model, again.model_sha256, given=model)
     return Restorer(loaded, Settings(**again.settings))
 
 
