@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QWidget
 
 from napari_semnet.widgets.layers import METADATA_KEY, image_layers
+from napari_semnet.widgets.lineage import is_ours, source_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -25,7 +26,7 @@ class LayerList(QListWidget):  # type: ignore[misc]  # Qt is not followed by the
     Parameters
     ----------
     viewer : Viewer
-        Its selected image layers are chosen at first.
+        Its selected image layers are chosen at first; of a restoration, what was restored.
     parent : QWidget, optional
         As Qt has it.
     """
@@ -73,8 +74,14 @@ class LayerList(QListWidget):  # type: ignore[misc]  # Qt is not followed by the
         """Take what is selected in napari, else the topmost image that is no result itself."""
         layers = image_layers(self._viewer.layers)
         selected = [layer for layer in layers if layer in self._viewer.layers.selection]
-        sources = [layer for layer in layers if METADATA_KEY not in layer.metadata]
-        return selected or sources[:1] or layers[:1]
+        meant = dict.fromkeys(source_of(layer, layers) or layer for layer in selected)
+        acquired = [layer for layer in layers if not _is_result(layer)]
+        wanted = [layer for layer in meant if layer in acquired]
+        return wanted or acquired[:1] or selected or layers[:1]
+
+    def _next_choice(self) -> list[Image]:
+        """Take this where all that was chosen is gone."""
+        return self._first_choice()
 
     def _on_choice(self) -> None:
         """Show the choice in bold: themes tell it apart by little but a shade."""
@@ -98,4 +105,8 @@ class LayerList(QListWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.blockSignals(False)
         for layer in layers:
             layer.events.units.connect(self._on_units)
-        self.choose([layer for layer in chosen if layer in layers] or self._first_choice())
+        self.choose([layer for layer in chosen if layer in layers] or self._next_choice())
+
+
+def _is_result(layer: Image) -> bool:
+    return METADATA_KEY in layer.metadata or is_ours(layer)

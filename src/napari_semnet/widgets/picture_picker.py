@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,10 @@ class _Layers(LayerList):
         listed = [layer() for layer in self._layers]
         return [layer for layer in listed if layer in selected and not is_ours(layer)]
 
+    def _next_choice(self) -> list[Image]:
+        """Choose none: what is opened later is not meant unless the user says so."""
+        return []
+
 
 class PicturePicker(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
     """Layers and a folder.
@@ -51,6 +56,7 @@ class PicturePicker(QWidget):  # type: ignore[misc]  # Qt is not followed by the
     """
 
     changed = Signal()
+    """Something else is picked."""
 
     def __init__(self, viewer: Any, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -70,7 +76,8 @@ class PicturePicker(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         layout.addWidget(self.title)
         layout.addWidget(self.layers)
         layout.addLayout(row)
-        self.layers.itemSelectionChanged.connect(self.changed)
+        self._picked = self._chosen()
+        self.layers.chosen_changed.connect(self._on_chosen)
         self.folder.editingFinished.connect(self.changed)
         self.browse_button.clicked.connect(self._browse)
 
@@ -84,6 +91,15 @@ class PicturePicker(QWidget):  # type: ignore[misc]  # Qt is not followed by the
     def let_go(self) -> None:
         """Follow the viewer no longer."""
         self.layers.let_go()
+
+    def _chosen(self) -> list[weakref.ref[Image]]:
+        return [weakref.ref(layer) for layer in self.layers.chosen()]
+
+    def _on_chosen(self) -> None:
+        """Tell of other layers only, not of each time that the list is filled anew."""
+        before, self._picked = self._picked, self._chosen()
+        if self._picked != before:
+            self.changed.emit()
 
     def _browse(self) -> None:
         start = self.folder.text() or str(Path.home())
