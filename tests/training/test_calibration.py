@@ -132,6 +132,16 @@ def test_electrons_are_counted_from_a_raised_black_level() -> None:
     assert "black" in " ".join(found.remarks)
 
 
+@pytest.mark.parametrize("black_level", [0.0, 0.3])
+def test_correlation_is_recovered_whatever_the_black_level(black_level: float) -> None:
+    camera = Camera(300, lag_one=0.3, black_level=black_level)
+    names = ("particles", "fibres", "step_edge")
+    scenes = [black_level + 0.05 + (0.9 - black_level) * truth(name) for name in names]
+    found = combine([measure(camera.take(scene, i)) for i, scene in enumerate(scenes)])
+    assert found.lag_one is not None
+    assert found.lag_one.value == pytest.approx(0.3, rel=0.1)
+
+
 def test_noise_that_does_not_grow_is_all_of_the_electronics() -> None:
     camera = Camera(1e9, 9)
     scene = 0.2 + 0.6 * truth("particles")

@@ -267,7 +267,7 @@ def combine(found: Sequence[PictureNoise]) -> Calibration:
         black_level=black_level,
         read_noise=_root(floor),
         row_noise=_row_noise(tables),
-        lag_one=_lag_one(pooled, gain) if gain.seen else None,
+        lag_one=_lag_one(pooled, gain, black_level * WHITE) if gain.seen else None,
         blur=float(np.median(blurs)) if blurs else None,
         flat_share=float(np.mean([table.flat_share for table in tables])),
         pictures=len(tables),
@@ -320,9 +320,12 @@ def _row_noise(tables: Sequence[NoiseTable]) -> Measured | None:
     return _root(Measured(mean, 1 / math.sqrt(float(weight.sum()))))
 
 
-def _lag_one(table: NoiseTable, gain: Measured) -> Measured:
-    """Covariance of neighbours over the variance that counting makes, by least squares."""
-    counted = gain.value * table.mean
+def _lag_one(table: NoiseTable, gain: Measured, black: float) -> Measured:
+    """Covariance of neighbours over the variance that counting makes, by least squares.
+
+    Electrons are counted from `black` on, in grey levels of 255; below it none arrive.
+    """
+    counted = gain.value * np.maximum(table.mean - black, 0.0)
     weight = 1 / np.square(table.error)
     scale = float((weight * counted**2).sum())
     value = float((weight * table.covariance * counted).sum()) / scale
