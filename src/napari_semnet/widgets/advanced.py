@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtGui import QDoubleValidator
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -22,7 +21,7 @@ from napari_semnet.errors import ImageError
 from napari_semnet.widgets.choices import HALOS, NON_FINITE, PRECISIONS, Choices
 from napari_semnet.widgets.folder_choice import FolderChoice
 
-__all__ = ["AdvancedOptions", "combo_of", "select"]
+__all__ = ["AdvancedOptions", "combo_of", "ignore_wheel_in_passing", "select"]
 
 _LARGEST_TILE = 16384
 
@@ -30,6 +29,7 @@ _LARGEST_TILE = 16384
 def combo_of(options: Mapping[str, str], parent: QWidget) -> QComboBox:
     """Make a box that shows the words of a mapping and holds its keys."""
     combo = QComboBox(parent)
+    ignore_wheel_in_passing(combo)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(10)
     for key, words in options.items():
@@ -42,6 +42,23 @@ def select(combo: QComboBox, key: str) -> None:
     combo.setCurrentIndex(max(0, combo.findData(key)))
 
 
+class _WheelInPassing(QObject):  # type: ignore[misc]  # Qt is not followed by the type checker
+    """Keeps the mouse wheel from a box that is not in use; the page around it gets it."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ignore the wheel over a box without the focus."""
+        is_in_passing = event.type() == QEvent.Type.Wheel and not watched.hasFocus()
+        if is_in_passing:
+            event.ignore()
+        return bool(is_in_passing)
+
+
+def ignore_wheel_in_passing(box: QWidget) -> None:
+    """Let the wheel change a box only once it was clicked: scrolling would change it else."""
+    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    box.installEventFilter(_WheelInPassing(box))
+
+
 class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
     """Precision, tile, halo, intensity range and what to do with missing pixels."""
 
@@ -51,6 +68,7 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         super().__init__(parent)
         self.precision = combo_of(PRECISIONS, self)
         self.tile = QSpinBox(self)
+        ignore_wheel_in_passing(self.tile)
         self.tile.setRange(0, _LARGEST_TILE)
         self.tile.setSingleStep(64)
         self.tile.setSpecialValueText("Automatic")
@@ -146,7 +164,7 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         if self.intensity.currentData() == "auto":
             return None
         try:
-            return float(self.low.text()), float(self.high.text())
+            return _value(self.low), _value(self.high)
         except ValueError as error:
             raise ImageError(
                 "The intensity range needs two numbers. Fill in both under Advanced, or choose "
@@ -159,6 +177,10 @@ class AdvancedOptions(QWidget):  # type: ignore[misc]  # Qt is not followed by t
 
 def _number(parent: QWidget, text: str) -> QLineEdit:
     edit = QLineEdit(text, parent)
-    edit.setValidator(QDoubleValidator(edit))
     edit.setMinimumWidth(50)
     return edit
+
+
+def _value(edit: QLineEdit) -> float:
+    """Read a number, with a decimal point or a comma, whatever the language of the system."""
+    return float(edit.text().replace(",", "."))

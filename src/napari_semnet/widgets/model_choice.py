@@ -9,6 +9,7 @@ from textwrap import shorten
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
+from napari_semnet.widgets.advanced import ignore_wheel_in_passing
 from napari_semnet.widgets.catalogue import ModelEntry, model_entries, read_entry
 from napari_semnet.widgets.model_files import ask_for_model
 from napari_semnet.widgets.model_folder import ModelFolder
@@ -31,6 +32,7 @@ class ModelChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         super().__init__(parent)
         self._entries: list[ModelEntry] = []
         self.combo = QComboBox(self)
+        ignore_wheel_in_passing(self.combo)
         self.combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
