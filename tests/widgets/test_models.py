@@ -116,6 +116,15 @@ def test_del_and_f2_do_what_they_do_elsewhere(imported: Any, qtbot: Any) -> None
     assert names(widget) == BUNDLED
 
 
+def test_del_elsewhere_deletes_no_model(imported: Any, qtbot: Any) -> None:
+    from qtpy.QtCore import Qt
+
+    widget = imported
+    for elsewhere in (widget.export.kind, widget.card, widget.use_button):
+        qtbot.keyClick(elsewhere, Qt.Key.Key_Delete)
+    assert "reduced" in names(widget)
+
+
 def test_a_name_that_cannot_be_is_refused_and_the_old_one_stays(
     imported: Any, own: Path, click: Any, qtbot: Any
 ) -> None:

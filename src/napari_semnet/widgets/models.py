@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -131,6 +131,7 @@ class ModelsWidget(Docked):
         self.list.setRootIsDecorated(False)
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
         self.list.setToolTip("F2 renames one of your own models, Del deletes it")
+        self.list.installEventFilter(self)
         header = self.list.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
@@ -275,12 +276,18 @@ class ModelsWidget(Docked):
     def _say(self, text: str) -> None:
         self.status.setText(text)
 
-    def keyPressEvent(self, event: Any) -> None:
-        """Delete the chosen model on Del, as file managers do."""
-        if event.key() == Qt.Key.Key_Delete and self.delete_button.isEnabled():
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Delete the chosen model on Del in the list, as file managers do, and nowhere else."""
+        if (
+            watched is self.list
+            and event.type() == QEvent.Type.KeyPress
+            and event.key() == Qt.Key.Key_Delete
+            and self.delete_button.isEnabled()
+        ):
             self.delete_chosen()
-        else:
-            super().keyPressEvent(event)
+            return True
+        handled: bool = super().eventFilter(watched, event)
+        return handled
 
 
 def _find_models() -> Steps:
