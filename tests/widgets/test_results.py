@@ -12,7 +12,7 @@ import pytest
 from napari_semnet.cli import main
 from napari_semnet.files.provenance import read_sidecar, sha256_of
 from napari_semnet.files.reader import read_image
-from napari_semnet.widgets.results import latest_result
+from napari_semnet.widgets.results import TIFF_FILTER, ZARR_FILTER, latest_result
 from tests.files.making import databar, fei_header, specimen, write
 
 pytestmark = pytest.mark.gui
@@ -37,11 +37,11 @@ def restored(viewer: Any, open_widget: Open, finish: Finish) -> Any:
     return widget
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    """Choose a file, whenever one is asked for."""
+def answer(monkeypatch: pytest.MonkeyPatch, path: Path, kind: str = "") -> None:
+    """Choose a file and its type, whenever one is asked for."""
     monkeypatch.setattr(
         "napari_semnet.widgets.results.QFileDialog.getSaveFileName",
-        lambda *_args, **_kwargs: (str(path), ""),
+        lambda *_args, **_kwargs: (str(path), kind),
     )
 
 
@@ -104,6 +104,23 @@ def test_save_writes_an_ome_zarr(
     (layer,) = viewer.open(tmp_path / "out.ome.zarr", plugin="napari-semnet")
     np.testing.assert_allclose(layer.scale, (2, 2))
     assert {str(unit) for unit in layer.units} == {"nanometer"}
+
+
+def test_the_chosen_file_type_decides_where_the_name_leaves_it_open(
+    restored: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {
+        ("plain", ZARR_FILTER): "plain.ome.zarr",
+        ("suggested.ome.tif", ZARR_FILTER): "suggested.ome.zarr",
+        ("typed.zarr", TIFF_FILTER): "typed.zarr",
+        ("v1.2", TIFF_FILTER): "v1.2.ome.tif",
+    }
+    for (name, kind), expected in written.items():
+        answer(monkeypatch, tmp_path / name, kind)
+        restored.results.save_button.click()
+        wait(restored, qtbot)
+        assert restored.status.text() == f"Saved {tmp_path / expected}"
+        assert (tmp_path / expected).is_dir() == expected.endswith("zarr")
 
 
 def test_what_cannot_be_written_is_said(

@@ -26,6 +26,7 @@ __all__ = ["ResultActions", "latest_result"]
 
 TIFF_FILTER = "Calibrated OME-TIFF (*.ome.tif)"
 ZARR_FILTER = "Calibrated OME-Zarr (*.ome.zarr)"
+ENDINGS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.zarr", ".zarr")
 
 
 def latest_result(viewer: Any, chosen: Sequence[Image]) -> Image | None:
@@ -109,34 +110,34 @@ class ResultActions(QWidget):  # type: ignore[misc]  # Qt is not followed by the
 
     def ask_to_save(self) -> None:
         """Ask for a file name, then write the restored layer."""
-        name, _ = QFileDialog.getSaveFileName(
+        name, kind = QFileDialog.getSaveFileName(
             self,
             "Save the restored layer",
             f"{self._stem()}.ome.tif",
             f"{TIFF_FILTER};;{ZARR_FILTER}",
         )
         if name:
-            self.save(Path(name))
+            self.save(Path(name), kind)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, kind: str = "") -> None:
         """Write the restored layer beside the window.
 
         Parameters
         ----------
         path : Path
             Ends in ``.tif`` or ``.tiff`` for a TIFF, in ``.zarr`` for an OME-Zarr; any other name
-            becomes one of an OME-TIFF.
+            becomes one of the type that was chosen.
+        kind : str
+            The chosen type: one of the filters, or empty for an OME-TIFF.
         """
         if self._result is None:
             return
-        suffix = path.suffix.lower()
-        if suffix not in (".tif", ".tiff", ".zarr"):
-            path = path.with_name(f"{path.name}.ome.tif")
-            if path.exists():
-                # The dialog asked about another name.
-                self.said.emit(f"{path.name} is there already. Type its whole name to replace it.")
-                return
-        write = write_zarr_layer if suffix == ".zarr" else write_layer
+        asked, path = path, _with_ending(path, kind)
+        if path != asked and path.exists():
+            # The dialog asked about another name.
+            self.said.emit(f"{path.name} is there already. Type its whole name to replace it.")
+            return
+        write = write_zarr_layer if path.suffix.lower() == ".zarr" else write_layer
         data, attributes, _ = self._result.as_layer_data_tuple()
 
         def steps() -> Steps:
@@ -192,3 +193,17 @@ class ResultActions(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.compare_button.setEnabled(there)
         for button in (self.save_button, self.methods_button):
             button.setEnabled(there and not self.task.is_running)
+
+
+def _with_ending(path: Path, kind: str) -> Path:
+    """Give a path the ending of the chosen file type.
+
+    The type that the dialog begins with yields to an ending that says otherwise.
+    """
+    name = path.name
+    ending = next((each for each in ENDINGS if name.lower().endswith(each)), "")
+    is_zarr = kind == ZARR_FILTER or ending.endswith("zarr")
+    if ending and is_zarr == ending.endswith("zarr"):
+        return path
+    stem = name[: len(name) - len(ending)]
+    return path.with_name(f"{stem}.ome.zarr" if is_zarr else f"{stem}.ome.tif")
