@@ -88,6 +88,7 @@ class SetupForm(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
     def offer(self, catalogue: Catalogue) -> None:
         """List models and devices, and choose those that were chosen last."""
         self.model.offer(catalogue.models, self._wanted_model)
+        self.model.follow(catalogue.folder)
         for entry in catalogue.devices:
             self.device.addItem(entry.label, entry.key)
         select(self.device, self._wanted_device)

@@ -1,0 +1,30 @@
+"""The choices of a fine-tuning run besides its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_semnet.library import import_model
+from napari_semnet.widgets.catalogue import load_catalogue
+from napari_semnet.widgets.finetune_choices import FinetuneChoices
+from tests.widgets.patience import until
+
+pytestmark = pytest.mark.gui
+
+
+def test_a_model_that_is_imported_meanwhile_can_be_started_from(
+    reduced_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    from napari_semnet.widgets.finetune_setup import SetupForm
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    form = SetupForm(FinetuneChoices())
+    qtbot.addWidget(form)
+    form.offer(load_catalogue())
+    chosen = form.model.key
+    name = import_model(reduced_model).name
+    until(qtbot, lambda: form.model.combo.findText(name) >= 0)
+    assert form.model.key == chosen
