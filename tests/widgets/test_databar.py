@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from napari_semnet.widgets.specimen import rows_beside
+from napari_semnet.widgets import databar as panel
+from napari_semnet.widgets.specimen import Specimen, rows_beside, searched_specimen
+from tests.widgets.patience import until
 
 pytestmark = pytest.mark.gui
 
 Open = Callable[..., Any]
 Finish = Callable[[Any], None]
 HEIGHT, WIDTH, FIRST = 120, 160, 96
+NOT_SURE = Specimen(None, "pixels", False, FIRST)
 
 
 def picture(with_bar: bool = False) -> np.ndarray:
@@ -132,6 +136,37 @@ def test_a_picture_of_another_reader_is_searched_and_asked_about(
     widget.restore_button.click()
     finish(widget)
     assert viewer.layers["s [SEMNet 2x]"].data.shape == (2 * FIRST, 2 * WIDTH)
+
+
+def test_a_large_picture_is_searched_beside_the_window(
+    viewer: Any, open_widget: Open, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    monkeypatch.setattr(panel, "AT_ONCE", 100)
+    searched_in = []
+
+    def searched(layer: Any) -> Any:
+        searched_in.append(threading.current_thread())
+        return searched_specimen(layer)
+
+    monkeypatch.setattr(panel, "searched_specimen", searched)
+    for name in ("s", "t"):
+        viewer.add_image(picture(with_bar=True), name=name)
+    widget = open_widget()
+    widget.layers.choose(list(viewer.layers))
+    until(qtbot, lambda: not widget.databar.task.is_running)
+    assert f"from row {FIRST} on" in widget.databar.text.text()
+    assert len(searched_in) == 2
+    assert threading.main_thread() not in searched_in
+
+    held = threading.Event()
+    monkeypatch.setattr(panel, "searched_specimen", lambda _layer: held.wait() and NOT_SURE)
+    viewer.layers.clear()
+    widget.layers.choose([viewer.add_image(picture(), name="u")])
+    assert widget.databar.text.text() == "'u': looking for a databar"
+    held.set()
+    # Who presses the button meanwhile gets the answer first.
+    assert "'u'" in widget.databar.question()
+    until(qtbot, lambda: "It is not certain" in widget.databar.text.text())
 
 
 def test_removing_the_rectangle_layer_leaves_what_was_believed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.drawn import Drawing
 from napari_semnet.widgets.layers import source_shape
 from napari_semnet.widgets.plain_label import PlainLabel
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["DatabarPanel"]
 
 FILL = "#ffb00050"
+AT_ONCE = 2**22
+"""Pixels that are searched for a databar without delay, which takes some 0.2 s."""
+NOT_SEARCHED = Specimen(None, "", True)
 LIKELY_PART = 0.08
 """Of the height, for the rectangle to begin with where nothing is known of a databar."""
 
@@ -55,6 +60,7 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         self._searched: weakref.WeakKeyDictionary[Image, tuple[int, Specimen]] = (
             weakref.WeakKeyDictionary()
         )
+        self.task = Task(self)
         self.drawing = Drawing(viewer, "databar", "select", self)
         self.drawing.changed.connect(self._on_drawn)
         self.text = PlainLabel(parent=self)
@@ -82,10 +88,17 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         edited = self.edited()
         if edited is not None and edited not in self._layers:
             self.stop_editing()
+        self._search_next()
         self._update()
 
     def question(self) -> str:
-        """Give what must be answered before the layers can be restored; empty where nothing."""
+        """Give what must be answered before the layers can be restored; empty where nothing.
+
+        Whoever asks before a large picture is searched waits for the answer.
+        """
+        for layer in self._layers:
+            if self._known(layer) is None:
+                self._keep(layer, id(layer.data), searched_specimen(layer))
         open_ones = [layer for layer in self._layers if not self._belief(layer).is_certain]
         if not open_ones:
             return ""
@@ -144,18 +157,46 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
 
     def let_go(self) -> None:
         """Follow the viewer no longer."""
+        self.task.cancel()
         self.stop_editing()
         self.drawing.let_go()
 
     def _belief(self, layer: Image) -> Specimen:
         """Ask the layer; where it says nothing its pixels are searched, once."""
+        known = self._known(layer)
+        if known is None and math.prod(source_shape(layer)[-2:]) <= AT_ONCE:
+            known = self._keep(layer, id(layer.data), searched_specimen(layer))
+        return NOT_SEARCHED if known is None else known
+
+    def _known(self, layer: Image) -> Specimen | None:
+        """Give what the layer says, or what was found in its pixels; None before the search."""
         stated = stated_specimen(layer)
         if stated is not None:
             return stated
-        known = self._searched.get(layer)
-        if known is None or known[0] != id(layer.data):
-            known = self._searched[layer] = (id(layer.data), searched_specimen(layer))
-        return known[1]
+        data, found = self._searched.get(layer, (0, None))
+        return found if data == id(layer.data) else None
+
+    def _keep(self, layer: Image, data: int, found: Specimen) -> Specimen:
+        self._searched[layer] = (data, found)
+        return found
+
+    def _search_next(self) -> None:
+        """Search a large picture beside the window, which would stand still for seconds else."""
+        unknown = [layer for layer in self._layers if self._belief(layer) is NOT_SEARCHED]
+        if self.task.is_running or not unknown:
+            return
+        layer, data = unknown[0], id(unknown[0].data)
+
+        def steps() -> Steps:
+            yield 0.0
+            return searched_specimen(layer)
+
+        def keep(found: Specimen) -> None:
+            self._keep(layer, data, found)
+            self._search_next()
+            self._update()
+
+        self.task.start(steps, keep)
 
     def _subject(self) -> Image | None:
         """Give the layer of which the buttons speak: the edited, an uncertain, one with a bar."""
@@ -216,6 +257,8 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
                 "rectangle to those of the databar, then press Done."
             )
         belief, rows = self._belief(layer), self._bar_rows(layer)
+        if belief is NOT_SEARCHED:
+            return f"{name}: looking for a databar"
         if not belief.is_certain:
             where = "" if belief.suspected is None else f" from row {belief.suspected} on"
             return f"{name}: is there a databar{where}? It is not certain."
