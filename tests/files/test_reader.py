@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -160,6 +161,19 @@ def test_a_picture_without_a_sidecar_is_not_calibrated(suffix: str, tmp_path: Pa
     assert image.pixels.shape == (200, 256)
     if suffix != "jpg":
         assert np.array_equal(image.pixels, specimen())
+
+
+@pytest.mark.parametrize(("channels", "lost"), [((), False), ((3,), True), ((2,), True)])
+def test_a_png_of_16_bits_says_where_it_comes_as_8(
+    channels: tuple[int, ...], lost: bool, tmp_path: Path
+) -> None:
+    grey = np.random.default_rng(0).integers(0, 2**16, (20, 24), np.uint16)
+    pixels = grey if not channels else np.repeat(grey[..., None], channels[0], axis=-1)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    image = read_image(tmp_path / "a.png")
+    assert image.axes == "YX"
+    assert image.pixels.dtype == (np.uint8 if lost else np.uint16)
+    assert any("lower 8 are lost" in text for text in image.warnings) is lost
 
 
 def test_phenom_s_jpeg_is_calibrated(tmp_path: Path) -> None:

@@ -21,6 +21,10 @@ _MOST_PIXELS = 2**31
 _MOST_EXPANSION = 2000
 _SMALL_PIXELS = 2**26
 _HEADER_BYTES = 2**20
+_LOST_BITS = (
+    "The PNG has 16 bits, of which only 8 are read where it has colour or transparency: the "
+    "lower 8 are lost. Save it as plain grey, or as TIFF, to keep them."
+)
 
 
 def read_picture(path: Path) -> Picture:
@@ -37,6 +41,7 @@ def read_picture(path: Path) -> Picture:
             with Image.open(path, formats=_FORMATS) as image:
                 _refuse_absurd(image, path)
                 pixels, palette = _pixels(image)
+                is_png = image.format == "PNG"
     except UnidentifiedImageError as error:
         raise FileFormatError(
             f"{path.name} is not a picture that napari-semnet reads. Give a TIFF, PNG, JPEG or BMP."
@@ -58,6 +63,8 @@ def read_picture(path: Path) -> Picture:
     if pixels.ndim == 2:
         return Picture(pixels, "YX", "picture")
     grey, axes, notes = collapse_colour(pixels, "YX")
+    if is_png and _png_depth(path) > 8 * pixels.itemsize:
+        notes = (*notes, _LOST_BITS)
     return Picture(grey, axes, "picture", notes)
 
 
@@ -83,6 +90,12 @@ def _refuse_absurd(image: ImageFile.ImageFile, path: Path) -> None:
             f"{path.name} claims {image.width} x {image.height} pixels, more than the file can "
             "hold. It is damaged; export it again."
         )
+
+
+def _png_depth(path: Path) -> int:
+    """Bits of a sample, which stand behind width and height."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
 
 
 def _pixels(image: ImageFile.ImageFile) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
