@@ -24,6 +24,7 @@ __all__ = [
     "remove_leftovers",
     "replacing",
     "replacing_together",
+    "umask",
     "work_folder",
 ]
 
@@ -36,6 +37,7 @@ _LONGEST_NAME = 40
 there is a neighbour for every name that the disk can hold."""
 _LEFT_SECONDS = 24 * 3600
 """Age after which a temporary file is one that a killed process has left, whoever that was."""
+_UMASK = re.compile(r"^Umask:\s*([0-7]+)$", re.MULTILINE)
 _OWNED = re.compile(r"\.[a-z]+-([0-9a-f]{8})-(\d{1,10})-")
 
 
@@ -92,7 +94,7 @@ def replacing_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
             # mkstemp makes files private to the user; a result should be as readable as any other.
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~umask())
         for temporary, path in zip(temporaries, paths, strict=True):
             temporary.replace(path)
     except BaseException:
@@ -189,7 +191,27 @@ def _neighbour(path: Path) -> Path:
     return Path(name)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Give the permissions that files of this process do not get."""
+    stated = _stated_umask()
+    return _umask_at_start if stated is None else stated
+
+
+def _stated_umask() -> int | None:
+    """What Linux says of this process."""
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+        if (said := _UMASK.search(status)) is not None:
+            return int(said[1], 8)
+    return None
+
+
+def _asked_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+# Elsewhere who asks must change it for a moment, in which other threads would write files open to
+# all: it is asked once, before there are any.
+_umask_at_start = _asked_umask() if _stated_umask() is None else 0

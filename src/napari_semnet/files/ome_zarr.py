@@ -7,7 +7,6 @@ Written as version 0.5 of the format (Zarr 3), read as 0.4 and 0.5. Needs zarr a
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from napari_semnet.errors import FileFormatError, lacks_memory
-from napari_semnet.files.atomic import PUT_ASIDE, work_folder
+from napari_semnet.files.atomic import PUT_ASIDE, umask, work_folder
 from napari_semnet.files.calibration import Findings, pixel_size
 from napari_semnet.files.endings import split_ending
 from napari_semnet.files.exchange import exchange
@@ -270,7 +269,7 @@ def _replacing_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with work_folder(path.parent) as work:
-        work.chmod(0o777 & ~_umask())
+        work.chmod(0o777 & ~umask())
         new, old = work / path.name, work / PUT_ASIDE
         new.mkdir()
         yield new
@@ -284,12 +283,6 @@ def _replacing_folder(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(path)
             raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _provenance(content: Any) -> Provenance | None:
