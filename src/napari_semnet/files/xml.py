@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-__all__ = ["find", "local_name", "parse_xml", "xml_text"]
+__all__ = ["find", "find_text", "local_name", "parse_xml", "xml_text"]
 
 _LARGEST = 2**23
 _NO_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -68,3 +68,22 @@ def local_name(element: ElementTree.Element) -> str:
 def find(element: ElementTree.Element, name: str) -> ElementTree.Element | None:
     """First descendant of a name, whatever its namespace."""
     return next((e for e in element.iter() if local_name(e) == name), None)
+
+
+def find_text(element: ElementTree.Element | None, name: str, unit: str = "") -> str:
+    """Text of the first descendant of a name, with its unit; empty where there is none.
+
+    Parameters
+    ----------
+    element : Element or None
+        Where to look.
+    name : str
+        See `find`.
+    unit : str
+        Name of the attribute that holds the unit, if it is to follow.
+    """
+    found = None if element is None else find(element, name)
+    text = "" if found is None else (found.text or "").strip()
+    if found is None or not text:
+        return ""
+    return f"{text} {found.get(unit, '')}".strip()

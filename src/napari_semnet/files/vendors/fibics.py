@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 from napari_semnet.files.calibration import Findings, PixelSize, length_in_nm, number, pixel_size
 from napari_semnet.files.vendors.text import in_units, known
-from napari_semnet.files.xml import find, local_name, parse_xml
+from napari_semnet.files.xml import find, find_text, local_name, parse_xml
 
 __all__ = ["read_fibics"]
 
@@ -40,7 +40,7 @@ def read_fibics(content: bytes, width: int, height: int) -> Findings | None:
     if root is None or local_name(root) != "Fibics":
         return None
     image, scan = find(root, "Image"), find(root, "Scan")
-    stated = [None if image is None else number(_text(image, n)) for n in ("Width", "Height")]
+    stated = [number(find_text(image, n)) for n in ("Width", "Height")]
     size: PixelSize | None = None
     warnings: tuple[str, ...] = ()
     if scan is not None:
@@ -50,17 +50,17 @@ def read_fibics(content: bytes, width: int, height: int) -> Findings | None:
             warnings = (_OTHER_SIZE,)
     return Findings(
         "Zeiss Atlas/Fibics",
-        "" if image is None else _text(image, "Machine"),
+        find_text(image, "Machine"),
         size,
         metadata=known(
             [
                 ("acceleration voltage", _beam(root, "AccV", "V")),
                 ("beam current", _beam(root, "BeamI", "A", 1e-12)),
-                ("detector", _text(root, "Detector")),
-                ("dwell time", _with_unit(scan, "Dwell")),
-                ("lines averaged", "" if scan is None else _text(scan, "LineAvg")),
-                ("field of view", _with_unit(scan, "FOV_X")),
-                ("software", _text(root, "Version")),
+                ("detector", find_text(root, "Detector")),
+                ("dwell time", find_text(scan, "Dwell", "units")),
+                ("lines averaged", find_text(scan, "LineAvg")),
+                ("field of view", find_text(scan, "FOV_X", "units")),
+                ("software", find_text(root, "Version")),
             ]
         ),
         warnings=warnings,
@@ -79,7 +79,7 @@ def _size(scan: Element, width: int, height: int) -> tuple[PixelSize | None, tup
 
 def _from_steps(scan: Element) -> PixelSize | None:
     steps = {name: _step(scan, name) for name in ("Ux", "Uy", "Vx", "Vy")}
-    damaged = any(step is None and _text(scan, name) for name, step in steps.items())
+    damaged = any(step is None and find_text(scan, name) for name, step in steps.items())
     ux, uy, vx, vy = steps.values()
     if ux is None or damaged:
         return None
@@ -109,21 +109,9 @@ def _from_fields(scan: Element, width: int, height: int) -> PixelSize | None:
     )
 
 
-def _text(root: Element, name: str) -> str:
-    element = find(root, name)
-    return (element.text or "").strip() if element is not None else ""
-
-
 def _beam(root: Element, name: str, unit: str, factor: float = 1.0) -> str:
     """Entry of ``<BeamInfo>``: an element, or an ``<item>`` of that name, bare or with a unit."""
     beam = find(root, "BeamInfo")
     entries = () if beam is None else beam.iter()
     said = next((e.text or "" for e in entries if name in (local_name(e), e.get("name"))), "")
     return in_units(said.strip(), unit, factor) or said.strip()
-
-
-def _with_unit(root: Element | None, name: str) -> str:
-    element = None if root is None else find(root, name)
-    if element is None or not (element.text or "").strip():
-        return ""
-    return f"{(element.text or '').strip()} {element.get('units', '')}".strip()

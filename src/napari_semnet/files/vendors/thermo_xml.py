@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 from napari_semnet.files.calibration import Findings, length_in_nm, number, pixel_size
 from napari_semnet.files.vendors.text import in_units, known
-from napari_semnet.files.xml import find, local_name, parse_xml
+from napari_semnet.files.xml import find, find_text, local_name, parse_xml
 
 __all__ = ["read_thermo_xml"]
 
@@ -48,23 +48,23 @@ def _phenom(root: Element, height: int) -> Findings:
     if size is not None and abs(size.x_nm / size.y_nm - 1) > _SQUARE:
         # These microscopes scan square pixels: one of the two numbers is damaged.
         size, warnings = None, (_CONTRADICTION,)
-    bar = number(_text(root, "databarHeight"))
+    bar = number(find_text(root, "databarHeight"))
     specimen = None
     if bar is not None and bar.is_integer() and 0 <= bar < height:
         specimen = (0, height - int(bar))
     return Findings(
         "Thermo Fisher/Phenom",
-        _text(root, "edition") or "Phenom",
+        find_text(root, "edition") or "Phenom",
         size,
         specimen,
         metadata=known(
             [
                 ("acceleration voltage", in_units(_volts(root), "V")),
-                ("working distance", _with_unit(root, "workingDistance")),
-                ("detector", _text(root, "detector")),
-                ("frames integrated", _text(root, "integrations")),
-                ("magnification", _text(root, "magnification")),
-                ("date", _text(root, "time")),
+                ("working distance", find_text(root, "workingDistance", "unit")),
+                ("detector", find_text(root, "detector")),
+                ("frames integrated", find_text(root, "integrations")),
+                ("magnification", find_text(root, "magnification")),
+                ("date", find_text(root, "time")),
             ]
         ),
         warnings=warnings,
@@ -74,8 +74,7 @@ def _phenom(root: Element, height: int) -> Findings:
 def _metadata(root: Element, width: int, height: int) -> Findings:
     block, image = find(root, "PixelSize"), find(root, "ImageSize")
     size, specimen = None, None
-    columns = number(_text(image, "X")) if image is not None else None
-    rows = number(_text(image, "Y")) if image is not None else None
+    columns, rows = number(find_text(image, "X")), number(find_text(image, "Y"))
     if block is not None and columns in (None, width):
         size = pixel_size(
             _length(block, "Y", "m"), _length(block, "X", "m"), "Thermo Fisher XML header", "high"
@@ -84,24 +83,19 @@ def _metadata(root: Element, width: int, height: int) -> Findings:
         specimen = (0, int(rows))
     return Findings(
         "Thermo Fisher/FEI",
-        _text(root, "InstrumentClass") or "",
+        find_text(root, "InstrumentClass"),
         size,
         specimen,
         metadata=known(
             [
-                ("acceleration voltage", in_units(_text(root, "AccelerationVoltage"), "V")),
-                ("working distance", in_units(_text(root, "WorkingDistance"), "m")),
-                ("dwell time", in_units(_text(root, "DwellTime"), "s")),
-                ("detector", _text(root, "Detector")),
-                ("frames integrated", _text(root, "FrameIntegrationCount")),
+                ("acceleration voltage", in_units(find_text(root, "AccelerationVoltage"), "V")),
+                ("working distance", in_units(find_text(root, "WorkingDistance"), "m")),
+                ("dwell time", in_units(find_text(root, "DwellTime"), "s")),
+                ("detector", find_text(root, "Detector")),
+                ("frames integrated", find_text(root, "FrameIntegrationCount")),
             ]
         ),
     )
-
-
-def _text(root: Element | None, name: str) -> str:
-    element = None if root is None else find(root, name)
-    return (element.text or "").strip() if element is not None else ""
 
 
 def _length(root: Element, name: str, default_unit: str = "") -> float | None:
@@ -110,13 +104,6 @@ def _length(root: Element, name: str, default_unit: str = "") -> float | None:
     if element is None or element.get("unitPrefixPower", "1") not in ("0", "1"):
         return None
     return length_in_nm((element.text or "").strip(), element.get("unit") or default_unit)
-
-
-def _with_unit(root: Element, name: str) -> str:
-    element = find(root, name)
-    if element is None or not (element.text or "").strip():
-        return ""
-    return f"{(element.text or '').strip()} {element.get('unit', '')}".strip()
 
 
 def _volts(root: Element) -> float | None:
