@@ -198,7 +198,7 @@ def umask() -> int:
 
 
 def _stated_umask() -> int | None:
-    """What Linux says of this process."""
+    """Read what Linux says of this process; None elsewhere."""
     with suppress(OSError):
         status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
         if (said := _UMASK.search(status)) is not None:
