@@ -6,13 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import imageio.v3
 import numpy as np
 import psutil
 import pytest
 
+from napari_semnet.commands.queue import FileRow
+from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
-from napari_semnet.widgets.batch_process import batch_command
+from napari_semnet.widgets.batch_process import BatchProcess, batch_command
 from napari_semnet.widgets.choices import Choices
 from napari_semnet.widgets.preferences import save_choices
 
@@ -69,6 +72,51 @@ def test_a_folder_is_restored_and_what_failed_can_be_tried_again(
     qtbot.waitUntil(lambda: not widget.process.is_running, timeout=PATIENCE)
     assert states(widget) == {"a.tif": "skipped", "b.tif": "skipped", "bad.tif": "done"}
     assert not widget.retry_button.isEnabled()
+
+
+def show_done(widget: Any, source: Path, result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Double-click the line of an image that is done."""
+    row = FileRow(str(source), str(result), "done")
+    monkeypatch.setattr(BatchProcess, "rows", (row,))
+    widget.process.row_changed.emit(row)
+    widget.table.itemDoubleClicked.emit(widget.table.item(widget.table.rowCount() - 1, 0))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_result_lies_over_its_source_also_without_a_pixel_size(
+    widget: Any, viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    source, result = tmp_path / name, tmp_path / "r.ome.tif"
+    imageio.v3.imwrite(source, np.random.default_rng(1).integers(0, 250, (40, 50), np.uint8))
+    record = Provenance(source=name, specimen_rows=(10, 40))
+    write_tiff(result, np.zeros((60, 100), np.uint8), pixel_size_nm=None, provenance=record)
+    show_done(widget, source, result, monkeypatch)
+    below, above = viewer.layers
+    assert (below.data.shape, above.data.shape) == ((40, 50), (60, 100))
+    for corner, of_source in (((-0.5, -0.5), (9.5, -0.5)), ((59.5, 99.5), (39.5, 49.5))):
+        np.testing.assert_allclose(above.data_to_world(corner), below.data_to_world(of_source))
+
+
+def test_a_result_that_cannot_be_read_is_told_of(
+    widget: Any, viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "r.ome.tif"):
+        (tmp_path / name).write_bytes(b"no picture any more")
+    show_done(widget, tmp_path / "a.png", tmp_path / "r.ome.tif", monkeypatch)
+    assert "a.png" in widget.status.text()
+    assert len(viewer.layers) == 0
+
+
+def test_the_model_and_the_options_are_shown_as_they_are_kept(widget: Any) -> None:
+    assert widget.options.text() == (
+        "Model: reduced.safetensors; device cpu; precision fp32 (most exact); tile automatic; "
+        "halo automatic; NaN pixels refuse the image"
+    )
+    save_choices(Choices(tile=128, halo="12", non_finite="mask"))
+    assert widget.options.text() == (
+        "Model: the one that comes with the package; device automatic; precision automatic; "
+        "tile 128 px; halo 12 px; NaN pixels keep them, restore around them"
+    )
 
 
 def test_waiting_for_new_images_is_ended_by_stop(widget: Any, folder: Path, qtbot: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -22,10 +23,16 @@ from qtpy.QtWidgets import (
 
 from napari_semnet.commands.queue import FileRow
 from napari_semnet.errors import SemnetError
+from napari_semnet.files.layers import LayerData, layer_data
+from napari_semnet.files.reader import read_image
+from napari_semnet.imaging.geometry import whole
 from napari_semnet.widgets.batch_process import BatchProcess
+from napari_semnet.widgets.choices import AUTO, HALOS, NON_FINITE, PRECISIONS, Choices
 from napari_semnet.widgets.docked import Docked
 from napari_semnet.widgets.folder_choice import FolderChoice
-from napari_semnet.widgets.preferences import load_choices
+from napari_semnet.widgets.layers import METADATA_KEY, add_restored_layer, bare, source_shape
+from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.preferences import load_choices, stored_group
 
 __all__ = ["BatchWidget"]
 
@@ -62,7 +69,13 @@ class BatchWidget(Docked):
         self.status = QLabel(self)
         self.status.setWordWrap(True)
         self.status.setTextFormat(Qt.TextFormat.PlainText)
+        self.options = PlainLabel(parent=self)
+        self.options.setWordWrap(True)
+        self.options.setToolTip("Those that the restore widget restored with last")
+        self._kept = stored_group("restoration")
         self._lay_out()
+        if self._kept is not None:
+            self._kept.events.connect(self._show_options)
         self.folder.changed.connect(self._suggest_results)
         self.folder.changed.connect(self._show_state)
         self.start_button.clicked.connect(self.start)
@@ -73,6 +86,12 @@ class BatchWidget(Docked):
         self.process.progressed.connect(self._show_progress)
         self.process.ended.connect(self._on_ended)
         self._show_state()
+        self._show_options()
+
+    def showEvent(self, event: Any) -> None:
+        """Say which options apply now."""
+        self._show_options()
+        super().showEvent(event)
 
     def start(self) -> None:
         """Restore what has no result yet: all the first time, the failed ones after that."""
@@ -96,6 +115,8 @@ class BatchWidget(Docked):
     def let_go(self) -> None:
         """Stop with the widget; what is finished stays, and the next start goes on."""
         self.process.let_go()
+        if self._kept is not None:
+            self._kept.events.disconnect(self._show_options)
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -107,6 +128,7 @@ class BatchWidget(Docked):
             buttons.addWidget(button)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
+        layout.addWidget(self.options)
         layout.addLayout(buttons)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.status)
@@ -114,6 +136,9 @@ class BatchWidget(Docked):
     def _suggest_results(self) -> None:
         folder = self.folder.path
         self.results.line.setPlaceholderText(str(folder / RESULTS) if folder else "")
+
+    def _show_options(self, event: Any = None) -> None:
+        self.options.setText(_options(load_choices()))
 
     def _show_state(self) -> None:
         running = self.process.is_running
@@ -167,8 +192,28 @@ class BatchWidget(Docked):
         """Show the result of a line, with its source below it."""
         name = self.table.item(item.row(), NAME)
         row = next((row for row in self.process.rows if row.source == name.toolTip()), None)
-        if row is not None and row.result and Path(row.result).exists():
-            self._viewer.open([row.source, row.result], plugin="napari-semnet")
+        if row is None or not row.result or not Path(row.result).exists():
+            return
+        try:
+            # Not by `viewer.open`: napari's own readers take files that have no pixel size.
+            sources = layer_data(read_image(Path(row.source)))
+            results = layer_data(read_image(Path(row.result)))
+        except SemnetError as error:
+            self.status.setText(str(error))
+            return
+        for source, result in zip(sources, results, strict=False):
+            self._show_over(source, result)
+
+    def _show_over(self, source: LayerData, result: LayerData) -> None:
+        """Add a picture, and its restoration exactly over it, whatever pixel size is known."""
+        below = bare(self._viewer.add_layer(Layer.create(*source)))
+        pixels, attributes, _ = result
+        record = attributes["metadata"].get(METADATA_KEY, {})
+        region = whole(source_shape(below))
+        rows = record.get("specimen_rows")
+        specimen = region if rows is None else region.between_rows(*rows)
+        shown = tuple(pixels) if attributes.get("multiscale") else pixels
+        add_restored_layer(self._viewer, below, shown, specimen or region, record)
 
 
 def _table(parent: QWidget) -> QTableWidget:
@@ -189,3 +234,17 @@ def _details(row: FileRow) -> str:
     if row.pixel_size_x_nm is not None:
         size += f", {row.pixel_size_x_nm:.4g} nm/px"
     return f"{size}, {row.seconds:.1f} s" if row.seconds is not None else size
+
+
+def _options(choices: Choices) -> str:
+    """Say with which model and options a folder is restored."""
+    model = Path(choices.model).name if choices.model else "the one that comes with the package"
+    options = {
+        "device": "automatic" if choices.device == AUTO else choices.device,
+        "precision": PRECISIONS[choices.precision],
+        "tile": f"{choices.tile} px" if choices.tile else "automatic",
+        "halo": HALOS.get(choices.halo, f"{choices.halo} px"),
+        "NaN pixels": NON_FINITE[choices.non_finite],
+    }
+    said = "; ".join(f"{name} {words[0].lower()}{words[1:]}" for name, words in options.items())
+    return f"Model: {model}; {said}"
