@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +12,15 @@ from napari_semnet.cli import main
 from napari_semnet.commands.train import default_folder, describe
 from napari_semnet.model import load_model
 from napari_semnet.training.config import write_config
-from napari_semnet.training.events import Notice, Step
+from napari_semnet.training.events import (
+    Event,
+    Finished,
+    MeasuringHalo,
+    Notice,
+    Preparing,
+    Started,
+    Step,
+)
 from tests.training.runs import small_config
 
 
@@ -58,6 +69,55 @@ def test_a_time_limit_and_then_resuming(config: Path, capsys: pytest.CaptureFixt
     assert "already holds a run. Go on with it by --resume" in capsys.readouterr().err
     assert main(["train", str(config), "--resume"]) == 0
     assert "going on at step 1" in capsys.readouterr().out
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[type], None]:
+    """Press Ctrl-C when the first event of a kind is told."""
+
+    def at(kind: type) -> None:
+        def described(event: Event) -> str:
+            if isinstance(event, kind) and not pressed:
+                pressed.append(event)
+                signal.raise_signal(signal.SIGINT)
+            return describe(event)
+
+        pressed: list[Event] = []
+        monkeypatch.setattr("napari_semnet.commands.train.describe", described)
+
+    return at
+
+
+def test_ctrl_c_between_steps_ends_with_130_in_a_state_that_goes_on(
+    config: Path, interrupted: Callable[[type], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted(Started)
+    assert main(["train", str(config)]) == 130
+    assert "stopped at step 1 of 6, because it was asked to stop" in capsys.readouterr().out
+    assert main(["train", str(config), "--resume"]) == 0
+
+
+def test_ctrl_c_stops_at_once_while_pictures_are_decoded(
+    config: Path, interrupted: Callable[[type], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted(Preparing)
+    assert main(["train", str(config)]) == 130
+    told = capsys.readouterr()
+    assert told.err == "napari-semnet: stopped.\n"
+    assert "starting" not in told.out
+
+
+def test_ctrl_c_stops_at_once_while_the_halo_is_measured(
+    config: Path, interrupted: Callable[[type], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any, **__: Any) -> Iterator[Event]:
+        yield Started(0, 6, 3, 0.1, "CPU", "fp32", 100)
+        yield MeasuringHalo(0.0)
+        yield Finished(6, config)
+
+    monkeypatch.setattr("napari_semnet.training.trainer.training_run", run)
+    interrupted(MeasuringHalo)
+    assert main(["train", str(config)]) == 130
 
 
 def test_a_wrong_configuration_is_one_sentence_and_leaves_no_folder(

@@ -99,7 +99,7 @@ def test_a_polite_signal_stops_after_the_step(
             if event["event"] == "step" and event["step"] == 3:
                 child.send_signal(polite)
             stopped = event
-        assert child.wait(60) == 0
+        assert child.wait(60) == 130
     assert stopped is not None
     assert stopped["event"] == "stopped"
     assert stopped["reason"] == "it was asked to stop"

@@ -6,8 +6,7 @@ import argparse
 import json
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="train a model on your own images",
         description=(
             "Train a model as a TOML file says. Ctrl-C stops at the next step, in a state that "
-            "--resume goes on from."
+            "--resume goes on from; before the first step it stops at once."
         ),
     )
     parser.add_argument("config", metavar="CONFIG", type=Path, help="configuration (.toml)")
@@ -53,9 +52,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train; 0 when the run is finished or was stopped as asked."""
+    """Train; 0 when the run is finished or ended as it was told to, 130 after Ctrl-C."""
+    from napari_semnet.cli import INTERRUPTED
     from napari_semnet.training.config import load_config
     from napari_semnet.training.event_log import EventLog
+    from napari_semnet.training.events import Stopped
     from napari_semnet.training.run_folder import RunFolder
     from napari_semnet.training.stopping import is_asked_to_stop, stop_request
     from napari_semnet.training.trainer import training_run
@@ -65,17 +66,18 @@ def run(arguments: argparse.Namespace) -> int:
     say = _json_line if arguments.json else _text_line
     log = EventLog(RunFolder(folder).events, resume=arguments.resume)
     before = stop_request(folder)
-    with _stopping_signals() as is_signalled:
+    with _stopping_signals() as signals:
         events = training_run(
             config,
             folder,
             resume=arguments.resume,
             max_minutes=arguments.max_minutes,
-            stop=lambda: is_signalled() or is_asked_to_stop(folder, before),
+            stop=lambda: signals.is_asked or is_asked_to_stop(folder, before),
         )
         is_announced = False
         with closing(events):  # type: ignore[type-var]
             for event in events:
+                signals.follow(event)
                 if _is_first_process():
                     if not is_announced:
                         is_announced = True
@@ -83,7 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
                         _leave_word(folder)
                     log.add(event)
                     say(event)
-    return 0
+    # Whatever was to follow the training must not go on with a model that is unfinished.
+    return INTERRUPTED if signals.is_asked and isinstance(event, Stopped) else 0
 
 
 def _leave_word(folder: Path) -> None:
@@ -107,19 +110,34 @@ def _is_first_process() -> bool:
     return not is_split or torch.distributed.get_rank() == 0
 
 
-@contextmanager
-def _stopping_signals() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and a polite kill into a wish to stop; the second one stops at once."""
-    asked = threading.Event()
+class _Signals:
+    """Ctrl-C and a polite kill: a wish to stop where steps are taken, the end everywhere else."""
 
-    def ask(number: int, frame: Any) -> None:
-        if asked.is_set():
+    def __init__(self) -> None:
+        self.is_asked = False
+        self._takes_steps = False
+
+    def follow(self, event: Event) -> None:
+        """Note whether the run takes steps now, so that somebody asks for the wish soon."""
+        from napari_semnet.training.events import MeasuringHalo, Started
+
+        if isinstance(event, Started | MeasuringHalo):
+            self._takes_steps = isinstance(event, Started)
+
+    def take(self, number: int, frame: Any) -> None:
+        """Hear a signal; the second one stops at once."""
+        if self.is_asked or not self._takes_steps:
             raise KeyboardInterrupt
-        asked.set()
+        self.is_asked = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+
+@contextmanager
+def _stopping_signals() -> Iterator[_Signals]:
+    signals = _Signals()
+    both = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signals.take) for number in both}
     try:
-        yield asked.is_set
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
