@@ -17,7 +17,9 @@ from napari_semnet.errors import ImageError
 from napari_semnet.imaging.geometry import Region, restored_shape, whole
 from napari_semnet.widgets.layers import (
     METADATA_KEY,
+    SOURCE_KEY,
     add_restored_layer,
+    identity,
     image_layers,
     region_of,
     source_pixels,
@@ -120,7 +122,7 @@ def test_a_result_looks_like_its_source_and_says_where_it_comes_from() -> None:
     for what in ("gamma", "blending", "opacity", "interpolation2d", "contrast_limits"):
         assert getattr(result, what) == getattr(source, what), what
     assert result.colormap.name == "magma"
-    assert result.metadata == {METADATA_KEY: {"model": "m"}}
+    assert result.metadata == {METADATA_KEY: {"model": "m"}, SOURCE_KEY: identity(source)}
     assert [layer.name for layer in viewer.layers] == ["gold", "gold [SEMNet 2x]", "above"]
     assert restored(viewer, source, whole((20, 30))).name != result.name
 

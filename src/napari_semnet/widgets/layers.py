@@ -24,11 +24,15 @@ from napari_semnet.imaging.geometry import (
 __all__ = [
     "METADATA_KEY",
     "NO_DATA",
+    "SOURCE_KEY",
+    "UNFINISHED_KEY",
     "add_restored_layer",
     "bare",
     "colour_nan",
+    "identity",
     "image_layers",
     "in_units_of",
+    "is_made_from",
     "link_contrast",
     "name_of_result",
     "region_of",
@@ -40,6 +44,10 @@ __all__ = [
 
 METADATA_KEY = "semnet"
 """Where a restored layer's metadata tell how it was made."""
+SOURCE_KEY = "semnet_source"
+"""Where they tell which layer of this session it was made from: names change, and come again."""
+UNFINISHED_KEY = "semnet_unfinished"
+"""In the metadata of a restored layer as long as tiles are still missing in it."""
 NO_DATA = (0.20, 0.28, 0.42, 1.0)
 """Colour of what is not restored yet: a blue that no grey and few colour maps have."""
 
@@ -66,6 +74,31 @@ def source_name(layer: Any) -> str | None:
     """Name of the layer that a restored one was made from; None for what is no restoration."""
     record = layer.metadata.get(METADATA_KEY)
     return record.get("source") if isinstance(record, dict) else None
+
+
+def identity(layer: Any) -> str:
+    """Tell a layer from all others of this session, whatever they are called."""
+    return str(layer.unique_id)
+
+
+def is_made_from(layer: Any, source: Any) -> bool:
+    """Whether a layer is a restoration of another one.
+
+    Of what was restored in an earlier session only the source's name and shape are known.
+    """
+    if layer is source or source_name(layer) is None:
+        return False
+    if SOURCE_KEY in layer.metadata:
+        return bool(layer.metadata[SOURCE_KEY] == identity(source))
+    shape = layer.metadata[METADATA_KEY].get("source_shape")
+    return source_name(layer) == source.name and (
+        not shape or _longer_axes(shape) == _longer_axes(source_shape(source))
+    )
+
+
+def _longer_axes(shape: Iterable[int]) -> list[int]:
+    """Pixels along all axes but those of length one, which files need not keep."""
+    return [int(size) for size in shape if size != 1]
 
 
 def source_pixels(layer: Image) -> Any:
@@ -213,7 +246,7 @@ def add_restored_layer(
             interpolation3d=source.interpolation3d,
             rendering=source.rendering,
             projection_mode=source.projection_mode,
-            metadata={METADATA_KEY: metadata},
+            metadata={METADATA_KEY: metadata, SOURCE_KEY: identity(source)},
             **look,
             **placement.as_layer_kwargs(),
         )
@@ -226,7 +259,7 @@ def add_restored_layer(
     if source in viewer.layers:
         last, place = viewer.layers.index(result), viewer.layers.index(source) + 1
         # A further result lies over the ones before it, where it can be seen.
-        while place < last and source_name(viewer.layers[place]) == source.name:
+        while place < last and is_made_from(viewer.layers[place], source):
             place += 1
         viewer.layers.move(last, place)
     return result

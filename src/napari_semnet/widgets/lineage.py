@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from napari.layers import Image
 
 from napari_semnet.errors import ImageError
-from napari_semnet.widgets.layers import source_name
-
-if TYPE_CHECKING:
-    from napari.layers import Image
+from napari_semnet.widgets.layers import SOURCE_KEY, identity, is_made_from, source_name
 
 __all__ = ["MADE_BY_COMPARISON", "is_ours", "refuse_one_acquisition", "source_of"]
 
@@ -24,8 +23,9 @@ def is_ours(layer: Any) -> bool:
 
 def source_of(layer: Image, layers: Iterable[Any]) -> Image | None:
     """Find the layer that a restored one was made from, if it is there still."""
-    name = source_name(layer)
-    return next((other for other in layers if other.name == name and other is not layer), None)
+    return next(
+        (other for other in layers if isinstance(other, Image) and is_made_from(layer, other)), None
+    )
 
 
 def refuse_one_acquisition(first: Image, second: Image | None) -> None:
@@ -44,8 +44,23 @@ def refuse_one_acquisition(first: Image, second: Image | None) -> None:
         raise ImageError(
             reason + "Open a second acquisition of the same place and choose it as “Other”."
         )
-    origins = [source_name(layer) or layer.name for layer in (first, second)]
-    if first is second or origins[0] == origins[1]:
+    if first is second or _are_of_one_acquisition(first, second):
         raise ImageError(
             reason + f"“{first.name}” and “{second.name}” come from one. Choose another layer."
         )
+
+
+def _are_of_one_acquisition(first: Image, second: Image) -> bool:
+    known = [_acquisition(layer) for layer in (first, second)]
+    if None not in known:
+        return known[0] == known[1]
+    names = [source_name(layer) or layer.name for layer in (first, second)]
+    return bool(names[0] == names[1])
+
+
+def _acquisition(layer: Image) -> str | None:
+    """Identity of the layer with the acquired pixels; None of a restoration out of a file."""
+    if source_name(layer) is None:
+        return identity(layer)
+    source: str | None = layer.metadata.get(SOURCE_KEY)
+    return source
