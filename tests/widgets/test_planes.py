@@ -87,6 +87,21 @@ def test_of_a_stack_the_slice_in_view_is_taken() -> None:
     assert plane.grid.unit == "nm"
 
 
+def test_a_layer_without_a_picture_at_the_slice_in_view_is_refused() -> None:
+    stack = Image(picture(4, 20, 30), scale=(5, 2, 2))
+    viewer = shown(stack)
+    one = Image(picture(1, 40, 60), name="slice 2", scale=(5, 1, 1), translate=(10, 0, 0))
+    viewer.add_layer(one)
+    for step in range(4):
+        viewer.dims.current_step = (step, 0, 0)
+        np.testing.assert_array_equal(plane_of(stack, viewer).pixels, stack.data[step])
+        if step == 2:
+            np.testing.assert_array_equal(plane_of(one, viewer).pixels, one.data[0])
+        else:
+            with pytest.raises(ImageError, match="“slice 2” has no picture at the slice"):
+                plane_of(one, viewer)
+
+
 def test_lazy_multiscale_and_grey_colour_layers_give_their_finest_grey_pixels() -> None:
     full = picture(20, 30)
     layers = [

@@ -17,6 +17,7 @@ from napari_semnet import __version__, restore
 from napari_semnet.imaging.geometry import Region, restored_shape, whole
 from napari_semnet.model import load_model
 from napari_semnet.widgets.pace import SHORTEST_PAUSE
+from napari_semnet.widgets.preferences import load_choices
 from tests.widgets.patience import until
 
 pytestmark = pytest.mark.gui
@@ -436,6 +437,45 @@ def test_choices_last_until_the_next_widget(
     assert again.advanced.tile.value() == 128
     assert again.advanced.halo.currentText() == "10"
     assert again.region.currentData() == "slice"
+
+
+def test_choices_last_without_a_restoration(viewer: Any, open_widget: Open, tmp_path: Path) -> None:
+    viewer.add_image(picture(3, 20, 30), name="s")
+    widget = open_widget()
+    widget.advanced.tile.setValue(128)
+    assert load_choices().tile == 128
+    widget.region.setCurrentIndex(widget.region.findData("slice"))
+    widget.region.activated.emit(widget.region.currentIndex())
+    assert load_choices().region == "slice"
+    viewer.layers.clear()
+    viewer.add_image(picture(20, 30), name="flat")
+    assert widget.region.currentData() == "layer"
+    assert load_choices().region == "slice"  # it was not the user who chose another
+    widget.model.choose_file(tmp_path / "other.safetensors")
+    assert load_choices().model == str(tmp_path / "other.safetensors")
+    widget.use_model("ours")
+    assert load_choices().model == "ours"
+    assert load_choices().tile == 128
+
+
+def test_the_widget_opens_on_the_source_of_a_restoration_and_not_on_the_result(
+    viewer: Any, open_widget: Open, finish: Finish
+) -> None:
+    source = viewer.add_image(picture(20, 30), name="s")
+    other = viewer.add_image(picture(20, 30), name="other")
+    widget = open_widget()
+    widget.layers.choose([source])
+    widget.start()
+    finish(widget)
+    result = viewer.layers["s [SEMNet 2x]"]
+    viewer.layers.selection = {result}
+    viewer.window.remove_dock_widget(widget)
+    widget = open_widget()
+    assert widget.layers.chosen() == [source]
+    viewer.window.remove_dock_widget(widget)
+    viewer.layers.remove(source)
+    viewer.layers.selection = {result}
+    assert open_widget().layers.chosen() == [other]
 
 
 def test_the_list_follows_the_viewer_and_keeps_what_was_chosen(

@@ -14,6 +14,7 @@ from tests.widgets.patience import until
 pytestmark = pytest.mark.gui
 
 SHAPE = (96, 112)
+NM = ("nm", "nm")
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def restored(
     qtbot: Any,
 ) -> tuple[Any, Any]:
     """The restore widget after a restoration, and the restored layer."""
-    viewer.add_image(image, name="gold", scale=(4, 4), units=("nm", "nm"))
+    viewer.add_image(image, name="gold", scale=(4, 4), units=NM)
     widget = open_widget()
     widget.layers.choose([viewer.layers["gold"]])
     widget.start()
@@ -47,7 +48,53 @@ def test_a_restoration_is_checked_at_its_end(restored: tuple[Any, Any]) -> None:
     widget, _ = restored
     # Random weights: nothing of the specimen is left.
     assert "has structure" in widget.trust.words.text()
+    assert widget.trust.words.text().startswith("“gold [SEMNet 2x]”")
     assert "grey levels of 255" in widget.trust.words.toolTip()
+    # The page is folded away, and what it warns of must be seen all the same.
+    assert widget.status.text().startswith("Restored 1 layer in")
+    assert "has structure" in widget.status.text()
+
+
+def test_the_check_at_the_end_is_of_what_was_restored(
+    viewer: Any,
+    restored: tuple[Any, Any],
+    finish: Callable[[Any], None],
+    qtbot: Any,
+    tiles: Any,
+) -> None:
+    widget, gold = restored
+    second = viewer.add_image(acquire(particles(SHAPE, 2)), name="tin", scale=(4, 4), units=NM)
+    widget.layers.choose([second])
+    assert widget.trust.words.text() == ""
+    tiles.most = tiles.given
+    widget.start()
+    until(qtbot, lambda: "tin [SEMNet 2x]" in viewer.layers)
+    viewer.layers.selection = {gold}
+    tiles.let_all()
+    finish(widget)
+    wait(widget.trust, qtbot)
+    assert widget.trust.words.text().startswith("“tin [SEMNet 2x]”")
+    assert "“tin [SEMNet 2x]”" in widget.status.text()
+    viewer.add_points([[0, 0]])
+    assert widget.trust.words.text() != ""
+    viewer.layers.remove(viewer.layers["tin [SEMNet 2x]"])
+    assert widget.trust.words.text() == ""
+    widget.trust.check()
+    viewer.layers.clear()
+    wait(widget.trust, qtbot)
+    assert widget.trust.words.text() == ""
+
+
+def test_a_warning_that_comes_late_does_not_hide_what_was_said_since(
+    viewer: Any, image: np.ndarray, open_widget: Callable[..., Any], qtbot: Any
+) -> None:
+    viewer.add_image(image, name="gold", scale=(4, 4), units=NM)
+    widget = open_widget()
+    widget.run.ended.connect(lambda _: widget.results.said.emit("Saved"))
+    widget.start()
+    until(qtbot, lambda: widget.trust.words.text())
+    assert widget.status.text() == "Saved"
+    assert widget.folded_trust.isExpanded()
 
 
 def test_the_residual_lies_over_the_image(
@@ -142,6 +189,75 @@ def test_strength_moves_between_enlargement_and_model_and_back(
     np.testing.assert_allclose(result.data, half, atol=0.51)
     slider.setValue(100)
     np.testing.assert_array_equal(result.data, full)
+
+
+def test_what_a_run_has_not_finished_is_left_alone_by_the_strength(
+    viewer: Any,
+    image: np.ndarray,
+    open_widget: Callable[..., Any],
+    finish: Callable[[Any], None],
+    qtbot: Any,
+    tiles: Any,
+) -> None:
+    viewer.add_image(image, name="gold", scale=(4, 4), units=NM)
+    widget = open_widget(tile=32)
+    _, compare = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+    tiles.most = 4
+    widget.start()
+    until(qtbot, lambda: "gold [SEMNet 2x]" in viewer.layers and tiles.given == 4)
+    result = viewer.layers["gold [SEMNet 2x]"]
+    assert not widget.trust.strength.isEnabled()
+    for page in (widget.trust, compare.trust):
+        page.strength.slider.setValue(60)
+        page.strength.slider.setValue(100)
+    assert "not finished" in compare.trust.words.text()
+    tiles.let_all()
+    finish(widget)
+    wait(widget.trust, qtbot)
+    assert widget.trust.strength.isEnabled()
+    full = result.data.copy()
+    widget.trust.strength.slider.setValue(50)
+    assert (result.data != full).any()
+    widget.trust.strength.slider.setValue(100)
+    np.testing.assert_array_equal(result.data, full)
+
+
+def test_a_restored_slice_is_not_blended_with_another_slice(
+    viewer: Any, open_widget: Callable[..., Any], finish: Callable[[Any], None], qtbot: Any
+) -> None:
+    stack = np.stack([acquire(particles((48, 64), seed)) for seed in range(3)])
+    source = viewer.add_image(stack, name="s", scale=(5, 4, 4), units=("nm", "nm", "nm"))
+    viewer.dims.set_current_step(0, 2)
+    widget = open_widget(region="slice")
+    widget.layers.choose([source])
+    widget.start()
+    finish(widget)
+    wait(widget.trust, qtbot)
+    full = viewer.layers["s [SEMNet 2x]"].data.copy()
+    viewer.dims.set_current_step(0, 0)
+    widget.trust.strength.slider.setValue(0)
+    np.testing.assert_array_equal(viewer.layers["s [SEMNet 2x]"].data, full)
+    assert "Move the slider of the viewer" in widget.trust.words.text()
+    viewer.dims.set_current_step(0, 2)
+    widget.trust.strength.slider.setValue(0)
+    plain = np.clip(np.rint(bicubic_double(stack[2])), 0, 255)
+    np.testing.assert_allclose(viewer.layers["s [SEMNet 2x]"].data[0], plain, atol=1)
+
+
+def test_a_residual_lies_in_the_slice_that_was_checked(
+    viewer: Any, open_widget: Callable[..., Any], finish: Callable[[Any], None], qtbot: Any
+) -> None:
+    stack = np.stack([acquire(particles((48, 64), seed)) for seed in range(3)])
+    source = viewer.add_image(stack, name="s", scale=(5, 4, 4), units=("nm", "nm", "nm"))
+    widget = open_widget()
+    widget.layers.choose([source])
+    widget.start()
+    finish(widget)
+    viewer.dims.set_current_step(0, 2)
+    widget.trust.residual_button.click()
+    viewer.dims.set_current_step(0, 0)
+    wait(widget.trust, qtbot)
+    assert viewer.layers["s: residual (units of noise)"].translate[0] == 10
 
 
 def test_the_compare_widget_has_the_same_page(

@@ -49,7 +49,8 @@ def plane_of(layer: Image, viewer: Any) -> Plane:
     Raises
     ------
     ImageError
-        The viewer does not show Y and X in 2D, or the pixels are not grey values.
+        The viewer does not show Y and X in 2D, or a slice that the layer does not have, or the
+        pixels are not grey values.
     """
     if viewer.dims.ndisplay != 2 or set(viewer.dims.displayed) != {
         viewer.dims.ndim - 2,
@@ -57,6 +58,11 @@ def plane_of(layer: Image, viewer: Any) -> Plane:
     }:
         raise ImageError(
             "Pictures are compared while the viewer shows Y and X in 2D. Switch it to 2D first."
+        )
+    if not _is_in_view(layer, viewer):
+        raise ImageError(
+            f"“{layer.name}” has no picture at the slice in view. Move the slider of the viewer to "
+            "one that it has."
         )
     leading = slice_origin(layer, viewer)
     pixels = source_pixels(layer)
@@ -80,9 +86,20 @@ def slice_origin(layer: Image, viewer: Any) -> tuple[int, ...]:
     shape = source_shape(layer)
     if len(shape) == 2:
         return ()
-    return current_slice(
-        shape, layer.world_to_data(in_units_of(layer, viewer.dims.point, viewer))
-    ).start[:-2]
+    return current_slice(shape, _index_in_view(layer, viewer)).start[:-2]
+
+
+def _is_in_view(layer: Image, viewer: Any) -> bool:
+    """Whether a layer has a picture at the slice that the viewer shows."""
+    if layer.ndim == 2:
+        return True
+    places = zip(_index_in_view(layer, viewer), source_shape(layer)[:-2], strict=False)
+    return all(0 <= round(float(place)) < size for place, size in places)
+
+
+def _index_in_view(layer: Image, viewer: Any) -> Any:
+    """Index of the viewer's point in the pixels of a layer."""
+    return layer.world_to_data(in_units_of(layer, viewer.dims.point, viewer))
 
 
 def nanometres_per_unit(layer: Layer) -> tuple[float, float] | None:

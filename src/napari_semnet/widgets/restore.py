@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_semnet.errors import SemnetError
+from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.widgets.advanced import AdvancedOptions, combo_of, select
 from napari_semnet.widgets.catalogue import Catalogue, load_catalogue, read_entry
 from napari_semnet.widgets.choices import REGIONS, Choices, KeptRestorer
@@ -59,6 +61,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self._restorer = KeptRestorer()
         self._then: Callable[[], None] | None = None
         self._was_docked = False
+        self._spoken_of: list[weakref.ref[Image]] = []
+        self._outcome = ""
         self.is_ready = False
         """Whether models and devices are known, and a run can begin."""
         self.run = Run(napari_viewer, self)
@@ -103,8 +107,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
             return
         try:
             choices = self.choices()
-            save_choices(choices)
-            self._choices = choices
+            self._keep(choices)
             choices.engine_settings()
             self.run.start(self.layers.chosen(), choices, partial(self._restorer.get, choices))
         except SemnetError as error:
@@ -126,7 +129,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
 
     def use_model(self, name: str) -> None:
         """Choose one of the user's own models, which may be new."""
-        self._choices = replace(self._choices, model=name)
+        self._keep(replace(self._choices, model=name))
         if self.is_ready:
             self.model.choose(read_entry(name, name))
 
@@ -182,12 +185,18 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
 
     def _connect(self) -> None:
         self.layers.chosen_changed.connect(self._on_layers)
+        for combo in (self.device, self.region):
+            # Only what the user chooses: which regions there are depends on the layers.
+            combo.activated.connect(self._on_choice)
+        for options in (self.model, self.advanced):
+            options.changed.connect(self._on_choice)
         self.restore_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
         self.run.progressed.connect(self._on_progress)
         self.run.ended.connect(self._on_ended)
         self.results.said.connect(self.status.setText)
         self.pixel_size.said.connect(self.status.setText)
+        self.trust.warned.connect(self._on_warning)
         self._on_layers()
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
@@ -202,8 +211,22 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         if then is not None:
             then()
 
+    def _on_choice(self, _: Any = None) -> None:
+        """Keep what the user chose, for the next session and for the folder widget."""
+        if not self.is_ready:
+            return
+        with suppress(ImageError):  # of the intensity range, which is not kept
+            self._keep(self.choices())
+
+    def _keep(self, choices: Choices) -> None:
+        self._choices = choices
+        save_choices(choices)
+
     def _on_layers(self) -> None:
         chosen = self.layers.chosen()
+        before, self._spoken_of = self._spoken_of, [weakref.ref(layer) for layer in chosen]
+        if self._spoken_of != before:
+            self.trust.forget()
         self.pixel_size.show_layers(chosen)
         self.databar.show_layers(chosen)
         has_stack = any(len(source_shape(layer)) > 2 for layer in chosen)
@@ -224,9 +247,18 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self._update()
         show_progress(self.progress, self.progress.maximum() if outcome.is_complete else 0)
         self.status.setText(outcome.text)
-        if outcome.is_complete:
+        self._outcome = outcome.text
+        if outcome.is_complete and outcome.restored:
             self.trust.follow()
-            self.trust.check()
+            self.trust.check(outcome.restored[-1])
+
+    def _on_warning(self, text: str) -> None:
+        """Show what the check of a restoration warns of where it is seen."""
+        said = self.status.text()
+        if said and said == self._outcome:
+            self.status.setText(f"{said}. {text}")
+        else:
+            self.folded_trust.expand()
 
     def _update(self) -> None:
         """Make buttons and bar show what can be done now."""
@@ -236,6 +268,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.restore_button.setText(f"Restore{many} (2x)")
         self.restore_button.setEnabled(self.is_ready and bool(chosen) and not running)
         self.cancel_button.setEnabled(running)
+        self.trust.allow(not running)
         self.results.offer(None if running else latest_result(self._viewer, chosen))
         if running:
             return

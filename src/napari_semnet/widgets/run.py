@@ -24,6 +24,7 @@ from napari_semnet.widgets.job_of_layer import job_of
 from napari_semnet.widgets.jobs import Failed, Job, JobEvent, Opened, run_jobs
 from napari_semnet.widgets.layers import (
     METADATA_KEY,
+    UNFINISHED_KEY,
     add_restored_layer,
     colour_nan,
     region_of,
@@ -62,6 +63,8 @@ class Outcome:
     is_complete: bool
     """Whether all that was asked for is there."""
     text: str
+    restored: tuple[tuple[Image, Image], ...] = ()
+    """The layers that were restored whole, each with its restoration."""
 
 
 @dataclass(slots=True, eq=False)
@@ -254,6 +257,7 @@ class Run(QObject):  # type: ignore[misc]
         task.result = add_restored_layer(
             self._viewer, task.source, event.out, task.job.region, record
         )
+        task.result.metadata[UNFINISHED_KEY] = True
         self._first_tile = self._first_tile or time.perf_counter()
         task.begun = event.begun
         if event.begun is not None:
@@ -302,6 +306,7 @@ class Run(QObject):  # type: ignore[misc]
         task.finished = True
         if task.result is not None:
             task.result.metadata[METADATA_KEY]["seconds"] = round(seconds, 3)
+            task.result.metadata.pop(UNFINISHED_KEY, None)
             if task.begun is not None:
                 task.result.data = list(task.begun.complete)
                 colour_nan(task.result, (0, 0, 0, 0))
@@ -339,7 +344,12 @@ class Run(QObject):  # type: ignore[misc]
         if not finished:
             return Outcome(False, "Stopped: the layer was removed")
         took = describe_duration(time.perf_counter() - self._started)
-        return Outcome(finished == len(self._tasks), f"Restored {layers} in {took}")
+        restored = tuple(
+            (task.source, task.result)
+            for task in self._tasks
+            if task.finished and task.result is not None
+        )
+        return Outcome(finished == len(self._tasks), f"Restored {layers} in {took}", restored)
 
     def _clear(self) -> None:
         """Take away what is not finished, and forget all layers."""

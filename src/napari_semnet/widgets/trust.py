@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,12 @@ from qtpy.QtWidgets import (
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.imaging.geometry import Placement
 from napari_semnet.widgets.background import Task
-from napari_semnet.widgets.layers import METADATA_KEY, image_layers
+from napari_semnet.widgets.layers import (
+    METADATA_KEY,
+    SOURCE_KEY,
+    UNFINISHED_KEY,
+    image_layers,
+)
 from napari_semnet.widgets.lineage import MADE_BY_COMPARISON, source_of
 from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.planes import add_picture, part_placement, slice_origin
@@ -33,6 +39,7 @@ from napari_semnet.widgets.trust_work import (
     judge_steps,
     pair_of,
     sensitivity_steps,
+    warnings_of,
 )
 
 if TYPE_CHECKING:
@@ -47,16 +54,23 @@ RESIDUAL_LIMIT = 4.0
 def latest_pair(viewer: Any) -> tuple[Image, Image]:
     """Find a restoration and its source: the active layer's if it is one, else the topmost.
 
+    What a run has not finished is none yet.
+
     Raises
     ------
     ImageError
         There is none, or its source is not open.
     """
-    restored = [layer for layer in image_layers(viewer.layers) if METADATA_KEY in layer.metadata]
+    restored = [
+        layer
+        for layer in image_layers(viewer.layers)
+        if METADATA_KEY in layer.metadata and UNFINISHED_KEY not in layer.metadata
+    ]
     if not restored:
         raise ImageError("There is no restored layer yet. Restore an image first.")
     active = viewer.layers.selection.active
-    layer = active if active in restored else restored[0]
+    # napari gives a plugin the active layer in a wrapper, which does not live as long as it.
+    layer = next((one for one in restored if one == active), restored[0])
     raw = source_of(layer, viewer.layers)
     if raw is None:
         raise ImageError(f"The source of “{layer.name}” is not open. Open it first.")
@@ -75,8 +89,8 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         As Qt has it.
     """
 
-    found = Signal(str)
-    """What there is to say, or what stands against it."""
+    warned = Signal(str)
+    """What a check found to be wrong."""
 
     def __init__(
         self,
@@ -86,6 +100,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
     ) -> None:
         super().__init__(parent)
         self._viewer, self._pair = viewer, pair
+        self._about: tuple[weakref.ref[Image], ...] = ()
         self.task = Task(self)
         self.check_button = QPushButton("Check", self)
         self.check_button.setToolTip(
@@ -103,6 +118,12 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
             "Add a result whose 2 x 2 means are the denoised image: what was taken away and is no "
             "noise comes back"
         )
+        self._buttons = (
+            self.check_button,
+            self.residual_button,
+            self.sensitivity_button,
+            self.consistent_button,
+        )
         self.strength = StrengthSlider(viewer, pair, self)
         self.words = PlainLabel("", self)
         self.words.setWordWrap(True)
@@ -115,21 +136,38 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         self._connect()
         self._on_ended()
 
-    def check(self, *, wants_layer: bool = False) -> None:
-        """Run the cheap checks; with `wants_layer`, add the residual."""
-        chosen = self._chosen()
+    def check(
+        self, layers: tuple[Image, Image] | None = None, *, wants_layer: bool = False
+    ) -> None:
+        """Run the cheap checks.
+
+        Parameters
+        ----------
+        layers : (Image, Image), optional
+            The raw layer and its restoration; by default the chosen ones.
+        wants_layer : bool
+            Add the residual as a layer.
+        """
+        chosen = self._chosen(layers)
         if chosen is None:
             return
-        raw, _, pair = chosen
+        raw, restored, pair = chosen
+        # The user may look at another slice by the time that the work is done.
+        origin = (*slice_origin(raw, self._viewer), pair.rows.start, pair.columns.start)
 
         def show(judged: Judged) -> None:
             from napari_semnet.restoration.trust import describe_input, sentences
 
+            if not self._are_there((raw, restored)):
+                return
             said = sentences(judged.judgement)
-            self._say("\n\n".join(said))
+            self._say_of((raw, restored), "\n\n".join(said))
+            warnings = warnings_of(judged.judgement)
+            if warnings:
+                self.warned.emit(_of(restored, " ".join(warnings)))
             self.words.setToolTip(f"Input: {describe_input(judged.judgement.input)}")
-            if wants_layer and raw in self._viewer.layers:
-                self._add_residual(raw, pair, judged.residual)
+            if wants_layer:
+                self._add_residual(raw, origin, judged.residual)
 
         self.task.start(partial(judge_steps, pair), show)
 
@@ -138,16 +176,18 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         chosen = self._chosen()
         if chosen is None:
             return
-        _, restored, pair = chosen
+        raw, restored, pair = chosen
+        origin = (*slice_origin(restored, self._viewer), 0, 0)
 
         def show(spread: NDArray[np.float32]) -> None:
             from napari_semnet.restoration.trust import describe_sensitivity
 
-            self._say(describe_sensitivity(spread))
+            self._say_of((raw, restored), describe_sensitivity(spread))
             if restored in self._viewer.layers:
                 high = float(np.nanpercentile(spread, 99.5)) or 1.0
                 self._add(
                     restored,
+                    origin,
                     spread,
                     f"{restored.name}: sensitivity (grey levels)",
                     colormap="inferno",
@@ -161,14 +201,19 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         chosen = self._chosen()
         if chosen is None:
             return
-        _, restored, pair = chosen
+        raw, restored, pair = chosen
+        origin = (*slice_origin(restored, self._viewer), 0, 0)
 
         def show(pixels: NDArray[Any]) -> None:
             if restored not in self._viewer.layers:
                 return
-            self._say("The 2 x 2 means of the new layer are the denoised image to half a level.")
+            self._say_of(
+                (raw, restored),
+                "The 2 x 2 means of the new layer are the denoised image to half a level.",
+            )
             layer = self._add(
                 restored,
+                origin,
                 pixels,
                 f"{restored.name} consistent",
                 colormap=restored.colormap,
@@ -181,30 +226,46 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
                     f"{record.get('operation', '')}; made consistent with the denoised input"
                 )
                 layer.metadata[METADATA_KEY] = {**record, "operation": operation}
+                if SOURCE_KEY in restored.metadata:
+                    layer.metadata[SOURCE_KEY] = restored.metadata[SOURCE_KEY]
 
         self.task.start(partial(consistent_steps, pair), show)
 
     def follow(self) -> None:
         """Show what belongs to the layers that are chosen now."""
         self.task.cancel()
+        self.forget()
+
+    def forget(self) -> None:
+        """Say no more of what was found; work that is under way goes on."""
+        self._about = ()
         self.words.setText("")
         self.words.setToolTip("")
         self.strength.follow()
 
-    def let_go(self) -> None:
-        """Stop all work."""
-        self.task.cancel()
+    def allow(self, is_allowed: bool) -> None:
+        """Let the user check restorations, or not while they are being made."""
+        for part in (*self._buttons, self.strength):
+            part.setEnabled(is_allowed)
 
-    def _chosen(self) -> tuple[Image, Image, Pair] | None:
+    def let_go(self) -> None:
+        """Stop all work and follow the viewer no longer."""
+        self.task.cancel()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def _chosen(
+        self, layers: tuple[Image, Image] | None = None
+    ) -> tuple[Image, Image, Pair] | None:
         try:
-            raw, restored = self._pair()
+            raw, restored = layers or self._pair()
             return raw, restored, pair_of(raw, restored, self._viewer)
         except SemnetError as error:
             self._say(str(error))
             return None
 
-    def _add_residual(self, raw: Image, pair: Pair, residual: NDArray[np.float32]) -> None:
-        origin = (*slice_origin(raw, self._viewer), pair.rows.start, pair.columns.start)
+    def _add_residual(
+        self, raw: Image, origin: tuple[int, ...], residual: NDArray[np.float32]
+    ) -> None:
         add_picture(
             self._viewer,
             residual,
@@ -215,9 +276,15 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
             metadata={MADE_BY_COMPARISON: "residual"},
         )
 
-    def _add(self, restored: Image, pixels: NDArray[Any], name: str, **look: Any) -> Image:
-        """Add a picture over the restoration's slice in view."""
-        origin = (*slice_origin(restored, self._viewer), 0, 0)
+    def _add(
+        self,
+        restored: Image,
+        origin: tuple[int, ...],
+        pixels: NDArray[Any],
+        name: str,
+        **look: Any,
+    ) -> Image:
+        """Add a picture over a slice of the restoration."""
         return add_picture(
             self._viewer,
             pixels,
@@ -261,6 +328,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         self.task.progressed.connect(lambda part: self.progress.setValue(round(1000 * part)))
         self.task.failed.connect(self._say)
         self.task.ended.connect(self._on_ended)
+        self._viewer.layers.events.removed.connect(self._on_removed)
 
     def _on_cancel(self) -> None:
         self.task.cancel()
@@ -274,6 +342,23 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
     def _on_ended(self) -> None:
         self.bar.setVisible(False)
 
+    def _on_removed(self, event: Any) -> None:
+        if any(event.value is layer() for layer in self._about):
+            self.forget()
+
     def _say(self, text: str) -> None:
+        self._about = ()
         self.words.setText(text)
-        self.found.emit(text)
+
+    def _say_of(self, layers: tuple[Image, Image], text: str) -> None:
+        """Say something of a raw layer and its restoration, as long as both are there."""
+        if self._are_there(layers):
+            self._say(_of(layers[1], text))
+            self._about = tuple(weakref.ref(layer) for layer in layers)
+
+    def _are_there(self, layers: tuple[Image, Image]) -> bool:
+        return all(layer in self._viewer.layers for layer in layers)
+
+
+def _of(layer: Image, text: str) -> str:
+    return f"“{layer.name}”: {text}"

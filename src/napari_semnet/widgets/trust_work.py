@@ -13,7 +13,7 @@ from napari_semnet.errors import ImageError
 from napari_semnet.imaging.consistency import check_doubled
 from napari_semnet.imaging.intensity import IntensityRange
 from napari_semnet.imaging.plane import Plane, overlap
-from napari_semnet.widgets.layers import METADATA_KEY
+from napari_semnet.widgets.layers import METADATA_KEY, UNFINISHED_KEY
 from napari_semnet.widgets.planes import plane_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from napari_semnet.restoration.trust import Judgement
 
-__all__ = ["Judged", "Pair", "consistent_steps", "judge_steps", "pair_of", "sensitivity_steps"]
+__all__ = [
+    "Judged",
+    "Pair",
+    "consistent_steps",
+    "judge_steps",
+    "pair_of",
+    "sensitivity_steps",
+    "warnings_of",
+]
 
 Floats = NDArray[np.float32]
 
@@ -60,8 +68,11 @@ def pair_of(raw: Image, restored: Image, viewer: Any) -> Pair:
     Raises
     ------
     ImageError
-        They do not lie over one another, or one has not twice the other's pixels.
+        They do not lie over one another, or one has not twice the other's pixels, or some of them
+        are still to come.
     """
+    if UNFINISHED_KEY in restored.metadata:
+        raise ImageError(f"“{restored.name}” is not finished. Wait until it is.")
     coarse, fine = plane_of(raw, viewer), plane_of(restored, viewer)
     rows, columns = overlap(coarse.grid, fine.grid)
     part = coarse.crop(rows, columns)
@@ -103,6 +114,15 @@ def judge_steps(pair: Pair) -> Generator[float, None, Judged]:
         residual[band.top : band.top + len(band.residual)] = band.standardised
         yield 0.8 + 0.2 * (band.top + len(band.residual)) / len(raw)
     return Judged(judgement, residual)
+
+
+def warnings_of(judgement: Judgement) -> tuple[str, ...]:
+    """Give those sentences of a judgement that nobody should miss."""
+    from napari_semnet.restoration.trust import sentences
+
+    # What is said of the input comes first, and then the verdict on the result.
+    count = len(judgement.input.warnings) + judgement.consistency.whiteness.is_structured
+    return sentences(judgement)[:count]
 
 
 def consistent_steps(pair: Pair) -> Generator[float, None, NDArray[Any]]:
