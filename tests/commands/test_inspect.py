@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -50,6 +51,19 @@ def test_json_is_one_object_a_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert first["restored"] is None
     assert second["restored"]["model"] == "m"
     assert "no file" in third["error"]
+
+
+def test_json_can_be_read_whatever_letters_the_terminal_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp932")
+    monkeypatch.setattr("sys.stdout", terminal)
+    paths = [write(tmp_path / "\xb5_\xfc.tif", specimen()), tmp_path / "missing_\xfc.tif"]
+    assert main(["inspect", "--json", *map(str, paths)]) == 1
+    terminal.seek(0)
+    first, second = map(json.loads, terminal)
+    assert first["path"] == str(paths[0])
+    assert second["path"] == str(paths[1])
 
 
 def test_a_header_cannot_steer_the_terminal_that_shows_it(

@@ -51,12 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
         except SemnetError as error:
             failed += 1
             if arguments.json:
-                _say(json.dumps({"path": name, "error": str(error)}, ensure_ascii=False))
+                _say_json({"path": name, "error": str(error)})
             else:
                 sys.stderr.write(f"{name}: {error}\n")
             continue
         if arguments.json:
-            _say(json.dumps(findings(image), ensure_ascii=False))
+            _say_json(findings(image))
         else:
             _say(("\n" if number else "") + as_text(image))
     return 1 if failed else 0
@@ -130,6 +130,11 @@ def _specimen(image: SemImage, height: int) -> Iterator[tuple[str, str]]:
 
 def _source(image: SemImage) -> str:
     return {"header": "from the header", "pixels": "found in the pixels"}[image.specimen_rows_from]
+
+
+def _say_json(content: dict[str, Any]) -> None:
+    # ASCII: in the escapes of a terminal that lacks a letter, a line would be no JSON any more.
+    sys.stdout.write(json.dumps(content) + "\n")
 
 
 def _say(text: str) -> None:
