@@ -38,7 +38,9 @@ def test_a_report_is_written_and_shown(
     names = {"report.txt", "report.json", "scores.csv", "figure.png", "examples.png"}
     assert {path.name for path in out.iterdir()} == names
     assert (out / "report.txt").read_text(encoding="utf-8") in said.out
-    assert "3.png skipped" in said.err
+    (skipped,) = [line for line in said.err.splitlines() if "3.png skipped: " in line]
+    assert skipped.endswith(".")
+    assert not skipped.endswith("..")
     assert "2/2 2.png, draw 0: bicubic" in said.err
     assert "PSNR, dB" in said.out
 
@@ -46,8 +48,11 @@ def test_a_report_is_written_and_shown(
 def test_json_tells_every_event_on_a_line_of_its_own(
     pictures: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (pictures / "\xfc.png").write_bytes(b"nothing")
     assert _evaluate(pictures, tiny_model, "-o", str(tmp_path / "report"), "--json") == 0
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = capsys.readouterr().out
+    assert told.isascii()  # a terminal may lack any other letter
+    events = [json.loads(line) for line in told.splitlines()]
     kinds = [event["event"] for event in events]
     assert kinds[-1] == "finished"
     assert {"skipped", "started", "restoring", "measured", "checking"} <= set(kinds)
@@ -73,10 +78,18 @@ def test_what_cannot_be_done_is_said_and_ends_with_1(
     assert _evaluate(tmp_path / "none", tiny_model, "-o", str(out)) == 1
     assert "There is no file or folder" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_found_out_before_anything_is_measured(
+    pictures: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert _evaluate(pictures / "1.png", tiny_model, "-o", str(blocked / "report")) == 1
-    assert "cannot be written" in capsys.readouterr().err
+    for output in (blocked, blocked / "report"):
+        assert _evaluate(pictures / "1.png", tiny_model, "-o", str(output)) == 1
+        said = capsys.readouterr().err
+        assert "cannot be written" in said
+        assert "draw 0" not in said
 
 
 def test_the_poster_asks_for_its_size_and_profile() -> None:

@@ -95,25 +95,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write the report and show its table."""
-    from napari_semnet.errors import FileFormatError
     from napari_semnet.model import DEFAULT_MODEL
     from napari_semnet.restoration.restorer import Settings
     from napari_semnet.training.evaluation import Finished, run_evaluation
 
     settings = Settings(device=arguments.device, precision=arguments.precision)
     models = arguments.model or [DEFAULT_MODEL]
+    is_begun = False
     with _reporter(arguments) as report:
         for event in run_evaluation(plan_from(arguments), models, settings):
+            if not is_begun:
+                is_begun = True
+                # Not before: where there is nothing to measure, no folder is left behind.
+                with _writing_to(arguments.output) as folder:
+                    folder.mkdir(parents=True, exist_ok=True)
             if not isinstance(event, Finished):
                 report(event)
                 continue
-            try:
-                written = event.report.write(arguments.output)
-            except OSError as error:
-                raise FileFormatError(
-                    f"The report cannot be written to {arguments.output}: {error.strerror}. "
-                    "Give another folder."
-                ) from error
+            with _writing_to(arguments.output) as folder:
+                written = event.report.write(folder)
             text = event.report.as_text()
     if arguments.json:
         _say_json({"event": "finished", "files": [str(path) for path in written]})
@@ -121,6 +121,19 @@ def run(arguments: argparse.Namespace) -> int:
         names = ", ".join(path.name for path in written)
         sys.stdout.write(f"{text}\nWritten to {arguments.output}: {names}\n")
     return 0
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[Path]:
+    """Turn what keeps the report from being written into a sentence."""
+    from napari_semnet.errors import FileFormatError
+
+    try:
+        yield folder
+    except OSError as error:
+        raise FileFormatError(
+            f"The report cannot be written to {folder}: {error.strerror}. Give another folder."
+        ) from error
 
 
 def plan_from(arguments: argparse.Namespace) -> Plan:
@@ -195,7 +208,7 @@ def _as_json(event: Event) -> dict[str, Any]:
 
 
 def _say_json(content: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(content) + "\n")
     sys.stdout.flush()
 
 
@@ -267,7 +280,7 @@ def _progress() -> Iterator[Callable[[Event], None]]:
             case Checking(model, done, total):
                 advance(f"checking {model}", done, total)
             case Skipped(path, reason):
-                console.print(f"{path} skipped: {reason}.", soft_wrap=True)
+                console.print(f"{path} skipped: {reason.rstrip('.')}.", soft_wrap=True)
             case Notice(text):
                 console.print(text, soft_wrap=True)
             case _:
