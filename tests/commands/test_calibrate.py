@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import tomllib
 from pathlib import Path
 
@@ -99,6 +101,39 @@ def test_missing_and_damaged_files_end_with_a_sentence(
     assert main(["calibrate", str(path), "-o", str(output)]) == 1
     assert not output.exists()
     assert "a.png" in capsys.readouterr().err
+
+
+def test_a_rough_slice_of_a_stack_is_left_out_and_the_others_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tifffile
+
+    rough = acquire(grating(SHAPE, 1), 2000, 2)
+    good = [acquire(step_edge(SHAPE, seed), 300, 6, seed) for seed in (1, 2)]
+    stack = np.stack([good[0], rough, good[1]])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    assert main(["calibrate", str(tmp_path / "stack.tif"), "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["pictures"] == 2
+    assert said.err.startswith("Picture 2 of stack.tif is left out. ")
+
+
+def test_a_folder_without_pictures_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert main(["calibrate", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path} holds no picture. Give a folder with" in said
+    assert "configuration" not in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_a_profile_may_have_a_name_that_is_no_text(pictures: Path, tmp_path: Path) -> None:
+    output = tmp_path / os.fsdecode(b"lab_\xe4.toml")
+    assert main(["calibrate", str(pictures / "edge-1.png"), "-o", str(output)]) == 0
+    settings = tomllib.loads(output.read_text(encoding="utf-8"))
+    assert Profile.model_validate(settings).name == r"lab_\udce4"
 
 
 def test_pages_of_a_stack_are_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, tell, write; 0 when at least one picture told its noise."""
+    from napari_semnet.commands.captions import printable
     from napari_semnet.errors import FileFormatError, ImageError
     from napari_semnet.files.atomic import replacing
     from napari_semnet.training.calibration import combine
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     text = as_json(calibration) if arguments.json else as_text(calibration)
     sys.stdout.write(text + "\n")
     if output is not None:
-        profile = calibration.profile(output.stem)
+        profile = calibration.profile(printable(output.stem))
         settings = to_toml(profile.model_dump(mode="json", exclude_none=True))
         with replacing(output) as path:
             path.write_text(_comment(calibration) + settings, encoding="utf-8")
@@ -82,13 +83,7 @@ def _with_progress(
     from rich.console import Console
     from rich.progress import Progress
 
-    from napari_semnet.errors import FileFormatError
-    from napari_semnet.training.pictures import find_files
-
-    for place in images:
-        if not place.exists():
-            raise FileFormatError(f"There is no file or folder {place}.")
-    files = find_files(images)
+    files = list(dict.fromkeys(file for place in images for file in _found(place)))
     console = Console(stderr=True, highlight=False, markup=False)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("measuring", total=None)
@@ -97,17 +92,48 @@ def _with_progress(
             yield one
 
 
+def _found(place: Path) -> list[Path]:
+    """List the pictures that a file or folder means."""
+    from napari_semnet.errors import FileFormatError, TrainingError
+    from napari_semnet.training.pictures import find_files
+
+    if not place.exists():
+        raise FileFormatError(f"There is no file or folder {place}.")
+    try:
+        return find_files([place])
+    except TrainingError as error:
+        # Its text is for those who write a training configuration.
+        raise FileFormatError(
+            f"{place} holds no picture. Give a folder with TIFF, PNG, JPEG or BMP files."
+        ) from error
+
+
 def _measured_pictures(files: list[Path], tell: Told) -> Iterator[PictureNoise]:
     from napari_semnet.errors import SemnetError
     from napari_semnet.training.calibration import measure
 
-    for file in files:
+    for plane in (plane for file in files for plane in _readable_planes(file, tell)):
         try:
-            for plane in _planes(file):
-                yield measure(plane.pixels, _whole_range(plane))
+            noise = measure(plane.pixels, _whole_range(plane))
         except SemnetError as error:
             # One rough picture among many is no reason to measure none.
-            tell(f"{file.name} is left out. {error}")
+            tell(f"Picture {plane.page + 1} of {plane.path.name} is left out. {error}")
+        else:
+            yield noise
+
+
+def _readable_planes(file: Path, tell: Told) -> Iterator[Plane]:
+    """Give what can be read, and tell where it ends before its time."""
+    from napari_semnet.errors import SemnetError
+
+    read = 0
+    try:
+        for plane in _planes(file):
+            yield plane
+            read += 1
+    except SemnetError as error:
+        rest = f"{file.name} from picture {read + 1} on" if read else file.name
+        tell(f"{rest} is left out. {error}")
 
 
 def _measured_frames(files: list[Path], tell: Told) -> Iterator[PictureNoise]:
@@ -191,7 +217,7 @@ def as_json(calibration: Calibration) -> str:
     import dataclasses
 
     values = dataclasses.asdict(calibration) | {"blur_bound": calibration.blur_bound}
-    return json.dumps(values, ensure_ascii=False, allow_nan=False)
+    return json.dumps(values, allow_nan=False)
 
 
 def _comment(calibration: Calibration) -> str:
