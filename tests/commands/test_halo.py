@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,33 @@ def test_a_bundled_model_is_copied_to_the_users_models(
     assert bundled.read_bytes() == before
     assert read_card(users / "tiny.safetensors").halo is not None
     assert model_module.resolve_model("tiny") == users / "tiny.safetensors"
+
+
+@pytest.mark.parametrize("size", ["0", "10", "63", "-64", "many"])
+def test_a_size_below_that_of_the_smallest_picture_is_refused(main, own, pictures, size) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["halo", str(own), str(pictures), "--quiet", f"--size={size}"])
+    assert refused.value.code == 2
+
+
+def test_a_file_that_is_no_model_file_is_refused_before_anything_is_measured(
+    main, own, pictures, monkeypatch, capsys
+) -> None:
+    def measured(*_: object) -> None:
+        pytest.fail("It was measured.")
+
+    monkeypatch.setattr("napari_semnet.commands.halo._measured", measured)
+    assert main(["halo", str(own), str(pictures), "--write", "foo.txt"]) == 1
+    assert "must end in .safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_a_picture_may_have_a_name_that_is_no_text(main, own, pictures, capsys) -> None:
+    odd = (pictures / "a.png").rename(pictures / os.fsdecode(b"Probe_\xe4.png"))
+    assert main(["halo", str(own), str(odd), "--json", "--write"]) == 0
+    halo = read_card(own).halo
+    assert halo is not None
+    assert halo.measured_on == r"Probe_\udce4.png"
 
 
 @pytest.mark.parametrize("wrong", ["missing.png", "pictures/notes.txt", "empty"])

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 _IN_PLACE = ""
+_LEAST_SIZE = 64
+"""Pixels along each side that pictures must have, too, for the cuts of tiles to be told apart."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,9 +39,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--size",
-        type=int,
+        type=_size,
         metavar="N",
-        help="pixels along each side used of a picture, from its middle (default 512)",
+        help="pixels along each side used of a picture, from its middle: 64 or more (default 512)",
     )
     parser.add_argument(
         "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1 or mps"
@@ -57,6 +59,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object")
     parser.set_defaults(run=run)
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or int(text) < _LEAST_SIZE:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of pixels from 64 on.")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -113,6 +121,7 @@ def _measured(arguments: argparse.Namespace, model: Model) -> Halo:
 
 
 def _pictures(names: list[str]) -> list[Picture]:
+    from napari_semnet.commands.captions import printable
     from napari_semnet.errors import FileFormatError
     from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES, read_image
     from napari_semnet.restoration.halo import Picture
@@ -127,15 +136,21 @@ def _pictures(names: list[str]) -> list[Picture]:
             files.append(path)
     if not files:
         raise FileFormatError("There is no picture in the given folders.")
-    return [Picture(path.name, read_image(path).specimen) for path in files]
+    return [Picture(printable(path.name), read_image(path).specimen) for path in files]
 
 
 def _target(written: str, model: Model) -> Path:
     """Where the new card goes: the asked-for file, the model's own, or a copy of a bundled one."""
     from napari_semnet import model as models
+    from napari_semnet.errors import ModelFileError
 
     if written != _IN_PLACE:
-        return Path(written).expanduser()
+        target = Path(written).expanduser()
+        if target.suffix != models.SUFFIX:
+            raise ModelFileError(
+                f"A model file must end in {models.SUFFIX}, not '{target.suffix}'."
+            )
+        return target
     bundled = Path(models.__file__).parent in model.path.resolve().parents
     return models.user_models_folder() / model.path.name if bundled else model.path
 
