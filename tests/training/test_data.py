@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from napari_semnet.errors import TrainingError
 from napari_semnet.training.config import TrainingConfig
-from napari_semnet.training.data import Data, prepare_data
+from napari_semnet.training.data import Data, Pool, prepare_data
 from napari_semnet.training.events import Notice
 from tests.training.runs import scene, small_config, write_png, write_scenes
 
@@ -123,6 +123,80 @@ def test_a_validation_picture_among_the_training_pictures_is_left_out(tmp_path: 
     data, said = prepared(small_config(tmp_path, validation=validation))
     assert data.images == 2
     assert any("scene-1.png: it is a validation picture" in text for text in said)
+
+
+def named(pools: tuple[Pool, ...]) -> set[str]:
+    return {Path(field.path).name for pool in pools for field in pool.fields}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_held_out_picture_is_trained_on_from_no_source(tmp_path: Path, seed: int) -> None:
+    folder = write_scenes(tmp_path / "pictures", 4, rows=128, columns=128)
+    sources = [
+        {"images": str(folder), "name": "all"},
+        {"images": [str(folder / f"scene-{n}.png") for n in (0, 1)], "name": "rare"},
+        {"images": str(folder), "reference": "binned", "name": "binned"},
+    ]
+    data, _ = prepared(small_config(tmp_path, data=sources, seed=seed))
+    assert named(data.validation)
+    assert not named(data.validation) & named(data.training)
+    assert all(pool.fields for pool in data.training)
+
+
+def test_a_picture_under_two_groups_joins_them(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "pictures", 4)
+    write_png(tmp_path / "copies" / "copy.png", scene(0))
+    write_png(tmp_path / "copies" / "next.png", scene(20))
+    write_png(tmp_path / "copies" / "steel.png", scene(30))
+    (tmp_path / "table.csv").write_text("file,group\ncopy.png,wood\nnext.png,wood\n")
+    table = str(tmp_path / "table.csv")
+    held = {"images": str(tmp_path / "pictures" / "scene-0.png")}
+    validation = {"crops": 1, "crop": 16, "sources": [held]}
+    sources = [
+        {"images": str(tmp_path / "pictures")},
+        {"images": str(tmp_path / "copies"), "table": table},
+    ]
+    data, _ = prepared(small_config(tmp_path, data=sources, validation=validation))
+    assert named(data.training) == {"scene-1.png", "scene-2.png", "scene-3.png", "steel.png"}
+    reasons = {Path(entry.path).name: entry.reason for entry in data.rejected}
+    assert reasons["copy.png"] == "it is a validation picture"
+    assert "held out for validation (wood)" in reasons["next.png"]
+
+
+def test_a_specimen_of_the_validation_sources_is_not_trained_on(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 4)
+    (tmp_path / "table.csv").write_text(
+        "file,group\n"
+        + "".join(f"scene-{n}.png,{'wood' if n < 3 else 'steel'}\n" for n in range(4))
+    )
+    table = str(tmp_path / "table.csv")
+    held = {"images": str(folder / "scene-2.png"), "table": table}
+    data, _ = prepared(
+        small_config(
+            tmp_path,
+            data=[{"images": str(folder), "table": table}],
+            validation={"crops": 1, "crop": 16, "sources": [held]},
+        )
+    )
+    assert named(data.training) == {"scene-3.png"}
+    reasons = {Path(entry.path).name: entry.reason for entry in data.rejected}
+    assert reasons["scene-2.png"] == "it is a validation picture"
+    assert "held out for validation (wood)" in reasons["scene-0.png"]
+
+
+def test_noisy_frames_of_a_held_out_field_are_left_out_both_ways_round(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        clean = scene(number, 96, 96)
+        for frame in ("one", "two"):
+            noisy = clean + rng.normal(0, 0.03, clean.shape)
+            write_png(tmp_path / frame / f"{number}.png", noisy)
+    frames = {"kind": "noise2noise", "low": str(tmp_path / "one"), "high": str(tmp_path / "two")}
+    held = {"images": str(tmp_path / "two" / "1.png")}
+    validation = {"crops": 1, "crop": 16, "sources": [held]}
+    data, _ = prepared(small_config(tmp_path, data=[frames], validation=validation))
+    assert named(data.training) == {"0.png", "2.png"}
+    assert len(data.rejected) == 2
 
 
 def test_small_and_noisy_pictures_are_left_out_and_named(tmp_path: Path) -> None:

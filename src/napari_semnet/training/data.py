@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,25 +150,30 @@ def prepare_data(config: TrainingConfig) -> Generator[Preparing | Notice, None, 
     rejected: list[Rejected] = []
     training: list[Pool] = []
     validation: list[Pool] = []
-    held_out: set[str] = set()
     wanted = config.validation.crops > 0
-    if wanted:
-        for source in config.validation.sources:
-            store = yield from prepare_source(source, root)
-            pool = _pool(source, store, store.fields, 32, rejected)
-            validation.append(pool)
-            held_out |= {field.digest for field in pool.fields}
-    for source in config.data:
+    for source in config.validation.sources if wanted else ():
         store = yield from prepare_source(source, root)
         rejected += store.rejected
-        known = [field for field in store.fields if field.digest in held_out]
-        rejected += [Rejected(field.path, "it is a validation picture") for field in known]
-        fields = tuple(field for field in store.fields if field.digest not in held_out)
-        splits = wanted and not config.validation.sources and source.kind != "noise2noise"
-        kept, apart = _split(fields, config.validation.share if splits else 0.0, config.seed)
+        validation.append(_pool(source, store, store.fields, 32, rejected))
+    stores: list[Store] = []
+    for source in config.data:
+        stores.append((yield from prepare_source(source, root)))
+        rejected += stores[-1].rejected
+    parts: list[Pool | Store] = [*validation, *stores]
+    specimens = _specimens(field for part in parts for field in part.fields)
+    measured_on = {field.digest for pool in validation for field in pool.fields}
+    apart = {specimens[field.group] for pool in validation for field in pool.fields}
+    splits = wanted and not validation
+    if splits:
+        apart = _held_out(config, stores, specimens)
+    for source, store in zip(config.data, stores, strict=True):
+        rest = tuple(field for field in store.fields if specimens[field.group] in apart)
+        if rest and splits and source.kind != "noise2noise":
+            validation.append(_pool(source, store, rest, 32, rejected))
+        else:
+            rejected += [Rejected(field.path, _why_apart(field, measured_on)) for field in rest]
+        kept = tuple(field for field in store.fields if specimens[field.group] not in apart)
         training.append(_pool(source, store, kept, config.patch, rejected))
-        if apart:
-            validation.append(_pool(source, store, apart, 32, rejected))
     if config.preset == "poster" and all(s.content != "natural" for s in config.data):
         yield Notice(
             "The poster learns from SEM and natural images, half and half; this configuration "
@@ -220,8 +225,7 @@ def _pool(
             continue
         rejected.append(Rejected(field.path, reason))
     if not usable:
-        first = (*rejected, *store.rejected)[-1:]
-        why = f" The last one: {Path(first[0].path).name}: {first[0].reason}." if first else ""
+        why = "".join(f" The last one: {Path(r.path).name}: {r.reason}." for r in rejected[-1:])
         raise TrainingError(f"The source '{source.title}' has no picture that can be used.{why}")
     return Pool(source, store, tuple(usable), _weights(source, usable))
 
@@ -237,20 +241,42 @@ def _weights(source: Source, fields: Sequence[Field]) -> tuple[float, ...]:
             return (1.0,) * len(fields)
 
 
-def _split(
-    fields: tuple[Field, ...], share: float, seed: int
-) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
-    """Hold whole groups out until their share of the groups is reached; never all of them."""
-    groups = sorted({field.group for field in fields})
-    count = min(round(share * len(groups)), len(groups) - 1)
-    if share > 0 and len(groups) > 1:
-        count = max(count, 1)
-    if count < 1:
-        return fields, ()
-    order = np.argsort(stream_keys(sample_keys(seed, 0, 0, len(groups)), "held out groups"))
-    apart = {groups[index] for index in order[:count]}
-    kept = tuple(field for field in fields if field.group not in apart)
-    return kept, tuple(field for field in fields if field.group in apart)
+def _specimens(fields: Iterable[Field]) -> Mapping[str, str]:
+    """Name the specimen of each group: groups that have a picture in common are of one."""
+    specimens: dict[str, str] = {}
+    group_of: dict[str, str] = {}
+    for field in fields:
+        specimens.setdefault(field.group, field.group)
+        known = group_of.setdefault(field.digest, field.group)
+        first, second = sorted((specimens[known], specimens[field.group]))
+        if first != second:
+            specimens.update((group, first) for group in specimens if specimens[group] == second)
+    return specimens
+
+
+def _held_out(
+    config: TrainingConfig, stores: Sequence[Store], specimens: Mapping[str, str]
+) -> set[str]:
+    """Choose the specimens to hold out: their share of each source, and of no source all."""
+    sources = [{specimens[field.group] for field in store.fields} for store in stores]
+    apart: set[str] = set()
+    for source, names in zip(config.data, sources, strict=True):
+        share = 0.0 if source.kind == "noise2noise" else config.validation.share
+        count = max(round(share * len(names)), 1 if share > 0 else 0)
+        keys = sample_keys(config.seed, 0, 0, len(names))
+        order = np.argsort(stream_keys(keys, "held out groups"))
+        for name in (sorted(names)[index] for index in order):
+            if len(apart & names) >= count:
+                break
+            if all(there - apart - {name} for there in sources if there):
+                apart.add(name)
+    return apart
+
+
+def _why_apart(field: Field, measured_on: set[str]) -> str:
+    if field.digest in measured_on:
+        return "it is a validation picture"
+    return f"it shows a specimen that is held out for validation ({Path(field.group).name})"
 
 
 def _choose(keys: Keys, weights: Sequence[float]) -> int:
