@@ -68,6 +68,28 @@ def test_a_typed_pixel_size_calibrates_the_layer_and_its_restoration(
     assert "has no physical units" in widget.pixel_size.text.text()
 
 
+def test_undo_reaches_restorations_that_were_made_since(
+    viewer: Any, open_widget: Open, finish: Finish
+) -> None:
+    source = viewer.add_image(picture(40, 60), name="s", translate=(3, 4), rotate=15)
+    widget = open_widget()
+    widget.pixel_size.value.setText("5")
+    widget.pixel_size.set_button.click()
+    widget.start()
+    finish(widget)
+    result = viewer.layers["s [SEMNet 2x]"]
+    assert result.metadata["semnet"]["pixel_size_nm"] == pytest.approx([2.5, 2.5])
+    widget.pixel_size.undo_button.click()
+    assert tuple(result.scale) == pytest.approx((0.5, 0.5))
+    assert {str(unit) for unit in (*source.units, *result.units)} == {"pixel"}
+    for corner in itertools.product((-0.5, 39.5), (-0.5, 59.5)):
+        fine = 2 * np.asarray(corner) + 0.5
+        np.testing.assert_allclose(
+            result.data_to_world(fine), source.data_to_world(corner), atol=1e-9
+        )
+    assert result.metadata["semnet"]["pixel_size_nm"] is None
+
+
 def test_a_line_over_the_scale_bar_gives_the_pixel_size(
     viewer: Any, open_widget: Open, finish: Finish, qtbot: Any
 ) -> None:

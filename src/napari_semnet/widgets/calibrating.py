@@ -67,9 +67,18 @@ class Calibration:
         return self.befores[0].layer()
 
     def undo(self, viewer: Any) -> None:
-        """Put the layers back to what they were."""
+        """Put the layers back to what they were, and with them the restorations made since."""
+        layer = self.layer()
+        if layer is None:
+            return
+        known = [before.layer() for before in self.befores]
+        since = [one for one in _family(layer, viewer) if one not in known]
         for before in self.befores:
             before.restore()
+        units = self.befores[0].placement.units[-2:]
+        for restored in since:
+            _place(restored, _grown(Placement.of(restored), 1 / self.factor, units))
+            restored.metadata[METADATA_KEY] = restored.metadata[METADATA_KEY] | sizes_of(layer)
         _zoom(viewer, 1 / self.factor)
 
 
@@ -110,11 +119,12 @@ def calibrate(viewer: Any, layer: Image, size_nm: float, source: str) -> Calibra
         )
     present = pixel_size_nm(layer)
     factor = size_nm / (width if present is None else present[1])
-    layers = image_layers(viewer.layers)
-    family = [layer, *(other for other in layers if _is_made_from(other, layer, layers))]
+    family = _family(layer, viewer)
     befores = tuple(_Before.of(one) for one in family)
     for one in family:
-        _place(one, _grown(Placement.of(one), factor, present is None))
+        place = Placement.of(one)
+        units = (NM, NM) if present is None else place.units[-2:]
+        _place(one, _grown(place, factor, units))
     told = layer.metadata.get(FILE_KEY)
     known = dict(told) if isinstance(told, dict) else {}
     layer.metadata[FILE_KEY] = known | {"pixel_size": asdict(size)}
@@ -129,11 +139,13 @@ def _short(size: PixelSize) -> str:
     return size.source.split(",")[0]
 
 
-def _is_made_from(layer: Image, source: Image, layers: list[Image]) -> bool:
-    return METADATA_KEY in layer.metadata and source_of(layer, layers) is source
+def _family(layer: Image, viewer: Any) -> list[Image]:
+    """Give a layer, and then its restorations."""
+    layers = image_layers(viewer.layers)
+    return [layer, *(other for other in layers if source_of(other, layers) is layer)]
 
 
-def _grown(place: Placement, factor: float, into_nm: bool) -> Placement:
+def _grown(place: Placement, factor: float, units: tuple[str, ...]) -> Placement:
     """Enlarge the world along Y and X around its origin, so that layers keep lying together."""
     n = place.ndim
     growth = np.ones(n)
@@ -147,7 +159,7 @@ def _grown(place: Placement, factor: float, into_nm: bool) -> Placement:
         rotate=place.rotate,
         shear=place.shear,
         affine=tuple(tuple(float(v) for v in row) for row in affine),
-        units=(*place.units[:-2], NM, NM) if into_nm else place.units,
+        units=(*place.units[:-2], *units),
         axis_labels=place.axis_labels,
     )
 
