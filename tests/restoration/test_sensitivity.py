@@ -101,6 +101,35 @@ def test_pixels_without_a_value_have_no_sensitivity(model: Model) -> None:
     assert np.isfinite(found).mean() > 0.99
 
 
+def test_an_infinite_pixel_counts_as_little_as_one_without_a_value(model: Model) -> None:
+    masked = Settings("cpu", "fp32", intensity=(0.0, 255.0), non_finite="mask")
+    maps = []
+    for missing in (np.nan, np.inf):
+        image = IMAGE.astype(np.float32)
+        image[30, 40] = missing
+        maps.append(spread(image, model, settings=masked))
+    np.testing.assert_array_equal(maps[0], maps[1])
+
+
+def test_a_small_contrast_on_a_large_offset_is_as_sensitive_as_without_it(model: Model) -> None:
+    near, far = (
+        spread(
+            IMAGE.astype(np.float64) + offset,
+            model,
+            settings=Settings("cpu", "fp32", intensity=(offset, offset + 255)),
+        )
+        for offset in (0.0, 1e9)
+    )
+    np.testing.assert_allclose(far, near, rtol=1e-4)
+
+
+def test_the_range_that_is_told_is_that_of_the_image(model: Model) -> None:
+    settings = Settings("cpu", "fp32", intensity=(-50.0, 300.0))
+    events = list(sensitivity(Restorer(model, settings), IMAGE, run=ONLY_TURNED))
+    for plan in (events[0].plan, events[-1].restored.plan):
+        assert (plan.intensity.low, plan.intensity.high) == (-50, 300)
+
+
 def test_what_the_network_wipes_out_counts(model: Model) -> None:
     lattice = 60 * np.sign(np.sin(2 * np.pi * (np.arange(80) + 0.25) / 2.5))
     noise = 8 * np.random.default_rng(0).standard_normal((72, 80))

@@ -125,6 +125,75 @@ class _Spread:
         return np.sqrt(np.maximum(self._squares, 0) / np.float32(self._count - 1))
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A part of an image, and all around it that its map depends on."""
+
+    index: tuple[int, ...]
+    """Place along the leading axes."""
+    core: Box
+    """Pixels whose map this block gives."""
+    read: Box
+    """Pixels that are restored."""
+    pixels: NDArray[Any]
+    """Those pixels."""
+
+    @property
+    def where(self) -> tuple[slice, ...]:
+        """Place of its map in that of the image."""
+        return (*(slice(i, i + 1) for i in self.index), *self.core.enlarged().slices)
+
+    def kept(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cut the core out of a map of all that was read, with an axis for each of the image."""
+        core = values[self.core.within(self.read).enlarged().slices]
+        return core.reshape((1,) * len(self.index) + core.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Variation:
+    """How an image is varied, and what counts as a deviation."""
+
+    run: SensitivityRun
+    noise: NoiseLevel
+    intensity: IntensityRange
+
+    @property
+    def unit(self) -> float:
+        """Grey levels of the image in one of 255."""
+        return (self.intensity.high - self.intensity.low) / WHITE
+
+    def draws(self, block: _Block, slice_number: int) -> Iterator[NDArray[np.float32]]:
+        """Give a block's pixels above black as often as they are restored, each with new noise."""
+        # In float64, so that a small contrast on a large offset survives the subtraction.
+        above = (block.pixels.astype(np.float64) - self.intensity.low).astype(np.float32)
+        levels = WHITE * to_unit(block.pixels, self.intensity)
+        # What has no value must not spread: an infinite pixel would make endless noise around it.
+        known = np.where(np.isfinite(levels), levels, np.float32(0))
+        for draw in range(VARIANTS):
+            varied = above.copy()
+            if self.run.has_fresh_noise:
+                varied += self.unit * draw_noise(
+                    known,
+                    self.noise,
+                    seed=self.run.seed,
+                    draw=draw,
+                    slice_number=slice_number,
+                    corner=(block.read.top, block.read.left),
+                )
+            yield varied
+
+    def deviation(self, block: _Block, seen: _Spread) -> NDArray[np.float32]:
+        """Say how far the results for a block are off, from each other and from its pixels."""
+        deviation = seen.deviation()
+        if not self.run.has_residual:
+            return deviation
+        restored = seen.mean.astype(np.float64) + self.intensity.low
+        change, taken = _of_residual(block.pixels, restored, self.intensity, self.noise)
+        deviation = np.hypot(deviation, np.float32(self.unit) * change)
+        taken *= np.float32(self.unit)
+        return np.asarray(deviation ** (1 - RESIDUAL_SHARE) * taken**RESIDUAL_SHARE)
+
+
 def sensitivity(
     restorer: Restorer, image: Any, out: Any = None, run: SensitivityRun | None = None
 ) -> Generator[Event, None, None]:
@@ -157,61 +226,31 @@ def sensitivity(
     grey = as_grey(image)
     if restorer.settings.non_finite == "refuse":
         check_finite(grey)
-    asked = restorer.settings.intensity
-    intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
-    # Every block must see one range, at full strength.
-    fixed = replace(restorer.settings, intensity=(intensity.low, intensity.high), strength=1.0)
-    fixed_restorer = Restorer(restorer.model, fixed)
-    noise = run.noise or _noise_of(grey, intensity, fixed_restorer)
+    variation, above_black = _settled(restorer, grey, run)
     shape = (*grey.shape[:-2], SCALE * grey.shape[-2], SCALE * grey.shape[-1])
     target = output_for(out, shape, np.dtype(np.float32))
-    blocks = list(_blocks(tuple(grey.shape)))
     halo = max(_halo(restorer.model), _REACH if run.has_residual else 0)
-    unit = (intensity.high - intensity.low) / WHITE
+    places = list(_places(tuple(grey.shape)))
     said: set[str] = set()
     plan: RunPlan | None = None
-    for number, (index, core) in enumerate(blocks):
+    for number, (index, core) in enumerate(places):
         read = core.grown(halo, (grey.shape[-2], grey.shape[-1]))
-        pixels = np.asarray(grey[(*index, *read.slices)])
-        levels = WHITE * to_unit(pixels, intensity)
+        block = _Block(index, core, read, np.asarray(grey[(*index, *read.slices)]))
         seen = _Spread(read.enlarged().shape)
-        kept = core.within(read).enlarged().slices
-        for variant, (turns, is_transposed) in enumerate(ORIENTATIONS):
-            varied = pixels.astype(np.float32)
-            if run.has_fresh_noise:
-                varied += unit * draw_noise(
-                    np.nan_to_num(levels),
-                    noise,
-                    seed=run.seed,
-                    draw=variant,
-                    slice_number=_flat_index(index, grey.shape[:-2]),
-                    corner=(read.top, read.left),
-                )
-            done = number + variant / VARIANTS
-            for event in fixed_restorer.run(_turned(varied, turns, is_transposed)):
-                match event:
-                    case Started() if plan is None:
-                        plan = event.plan
-                        yield Started(len(blocks), shape, np.dtype(np.float32), plan)
-                    case Progress(fraction):
-                        yield Progress((done + fraction / VARIANTS) / len(blocks))
-                    case Notice(text) if text not in said:
-                        said.add(text)
-                        yield event
-                    case Finished(restored):
-                        seen.add(_turned_back(restored.pixels, turns, is_transposed))
-                    case _:
-                        pass
-        where = (*(slice(i, i + 1) for i in index), *core.enlarged().slices)
-        deviation = seen.deviation()
-        if run.has_residual:
-            change, taken = _of_residual(pixels, seen.mean, intensity, noise)
-            deviation = np.hypot(deviation, np.float32(unit) * change)
-            taken *= np.float32(unit)
-            deviation = deviation ** (1 - RESIDUAL_SHARE) * taken**RESIDUAL_SHARE
-        spread = deviation[kept].reshape((1,) * len(index) + core.enlarged().shape)
-        target[where] = spread
-        yield TileDone(where, spread, number + 1, len(blocks))
+        draws = variation.draws(block, _flat_index(index, grey.shape[:-2]))
+        for event in _restored_eightfold(above_black, draws, seen):
+            match event:
+                case Started() if plan is None:
+                    plan = replace(event.plan, intensity=variation.intensity)
+                    yield Started(len(places), shape, np.dtype(np.float32), plan)
+                case Progress(fraction):
+                    yield Progress((number + fraction) / len(places))
+                case Notice(text) if text not in said:
+                    said.add(text)
+                    yield event
+        found = block.kept(variation.deviation(block, seen))
+        target[block.where] = found
+        yield TileDone(block.where, found, number + 1, len(places))
     assert plan is not None, "There is at least one block."
     yield Finished(Restoration(target, plan, time.perf_counter() - start))
 
@@ -242,6 +281,36 @@ def spread(
     raise AssertionError("A run ends with Finished.")
 
 
+def _settled(
+    restorer: Restorer, image: ArrayLike, run: SensitivityRun
+) -> tuple[_Variation, Restorer]:
+    """Settle what every block shares, and what restores them: one range, at full strength."""
+    asked = restorer.settings.intensity
+    intensity = measure_range(image) if asked == "auto" else given_range(*asked)
+    low, high = intensity.low, intensity.high
+    as_is, above_black = (
+        Restorer(restorer.model, replace(restorer.settings, intensity=ends, strength=1.0))
+        for ends in ((low, high), (0.0, high - low))
+    )
+    noise = run.noise or _noise_of(image, intensity, as_is)
+    return _Variation(run, noise, intensity), above_black
+
+
+def _restored_eightfold(
+    restorer: Restorer, draws: Iterator[NDArray[np.float32]], seen: _Spread
+) -> Iterator[Event]:
+    """Restore what is drawn, each time in another orientation, and add up the results."""
+    for number, (pixels, orientation) in enumerate(zip(draws, ORIENTATIONS, strict=True)):
+        for event in restorer.run(_turned(pixels, *orientation)):
+            match event:
+                case Progress(fraction):
+                    yield Progress((number + fraction) / VARIANTS)
+                case Finished(restored):
+                    seen.add(_turned_back(restored.pixels, *orientation))
+                case _:
+                    yield event
+
+
 def _noise_of(image: ArrayLike, intensity: IntensityRange, restorer: Restorer) -> NoiseLevel:
     """Measure the noise of an image, in the residual of its middle if need be."""
     pixels = middle_slice(image)
@@ -255,7 +324,7 @@ def _noise_of(image: ArrayLike, intensity: IntensityRange, restorer: Restorer) -
 
 def _of_residual(
     pixels: NDArray[Any],
-    restored: NDArray[np.float32],
+    restored: NDArray[np.float64],
     intensity: IntensityRange,
     noise: NoiseLevel,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -282,7 +351,7 @@ def _halo(model: Model) -> int:
     return exact if model.card.halo is None else min(exact, model.card.halo.pixels)
 
 
-def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Box]]:
+def _places(shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Box]]:
     rows, columns = (_edges(n) for n in shape[-2:])
     for index in np.ndindex(*shape[:-2]):
         for top, bottom in pairwise(rows):
