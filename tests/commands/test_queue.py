@@ -15,9 +15,15 @@ import pytest
 
 from napari_semnet.cli import main
 from napari_semnet.commands.batch import restore_files
-from napari_semnet.commands.events import BatchEnded, FileDeferred, FileWritten, Watching
+from napari_semnet.commands.events import (
+    BatchEnded,
+    FileBegan,
+    FileDeferred,
+    FileWritten,
+    Watching,
+)
 from napari_semnet.commands.jobs import FileFailed, FileSkipped, Job, find_jobs, skip_existing
-from napari_semnet.commands.queue import Queue
+from napari_semnet.commands.queue import Queue, csv_report
 from napari_semnet.commands.watching import ripe_jobs, watch_inputs
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.writer import write_tiff
@@ -105,17 +111,19 @@ def test_what_may_pass_is_tried_again_after_the_others(
     assert [(row.state, row.tries) for row in queue.rows] == [("done", 2), ("done", 1)]
 
 
-def test_a_damaged_file_is_not_tried_again(tmp_path: Path, tiny_model: Path) -> None:
+@pytest.mark.parametrize("content", [b"II*\0 and nothing more", b"a text", b""])
+def test_a_damaged_file_is_not_tried_again(
+    tmp_path: Path, tiny_model: Path, content: bytes
+) -> None:
     bad = tmp_path / "bad.tif"
-    bad.write_bytes(b"II*\0 and nothing more")
+    bad.write_bytes(content)
     entries = [Job(bad, tmp_path / "out.tif")]
     events = list(restore_files(entries, lambda: Restorer(tiny_model), retries=3))
     assert sum(isinstance(event, FileFailed) for event in events) == 1
+    assert not any(isinstance(event, FileDeferred) for event in events)
 
 
 def test_a_stopped_file_waits_again(tmp_path: Path) -> None:
-    from napari_semnet.commands.events import FileBegan
-
     queue = Queue([Job(tmp_path / "a.tif", tmp_path / "b.tif")])
     queue.take(FileBegan(tmp_path / "a.tif", tmp_path / "b.tif", 1, 1))
     assert queue.count("restoring") == 1
@@ -123,6 +131,20 @@ def test_a_stopped_file_waits_again(tmp_path: Path) -> None:
     assert [(row.state, row.reason) for row in queue.rows] == [("waiting", "stopped")]
     queue.take(FileSkipped(tmp_path / "a.tif", "its result exists"))
     assert queue.count("skipped") == 1
+
+
+def test_the_report_of_a_job_that_was_interrupted_says_what_waits(tmp_path: Path) -> None:
+    source, report = tmp_path / "a.tif", tmp_path / "report.csv"
+    queue = Queue([Job(source, tmp_path / "b.tif")])
+
+    def restore_until_interrupted() -> None:
+        with csv_report(report, queue):
+            queue.take(FileBegan(source, tmp_path / "b.tif", 1, 1))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore_until_interrupted()
+    assert [(row["state"], row["reason"]) for row in rows(report)] == [("waiting", "stopped")]
 
 
 def test_a_file_that_still_grows_is_left_until_it_has_settled(tmp_path: Path) -> None:

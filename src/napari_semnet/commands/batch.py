@@ -187,11 +187,11 @@ def _guarded(job: Job, restorer: Restorer, volumes: VolumeChoices) -> Iterator[B
             else:
                 yield from restore_file(job, restorer)
     except SemnetError as error:
-        passing = isinstance(error, DeviceError) or isinstance(error.__cause__, OSError)
+        passing = isinstance(error, DeviceError) or _is_of_the_system(error.__cause__)
         yield FileFailed(source, str(error), may_pass=passing)
     except OSError as error:
         reason = f"{error.strerror or error}: {error.filename or job.target}"
-        yield FileFailed(source, reason, may_pass=True)
+        yield FileFailed(source, reason, may_pass=_is_of_the_system(error))
     except Exception as error:  # noqa: BLE001
         if lacks_memory(error):
             yield FileFailed(source, "There is not enough memory for this image.", may_pass=True)
@@ -199,3 +199,8 @@ def _guarded(job: Job, restorer: Restorer, volumes: VolumeChoices) -> Iterator[B
         # A mistake of the program: shown whole, but not at the cost of a night's other files.
         reason = f"An unexpected {type(error).__name__} ended it; please report the lines above."
         yield FileFailed(source, reason, traceback.format_exc())
+
+
+def _is_of_the_system(error: BaseException | None) -> bool:
+    """Tell whether disk or network failed: decoders raise the same class on damaged data."""
+    return isinstance(error, OSError) and error.errno is not None

@@ -123,12 +123,16 @@ class Queue:
             case FileFailed(name, reason):
                 self._set(name, state="failed", reason=reason, ended=now)
             case BatchEnded():
-                for row in self.rows:
-                    if row.state == "restoring":
-                        self._set(row.source, state="waiting", reason="stopped")
+                self.stop()
             case _:
                 return False
         return True
+
+    def stop(self) -> None:
+        """Note that nothing goes on: what was being restored waits again."""
+        for row in self.rows:
+            if row.state == "restoring":
+                self._set(row.source, state="waiting", reason="stopped")
 
     def _row(self, source: Path | str) -> FileRow:
         return self._rows.get(str(source), FileRow(str(source)))
@@ -176,6 +180,7 @@ def csv_report(path: Path | None, queue: Queue) -> Iterator[Callable[[], None]]:
     try:
         yield changed
     finally:
+        queue.stop()
         write_report(path, queue)
 
 
