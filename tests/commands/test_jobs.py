@@ -97,6 +97,23 @@ def test_an_existing_folder_is_a_folder_whatever_its_name(folder: Path, tmp_path
     assert {job.target.parent for job in jobs} == {odd}
 
 
+@pytest.mark.parametrize("name", ["result.png", "result.JPG", "result.mrc"])
+def test_no_folder_is_named_like_a_picture_that_is_not_written(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(FileFormatError, match=r"\.tif or \.zarr, or give a folder"):
+        find_jobs([str(folder / "b.tif")], str(tmp_path / name))
+    (tmp_path / name).mkdir()
+    (job,) = find_jobs([str(folder / "b.tif")], str(tmp_path / name))
+    assert isinstance(job, Job)
+
+
+def test_a_folder_may_have_a_dot_in_its_name(folder: Path) -> None:
+    (job,) = find_jobs([str(folder / "b.tif")], "2024.01.15")
+    assert isinstance(job, Job)
+    assert job.target.parent == Path("2024.01.15")
+
+
 def test_two_images_of_one_name_do_not_overwrite_each_other(folder: Path, tmp_path: Path) -> None:
     twin = tmp_path / "other" / "b.png"
     twin.parent.mkdir()

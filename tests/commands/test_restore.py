@@ -289,6 +289,22 @@ def test_a_mistake_of_the_program_is_shown_whole_and_does_not_stop_the_rest(
     assert events[-1] == BatchEnded(written=1, skipped=0, failed=1)
 
 
+@pytest.mark.parametrize(
+    ("option", "what"),
+    [
+        ("--workers=0", "number of processes: give 1 or more"),
+        ("--retries=-1", "number of tries: give 0 or more"),
+        ("--tile=0", "whole number of pixels: give 1 or more"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_in_its_own_words(
+    option: str, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["restore", "a.tif", "-o", "out", option])
+    assert what in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 def test_ctrl_c_stops_at_once_and_leaves_nothing_half_written(
     tmp_path: Path, engine: list[str]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.em_formats import DM_SUFFIXES, MRC_SUFFIXES
 from napari_semnet.files.ome_zarr import is_ome_zarr
 from napari_semnet.files.provenance import sidecar_path
 from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES
@@ -24,6 +25,7 @@ __all__ = [
     "Job",
     "find_jobs",
     "is_volume",
+    "refuse_unwritable",
     "result_name",
     "share_files",
     "skip_existing",
@@ -36,6 +38,7 @@ VOLUME_ENDING = "_semnet-x2.ome.zarr"
 Rows: TypeAlias = tuple[int, int | None]
 """First row of specimen and the one after the last; None is the end of the image."""
 
+_READ_ONLY_SUFFIXES = (*PICTURE_SUFFIXES, *MRC_SUFFIXES, *DM_SUFFIXES)
 _IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *PICTURE_SUFFIXES, ".zarr")
 
 
@@ -95,8 +98,9 @@ def find_jobs(inputs: Sequence[str], output: str, rows: Rows | None = None) -> l
     Raises
     ------
     FileFormatError
-        `output` names one file and `inputs` more than one.
+        `output` names one file and `inputs` more than one, or a file of a kind that is not written.
     """
+    refuse_unwritable(output)
     found = [entry for text in inputs for entry in _expand(text)]
     sources = [entry for entry in found if isinstance(entry, Path)]
     suffix = Path(output).suffix.lower()
@@ -129,6 +133,21 @@ def find_jobs(inputs: Sequence[str], output: str, rows: Rows | None = None) -> l
         else:
             jobs.append(Job(entry, target, rows))
     return jobs
+
+
+def refuse_unwritable(output: str) -> None:
+    """Refuse the name of a picture that is not written, where a folder of that name was not meant.
+
+    Raises
+    ------
+    FileFormatError
+        Its ending is that of a picture, but none that results have.
+    """
+    suffix = Path(output).suffix.lower()
+    if suffix in _READ_ONLY_SUFFIXES and not Path(output).is_dir():
+        raise FileFormatError(
+            f"Results are not written as {suffix}. End {output} in .tif or .zarr, or give a folder."
+        )
 
 
 def skip_existing(entries: Sequence[Entry]) -> list[Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_semnet.commands.jobs import Job
+from napari_semnet.commands.jobs import Job, refuse_unwritable
 from napari_semnet.errors import FileFormatError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
     name = record.name if record.suffix == ".json" else sidecar_path(record).name
     target = record.with_name(name.split(".semnet")[0] + ENDING)
     if output is not None:
+        refuse_unwritable(output)
         given = Path(output)
         named = given.suffix.lower() in TIFF_SUFFIXES and not given.is_dir()
         target = given if named else given / target.name

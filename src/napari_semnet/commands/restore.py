@@ -125,7 +125,7 @@ def _add_volume_options(parser: argparse.ArgumentParser) -> None:
     )
     who.add_argument(
         "--workers",
-        type=_positive,
+        type=_workers,
         default=0,
         metavar="N",
         help="start N processes on this machine",
@@ -336,7 +336,11 @@ def _rows(text: str) -> tuple[int, int | None]:
 
 
 def _count(text: str) -> int:
-    return 0 if text == "0" else _positive(text)
+    return _at_least(0, text, "number of tries")
+
+
+def _workers(text: str) -> int:
+    return _at_least(1, text, "number of processes")
 
 
 def _seconds(text: str) -> float:
@@ -365,10 +369,14 @@ def _halo(text: str) -> Literal["auto", "exact"] | int:
 
 
 def _positive(text: str) -> int:
+    return _at_least(1, text, "whole number of pixels")
+
+
+def _at_least(least: int, text: str, what: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of pixels above 0.")
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a {what}: give {least} or more.")
     return number
