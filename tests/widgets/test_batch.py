@@ -109,13 +109,13 @@ def test_a_result_that_cannot_be_read_is_told_of(
 
 def test_the_model_and_the_options_are_shown_as_they_are_kept(widget: Any) -> None:
     assert widget.options.text() == (
-        "Model: reduced.safetensors; device cpu; precision fp32 (most exact); tile automatic; "
-        "halo automatic; NaN pixels refuse the image"
+        "Model: reduced.safetensors; device: cpu; precision: fp32 (most exact); tile: automatic; "
+        "halo: automatic; NaN pixels: refuse the image"
     )
     save_choices(Choices(tile=128, halo="12", non_finite="mask"))
     assert widget.options.text() == (
-        "Model: the one that comes with the package; device automatic; precision automatic; "
-        "tile 128 px; halo 12 px; NaN pixels keep them, restore around them"
+        "Model: the one that comes with the package; device: automatic; precision: automatic; "
+        "tile: 128 px; halo: 12 px; NaN pixels: keep them, restore around them"
     )
 
 

@@ -246,5 +246,5 @@ def _options(choices: Choices) -> str:
         "halo": HALOS.get(choices.halo, f"{choices.halo} px"),
         "NaN pixels": NON_FINITE[choices.non_finite],
     }
-    said = "; ".join(f"{name} {words[0].lower()}{words[1:]}" for name, words in options.items())
-    return f"Model: {model}; {said}"
+    said = (f"{name}: {words[0].lower()}{words[1:]}" for name, words in options.items())
+    return "; ".join((f"Model: {model}", *said))
