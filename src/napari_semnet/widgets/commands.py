@@ -1,13 +1,32 @@
 """Commands in napari's menus that are no widgets."""
 
 from dataclasses import replace
+from typing import Any
 
 import napari.layers
 import napari.viewer
 
 from napari_semnet.widgets.preferences import PLUGIN, load_choices, save_choices
 
-__all__ = ["restore_active_layer", "restore_with"]
+__all__ = ["open_dock", "restore_active_layer", "restore_with"]
+
+
+def open_dock(viewer: Any, name: str) -> Any:
+    """Open one of our widgets, or bring it to the front, and give it.
+
+    It shares the place of the widgets that are there already: one below the other they would ask
+    for more height than a screen has.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    name : str
+        As napari's menu has it.
+    """
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    dock.show()
+    dock.raise_()
+    return widget
 
 
 def restore_active_layer(viewer: napari.viewer.Viewer, layer: napari.layers.Image) -> None:
@@ -20,8 +39,7 @@ def restore_active_layer(viewer: napari.viewer.Viewer, layer: napari.layers.Imag
     layer : Image
         The active layer, passed in by napari.
     """
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Restore")
-    widget.restore_layer(layer)
+    open_dock(viewer, "Restore").restore_layer(layer)
 
 
 def restore_with(viewer: napari.viewer.Viewer, model: str) -> None:
@@ -34,5 +52,4 @@ def restore_with(viewer: napari.viewer.Viewer, model: str) -> None:
         Name of one of the user's own models.
     """
     save_choices(replace(load_choices(), model=model))
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Restore")
-    widget.use_model(model)
+    open_dock(viewer, "Restore").use_model(model)
