@@ -15,6 +15,8 @@ from napari_semnet.imaging.geometry import whole
 from napari_semnet.imaging.phantom import acquire, particles
 from napari_semnet.imaging.plane import block_mean
 from napari_semnet.widgets.layers import METADATA_KEY, add_restored_layer
+from napari_semnet.widgets.lineage import MADE_BY_COMPARISON
+from tests.widgets.patience import until
 
 pytestmark = pytest.mark.gui
 
@@ -395,3 +397,149 @@ def test_themes_colour_the_plots(viewer: Any, widget: Any) -> None:
     light = widget.line.plot._ground.lightness()
     viewer.theme = "dark"
     assert widget.line.plot._ground.lightness() < light
+
+
+@pytest.fixture
+def stacks(viewer: Any) -> tuple[Any, Any]:
+    """Six slices and their restoration, every second one turned over."""
+    raw = viewer.add_image(
+        np.stack([RAW, RAW[::-1]] * 3), name="stack", scale=(5, 2, 2), units=("nanometer", *NM)
+    )
+    fine = np.stack([TRUTH, TRUTH[::-1]] * 3)
+    return raw, add_restored_layer(viewer, raw, fine, whole(raw.data.shape), {"source": "stack"})
+
+
+def of_comparison(viewer: Any, kind: str) -> Any:
+    """The layer of this kind that the grid added."""
+    return next(layer for layer in viewer.layers if layer.metadata.get(MADE_BY_COMPARISON) == kind)
+
+
+def test_another_blur_reaches_the_grid_the_line_and_the_regions(
+    viewer: Any, widget: Any, click: Any, ready: Any, qtbot: Any
+) -> None:
+    def curve() -> Any:
+        return next(c.y for c in widget.line.plot.curves if c.name == "classical")
+
+    click(widget.view.grid_button)
+    ready()
+    click(widget.line.draw_button)
+    widget.line.drawing.layer.add(np.array([[10, 5], [30, 50]]), shape_type="line")
+    click(widget.numbers.draw_button)
+    box = np.array([(5, 5), (5, 15), (15, 15), (15, 5)])
+    widget.numbers.drawing.layer.add(box, shape_type="rectangle")
+    until(qtbot, lambda: widget.line.plot.curves and widget.numbers.table.rowCount() == 3)
+    before, old_rows = curve(), rows(widget.numbers.table)
+
+    widget.subject.sigma.setValue(5.0)
+    ready()
+    until(qtbot, lambda: widget.view.grid_button.isChecked() and not widget.task.is_running)
+    np.testing.assert_array_equal(
+        of_comparison(viewer, "classical").data, np.rint(classical(RAW, 5.0)).astype(np.uint8)
+    )
+    assert not np.array_equal(curve(), before)
+    changed = rows(widget.numbers.table)
+    assert changed[0] == old_rows[0]
+    assert changed[1] != old_rows[1]
+
+
+def test_a_grid_that_is_still_computed_begins_anew_with_another_blur(
+    viewer: Any, widget: Any, click: Any, ready: Any
+) -> None:
+    click(widget.view.grid_button)
+    widget.subject.sigma.setValue(5.0)
+    ready()
+    np.testing.assert_array_equal(
+        of_comparison(viewer, "classical").data, np.rint(classical(RAW, 5.0)).astype(np.uint8)
+    )
+
+
+def test_spectra_and_figures_go_with_the_pictures_that_they_speak_of(
+    viewer: Any, stacks: Any, click: Any, qtbot: Any
+) -> None:
+    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+    other = viewer.add_image(stacks[0].data, name="b", scale=(5, 2, 2), units=("nanometer", *NM))
+    widget.subject.other_list.choose(other)
+    for change in (
+        lambda: viewer.dims.set_current_step(0, 3),
+        lambda: widget.subject.other_list.choose(None),
+    ):
+        click(widget.frequencies.spectrum_button)
+        until(qtbot, lambda: widget.frequencies.plot.curves)
+        click(widget.numbers.reference_button)
+        until(qtbot, lambda: widget.numbers.table.rowCount())
+        change()
+        assert not widget.frequencies.plot.curves
+        assert widget.frequencies.figures.text() == ""
+        assert widget.numbers.table.rowCount() == 0
+        assert widget.numbers.note.text() == ""
+    click(widget.frequencies.spectrum_button)
+    viewer.dims.set_current_step(0, 1)
+    assert not widget.task.is_running
+    assert "other pictures" in widget.status.text()
+
+
+def test_figures_of_regions_go_with_the_regions(
+    viewer: Any, widget: Any, click: Any, ready: Any, qtbot: Any
+) -> None:
+    page = widget.numbers
+    click(page.draw_button)
+    ready()
+    page.drawing.layer.add(np.array([(5, 5), (5, 15), (15, 15), (15, 5)]), shape_type="rectangle")
+    until(qtbot, lambda: page.table.rowCount() == 3)
+    page.drawing.layer.selected_data = {0}
+    page.drawing.layer.remove_selected()
+    until(qtbot, lambda: page.table.rowCount() == 0)
+    assert page.note.text() == ""
+
+
+def test_another_slice_is_looked_at_from_the_same_place(
+    viewer: Any, stacks: Any, click: Any, qtbot: Any
+) -> None:
+    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+    camera = viewer.scene.camera
+
+    def look_closer() -> None:
+        camera.center, camera.zoom = (0, 20, 30), 9.0
+
+    def assert_same() -> None:
+        assert camera.zoom == pytest.approx(9.0)
+        assert camera.center == pytest.approx((0, 20, 30))
+
+    click(widget.view.swipe_button)
+    widget.view.divider.setValue(200)
+    look_closer()
+    viewer.dims.set_current_step(0, 4)
+    widget.subject.sigma.setValue(2.0)
+    assert_same()
+    assert widget.view.divider.value() == pytest.approx(200, abs=10)
+
+    click(widget.view.blink_button)
+    widget.view.rate.setValue(0.0)
+    widget.view.arrangement.blink.flip()
+    look_closer()
+    viewer.dims.set_current_step(0, 3)
+    assert_same()
+    assert widget.view.arrangement.blink.current is stacks[1]
+
+    click(widget.view.grid_button)
+    until(qtbot, lambda: not widget.task.is_running)
+    look_closer()
+    viewer.dims.set_current_step(0, 2)
+    until(qtbot, lambda: not widget.task.is_running)
+    assert of_comparison(viewer, "difference").data_to_world((0, 0, 0))[0] == pytest.approx(10)
+    assert_same()
+
+
+def test_the_docks_share_one_place_and_fit_a_small_screen(
+    viewer: Any, layers: Any, open_widget: Any
+) -> None:
+    from napari_semnet.widgets.compare import open_comparison
+
+    open_widget()
+    compare = open_comparison(viewer, layers[1])
+    docks = {name: dock.parent() for name, dock in viewer.window.dock_widgets.items()}
+    restore_dock = docks["Restore (napari-semnet)"]
+    window = viewer.window._qt_window
+    assert docks["Compare (napari-semnet)"] in window.tabifiedDockWidgets(restore_dock)
+    assert window.minimumSizeHint().height() < 700
+    assert compare.minimumSizeHint().height() < 420

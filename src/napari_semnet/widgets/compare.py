@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QTabWidget, Q
 from napari_semnet.errors import SemnetError
 from napari_semnet.imaging.plane import Plane
 from napari_semnet.widgets.background import Task
+from napari_semnet.widgets.commands import open_dock
 from napari_semnet.widgets.compare_figure import FigurePage
 from napari_semnet.widgets.compare_frequencies import FrequenciesPage
 from napari_semnet.widgets.compare_line import LinePage
@@ -21,6 +22,7 @@ from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.compare_view import ViewPage
 from napari_semnet.widgets.docked import Docked
 from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.scrolled import Scrolled
 from napari_semnet.widgets.trust import TrustPage
 
 if TYPE_CHECKING:
@@ -70,14 +72,15 @@ class CompareWidget(Docked):
         Parameters
         ----------
         then : callable
-            Called at once where nothing is missing, and not at all where something fails.
+            Called at once where nothing is missing, or where no picture can be had of the raw
+            layer, which it then says itself.
         """
         self.status.setText("")
         try:
             steps = self.subject.missing_classical()
         except SemnetError as error:
             self._say(str(error))
-            return
+            steps = None
         if steps is None:
             then()
             return
@@ -110,7 +113,7 @@ class CompareWidget(Docked):
             "Figure": self.figure,
         }
         for title, page in pages.items():
-            self.tabs.addTab(page, title)
+            self.tabs.addTab(Scrolled(page, self.tabs), title)
         row = QHBoxLayout()
         row.addWidget(self.progress, 1)
         row.addWidget(self.cancel_button)
@@ -130,23 +133,35 @@ class CompareWidget(Docked):
         self.figure.saved.connect(lambda path: self._say(f"Saved {path}"))
         self.cancel_button.clicked.connect(self._on_cancel)
         self.subject.changed.connect(self._on_subject)
+        self.subject.layers_changed.connect(self._on_layers)
         self._viewer.events.theme.connect(self._on_theme)
 
-    def _on_subject(self) -> None:
+    def _on_layers(self) -> None:
         """Show other layers in the way that the former ones were shown."""
-        self.status.setText("")
-        self.trust.follow()
         arrangement = self.view.arrangement
         if arrangement.swipe is not None:
             self.view.show_swipe()
         elif arrangement.blink is not None:
             self.view.show_blink()
-        elif arrangement.is_active:
+
+    def _on_subject(self) -> None:
+        """Measure other pictures, and forget what is known of the former ones."""
+        was_at_work = self.task.is_running
+        self.task.cancel()
+        self.status.setText("Stopped: other pictures are compared now" if was_at_work else "")
+        self.frequencies.clear()
+        self.numbers.clear()
+        self.trust.follow()
+        drawn = [page for page in (self.line, self.numbers) if page.drawing.layer is not None]
+        if self.view.is_grid_wanted or drawn:
+            self.prepare(self._show_anew)
+
+    def _show_anew(self) -> None:
+        """Bring up to date what is shown: the grid last, as its work would be cancelled else."""
+        self.line.measure()
+        self.numbers.measure_regions()
+        if self.view.is_grid_wanted:
             self.view.show_grid()
-        if self.line.drawing.layer is not None:
-            self.prepare(self.line.measure)
-        if self.numbers.drawing.layer is not None:
-            self.prepare(self.numbers.measure_regions)
 
     def _on_progress(self, part: float) -> None:
         self.progress.setValue(round(1000 * part))
@@ -190,7 +205,7 @@ def open_comparison(viewer: Any, restored: Image) -> CompareWidget | None:
     CompareWidget or None
         None, with a notification, where the source layer is gone.
     """
-    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+    widget = open_dock(viewer, "Compare")
     widget.subject.guess(restored)
     if widget.subject.raw_list.layer() is None:
         show_info(f"The source of “{restored.name}” is not open. Choose a layer to compare with.")

@@ -34,6 +34,7 @@ from napari_semnet.imaging.panels import (
     tinted,
 )
 from napari_semnet.imaging.plane import Grid, Plane
+from napari_semnet.widgets.advanced import ignore_wheel_in_passing
 from napari_semnet.widgets.arrangement import ON_RAW, Changes, change_steps
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare_subject import CLASSICAL, Subject
@@ -152,9 +153,11 @@ class FigurePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
         super().__init__(parent)
         self._subject, self._task, self._prepare = subject, task, prepare
         self.part = QComboBox(self)
+        ignore_wheel_in_passing(self.part)
         for text, key in PARTS.items():
             self.part.addItem(text, key)
         self.columns = QSpinBox(self)
+        ignore_wheel_in_passing(self.columns)
         self.columns.setRange(1, 6)
         self.columns.setValue(2)
         self.has_difference = QCheckBox("With the difference", self)

@@ -159,6 +159,11 @@ class FrequenciesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by t
             return
         self._task.start(partial(ring_steps, pairs), self._plot_rings)
 
+    def clear(self) -> None:
+        """Show nothing, as other pictures are compared now."""
+        self.plot.show_curves((), HINT)
+        self.figures.setText("")
+
     def _plot_spectra(self, spectra: list[Spectrum]) -> None:
         unit = spectra[0].unit
         self.plot.x_label = f"Spatial frequency (1/{unit})"

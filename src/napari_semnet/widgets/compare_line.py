@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QVB
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.imaging.panels import error_text, length_text
 from napari_semnet.imaging.profiles import Edge, Profile, fit_edge, line_profile
+from napari_semnet.widgets.advanced import ignore_wheel_in_passing
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.drawn import Drawing
 from napari_semnet.widgets.plots import Curve, LinePlot
@@ -68,6 +69,7 @@ class LinePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         self.draw_button = QPushButton("Draw a line", self)
         self.draw_button.setToolTip("Press, drag across an edge and release; drag its ends to move")
         self.breadth = QDoubleSpinBox(self)
+        ignore_wheel_in_passing(self.breadth)
         self.breadth.setRange(0.0, 1e6)
         self.breadth.setDecimals(1)
         self.breadth.setPrefix("averaged over ")

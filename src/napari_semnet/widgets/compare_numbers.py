@@ -143,6 +143,7 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
     ) -> None:
         super().__init__(parent)
         self._subject, self._task, self._prepare = subject, task, prepare
+        self._shows_regions = False
         self.drawing = Drawing(subject.viewer, "compare: regions", "add_rectangle", self)
         self.drawing.is_numbered = True
         self.draw_button = QPushButton("Draw regions", self)
@@ -189,12 +190,15 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         """Measure within the drawn regions."""
         outlines = [outline for outline in self.drawing.outlines() if len(outline) > 2]
         if not outlines:
+            if self._shows_regions:
+                self.clear()
             return
         try:
             self.show_table(region_table(self._subject.planes(), outlines))
         except SemnetError as error:
             self._refuse(str(error))
             return
+        self._shows_regions = True
         self.note.setText(
             "Grey levels of the raw image. Smoothing alone lowers deviations and raises the CNR."
         )
@@ -217,6 +221,7 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
 
         def show(found: list[Agreement]) -> None:
             self.show_table(agreement_table(found))
+            self._shows_regions = False
             self.note.setText(
                 f"Against “{reference.name}”, on its pixels, over a range of "
                 f"{data_range(reference):.4g} grey levels. “Fitted”: with brightness and contrast "
@@ -245,6 +250,12 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
                     )
                 self.table.setItem(line, column, item)
 
+    def clear(self) -> None:
+        """Show nothing, as what was measured is compared no more."""
+        self._shows_regions = False
+        self.table.setRowCount(0)
+        self.note.setText("")
+
     def copy(self) -> None:
         """Copy the table, tabs between columns."""
         headings = range(self.table.columnCount())
@@ -260,8 +271,7 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         self.drawing.let_go()
 
     def _refuse(self, reason: str) -> None:
-        self.table.setRowCount(0)
-        self.note.setText("")
+        self.clear()
         self.refused.emit(reason)
 
 

@@ -73,7 +73,9 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
     """
 
     changed = Signal()
-    """Other pictures are compared now."""
+    """Other pictures are compared now: of other layers, of another slice, or with another blur."""
+    layers_changed = Signal()
+    """They are of other layers; comes right after `changed`."""
 
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -103,6 +105,7 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
         self._lay_out()
         for combo in (self.raw_list, self.restored_list, self.other_list):
             combo.chosen.connect(self.changed)
+            combo.chosen.connect(self.layers_changed)
         self.has_classical.toggled.connect(lambda _: self.changed.emit())
         self.sigma.valueChanged.connect(lambda _: self.changed.emit())
         viewer.layers.events.inserted.connect(self._on_inserted)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -21,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_semnet.errors import SemnetError
 from napari_semnet.imaging.plane import Plane
+from napari_semnet.widgets.advanced import ignore_wheel_in_passing
 from napari_semnet.widgets.arrangement import (
     ON_RAW,
     ON_RESTORED,
@@ -33,6 +36,9 @@ from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.blink import FASTEST, KEY
 from napari_semnet.widgets.compare_subject import Subject, classical_steps
 from napari_semnet.widgets.planes import plane_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image
 
 __all__ = ["ViewPage", "grid_steps"]
 
@@ -95,6 +101,7 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
     def __init__(self, subject: Subject, task: Task, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._subject, self._task = subject, task
+        self._in_grid: tuple[object, ...] = ()
         self.arrangement = Arrangement(subject.viewer, self)
         self.grid_button = _toggle("Grid", "Raw, classical, restored and difference side by side")
         self.swipe_button = _toggle("Swipe", "A divider that is dragged over the picture")
@@ -102,8 +109,10 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         self.modes = QButtonGroup(self)
         self.modes.setExclusive(False)
         self.divider = QSlider(Qt.Orientation.Horizontal, self)
+        ignore_wheel_in_passing(self.divider)
         self.divider.setRange(0, SLIDER_STEPS)
         self.rate = QDoubleSpinBox(self)
+        ignore_wheel_in_passing(self.rate)
         self.rate.setRange(0.0, FASTEST)
         self.rate.setSingleStep(0.5)
         self.rate.setDecimals(1)
@@ -111,6 +120,7 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         self.rate.setSuffix(" changes per s")
         self.rate.setSpecialValueText(f"by the key {KEY} only")
         self.on = QComboBox(self)
+        ignore_wheel_in_passing(self.on)
         for text, key in GRIDS.items():
             self.on.addItem(text, key)
         self.difference_button = QPushButton("Add the difference as a layer", self)
@@ -122,6 +132,11 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         self._lay_out()
         self._connect()
         self._on_left()
+
+    @property
+    def is_grid_wanted(self) -> bool:
+        """Whether the grid is shown, or will be once it is computed."""
+        return bool(self.grid_button.isChecked())
 
     def show_grid(self) -> None:
         """Compute what is missing, then show all side by side."""
@@ -144,8 +159,7 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
                 self.leave()
                 return
             self._describe(changes)
-            self.arrangement.show_grid(raw, restored, subject.classical(), changes)
-            self._press(self.grid_button)
+            self._fill_grid(raw, restored, changes)
 
         self._press(self.grid_button)
         self._task.start(steps, show)
@@ -197,6 +211,18 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
     def let_go(self) -> None:
         """Put the viewer back and follow it no longer."""
         self.arrangement.let_go()
+
+    def _fill_grid(self, raw: Image, restored: Image, changes: Changes) -> None:
+        """Show the grid, from the same place where the same cells only get other pictures."""
+        classical = self._subject.classical()
+        cells = (weakref.ref(raw), weakref.ref(restored), classical is not None)
+        stays, camera = cells == self._in_grid, self._subject.viewer.scene.camera
+        centre, zoom = tuple(camera.center), float(camera.zoom)
+        self.arrangement.show_grid(raw, restored, classical, changes)
+        if stays:
+            camera.center, camera.zoom = centre, zoom
+        self._in_grid = cells
+        self._press(self.grid_button)
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
@@ -256,6 +282,7 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         self.divider.setEnabled(pressed is self.swipe_button)
 
     def _on_left(self) -> None:
+        self._in_grid = ()
         for button in self.modes.buttons():
             button.setChecked(False)
         self.divider.setEnabled(False)
