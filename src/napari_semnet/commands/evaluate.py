@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from napari_semnet.training.cases import Plan
     from napari_semnet.training.evaluation import Event
     from napari_semnet.training.profile import Profile
     from napari_semnet.training.scores import Score
 
 __all__ = ["add_parser", "plan_from", "run"]
+
+_MEASURING = "measuring, cases"
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -232,16 +236,6 @@ def _progress() -> Iterator[Callable[[Event], None]]:
         TimeRemainingColumn,
     )
 
-    from napari_semnet.training.evaluation import (
-        Checking,
-        Measured,
-        Notice,
-        Restoring,
-        Searching,
-        Skipped,
-        Started,
-    )
-
     console = Console(stderr=True, highlight=False, markup=False)
     bars = Progress(
         TextColumn("{task.description}", markup=False),
@@ -255,36 +249,46 @@ def _progress() -> Iterator[Callable[[Event], None]]:
         transient=True,
         disable=not console.is_terminal,
     )
-    tasks: dict[str, Any] = {}
-    models: set[str] = set()
+    with bars:
+        yield _Display(bars)
 
-    def advance(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=total, now="")
-        bars.update(tasks[stage], completed=done, total=total, now="")
 
-    def report(event: Event) -> None:
+class _Display:
+    """A bar for each stage, a line for each case that is measured."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self._models: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        from napari_semnet.training import evaluation as kinds
+
         match event:
-            case Searching(done, total):
-                advance("searching the best Gaussians, pictures", done, total)
-            case Started(cases=cases, models=names):
-                models.update(names)
-                advance("measuring, cases", 0, cases)
-            case Restoring(method, picture, fraction):
-                task = tasks["measuring, cases"]
+            case kinds.Searching(done, total):
+                self._advance("searching the best Gaussians, pictures", done, total)
+            case kinds.Started(cases=cases, models=names):
+                self._models.update(names)
+                self._advance(_MEASURING, 0, cases)
+            case kinds.Restoring(method, picture, fraction):
                 part = f" {100 * fraction:.0f} %" if fraction else ""
-                bars.update(task, now=f"{picture}: {method}{part}")
-            case Measured(scores, done, total):
-                advance("measuring, cases", done, total)
-                console.print(f"{done}/{total} {_line(scores, models)}", soft_wrap=True)
-            case Checking(model, done, total):
-                advance(f"checking {model}", done, total)
-            case Skipped(path, reason):
-                console.print(f"{path} skipped: {reason.rstrip('.')}.", soft_wrap=True)
-            case Notice(text):
-                console.print(text, soft_wrap=True)
+                self._bars.update(self._tasks[_MEASURING], now=f"{picture}: {method}{part}")
+            case kinds.Measured(scores, done, total):
+                self._advance(_MEASURING, done, total)
+                self._line(f"{done}/{total} {_line(scores, self._models)}")
+            case kinds.Checking(model, done, total):
+                self._advance(f"checking {model}", done, total)
+            case kinds.Skipped(path, reason):
+                self._line(f"{path} skipped: {reason.rstrip('.')}.")
+            case kinds.Notice(text):
+                self._line(text)
             case _:
                 pass
 
-    with bars:
-        yield report
+    def _advance(self, stage: str, done: int, total: int) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total, now="")
+        self._bars.update(self._tasks[stage], completed=done, total=total, now="")
+
+    def _line(self, text: str) -> None:
+        self._bars.console.print(text, soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,61 +77,76 @@ def judge_file(
     SemnetError
         One of the two cannot be read, they do not belong together, or there is no room.
     """
-    import numpy as np
-
     from napari_semnet.files.reader import read_image
-    from napari_semnet.restoration.events import Finished
-    from napari_semnet.restoration.sensitivity import SensitivityRun, sensitivity
-    from napari_semnet.restoration.trust import (
-        Judgement,
-        as_record,
-        describe_sensitivity,
-        judge_steps,
-        sentences,
-    )
+    from napari_semnet.restoration.trust import as_record, describe_sensitivity, sentences
 
     image, result = read_image(source), read_image(target)
-    pixels = _restored_part(image, result)
-    intensity = _range_of(result)
-    size = None if image.pixel_size is None else image.pixel_size.yx
-    judgement: Judgement | None = None
-    for step in judge_steps(
-        pixels, result.pixels, restorer.model.card, intensity=intensity, pixel_size_nm=size
-    ):
-        if isinstance(step, Judgement):
-            judgement = step
-    assert judgement is not None, "The last step is the result."
+    judgement = _judged(image, result, restorer)
     said, record = list(sentences(judgement)), as_record(judgement)
     record |= {"source": source.name, "result": target.name}
     folder = folder or target.parent
-    written = []
     noise = judgement.consistency.noise
+    written = []
     if checks.residual:
         written.append(_write_residual(folder, target, image, result, judgement))
     if checks.consistent:
         written.append(_write_consistent(folder, target, image, result, noise))
     if checks.sensitivity:
-        run = SensitivityRun(noise=noise, seed=checks.seed)
-        spread: Any = None
-        for event in sensitivity(restorer, pixels, run=run):
-            yield event
-            if isinstance(event, Finished):
-                spread = event.restored.pixels
+        spread = yield from _spread(restorer, _restored_part(image, result), noise, checks.seed)
         said.append(describe_sensitivity(spread))
-        known = spread[np.isfinite(spread)]
-        record["sensitivity"] = {
-            "median": float(np.median(known)),
-            "percentile_99": float(np.percentile(known, 99)),
-            "unit": "grey levels of the image",
-            "restorations": 8,
-            "seed": checks.seed,
-        }
+        record["sensitivity"] = _in_figures(spread, checks.seed)
         written.append(_write(folder, target, SENSITIVITY, spread, result))
     record["sentences"] = said
-    written.insert(0, _write_report(folder, target, record))
+    report = _write_report(folder, target, record)
     verdict = judgement.consistency.whiteness
     structured = None if verdict.p_value is None else verdict.is_structured
-    yield Judged(source, target, structured, tuple(said), tuple(written))
+    yield Judged(source, target, structured, tuple(said), (report, *written))
+
+
+def _judged(image: SemImage, result: SemImage, restorer: Restorer) -> Judgement:
+    """Hold a result against its image, without the network."""
+    from napari_semnet.restoration.trust import Judgement, judge_steps
+
+    size = None if image.pixel_size is None else image.pixel_size.yx
+    for step in judge_steps(
+        _restored_part(image, result),
+        result.pixels,
+        restorer.model.card,
+        intensity=_range_of(result),
+        pixel_size_nm=size,
+    ):
+        if isinstance(step, Judgement):
+            return step
+    raise AssertionError("The last step is the result.")
+
+
+def _spread(
+    restorer: Restorer, pixels: Any, noise: NoiseLevel, seed: int
+) -> Generator[BatchEvent, None, Any]:
+    """Restore again and again, and return how far the results differ at each pixel."""
+    from napari_semnet.restoration.events import Finished
+    from napari_semnet.restoration.sensitivity import SensitivityRun, sensitivity
+
+    spread = None
+    for event in sensitivity(restorer, pixels, run=SensitivityRun(noise=noise, seed=seed)):
+        yield event
+        if isinstance(event, Finished):
+            spread = event.restored.pixels
+    return spread
+
+
+def _in_figures(spread: Any, seed: int) -> dict[str, Any]:
+    """Sum up the sensitivity for the report."""
+    import numpy as np
+
+    known = spread[np.isfinite(spread)]
+    return {
+        "median": float(np.median(known)),
+        "percentile_99": float(np.percentile(known, 99)),
+        "unit": "grey levels of the image",
+        "restorations": 8,
+        "seed": seed,
+    }
 
 
 def _range_of(result: SemImage) -> IntensityRange | None:
