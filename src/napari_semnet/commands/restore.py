@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,8 +12,12 @@ from typing import TYPE_CHECKING, Literal
 from napari_semnet.errors import SemnetError
 
 if TYPE_CHECKING:
-    from napari_semnet.commands.jobs import Entry
+    from napari_semnet.commands.events import BatchEnded, BatchEvent
+    from napari_semnet.commands.jobs import Entry, Job
+    from napari_semnet.commands.queue import Queue
+    from napari_semnet.commands.reporting import Reporter
     from napari_semnet.commands.volume import VolumeChoices
+    from napari_semnet.files.replay import Replay
     from napari_semnet.restoration.restorer import Restorer
 
 __all__ = ["add_engine_options", "add_parser", "restorer_from", "run"]
@@ -232,45 +237,18 @@ def restorer_from(arguments: argparse.Namespace) -> Restorer:
 
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; 0 when none failed, else 1."""
-    from napari_semnet.commands import batch, jobs, judging, queue, replay, reporting, watching
-    from napari_semnet.commands.events import BatchEnded, BatchEvent, FileWritten
+    from napari_semnet.commands import queue, replay, watching
     from napari_semnet.commands.volume import VolumeChoices
-    from napari_semnet.restoration.events import Notice
     from napari_semnet.restoration.worker_start import load_ahead
 
-    again = None
+    job, again, compared = None, None, None
     if arguments.record is not None:
         job, again = replay.find_job(arguments.record, arguments.output)
-        prepare = partial(replay.prepare, again, arguments.model)
-    else:
-        prepare = partial(restorer_from, arguments)
-
-    def find() -> list[Entry]:
-        entries: list[Entry] = [job] if again is not None else []
-        if again is None:
-            entries = jobs.find_jobs(arguments.inputs, arguments.output, arguments.rows)
-        entries = jobs.share_files(entries, *arguments.shard)
-        return entries if arguments.overwrite else jobs.skip_existing(entries)
-
-    if arguments.json:
-        reporter = reporting.json_lines()
-    elif arguments.quiet:
-        reporter = reporting.only_failures()
-    else:
-        reporter = reporting.progress_display()
-    wants_checks = arguments.trust or arguments.sensitivity
-    checks = judging.Checks(arguments.sensitivity) if wants_checks else None
-    failed = 0
+        compared = partial(replay.compare, record=arguments.record, again=again)
     choices = VolumeChoices(
         arguments.shard, arguments.workers, arguments.scheduler, arguments.overwrite
     )
-    work = partial(
-        batch.restore_files,
-        prepare=cache(prepare),
-        checks=checks,
-        volumes=choices,
-        retries=arguments.retries,
-    )
+    find, work = partial(_entries, arguments, job), _work(arguments, again, choices)
     if arguments.watch:
         events = watching.watch_inputs(arguments.inputs, find, work, arguments.settle)
         table = queue.Queue()
@@ -280,27 +258,86 @@ def run(arguments: argparse.Namespace) -> int:
         if choices.workers:
             load_ahead()
         events, table = work(entries), queue.Queue(entries)
-    with reporter as report, queue.csv_report(arguments.report, table) as changed:
+    with _reporter(arguments) as report, queue.csv_report(arguments.report, table) as changed:
+        tell = partial(_tell, report=report, table=table, changed=changed, compared=compared)
+        ended = _tell_all(events, tell, is_watching=arguments.watch)
+    return 1 if ended.failed else 0
 
-        def tell(event: BatchEvent) -> None:
-            nonlocal failed
-            report(event)
-            if table.take(event):
-                changed()
-            if again is not None and isinstance(event, FileWritten):
-                report(Notice(replay.compare(event.target, arguments.record, again)))
-            if isinstance(event, BatchEnded):
-                failed = event.failed
 
-        try:
-            for event in events:
-                tell(event)
-        except KeyboardInterrupt as stop:
-            if not arguments.watch:
-                raise
-            # It came while an event was told, not between two of them: watching ends all the same.
-            tell(events.throw(stop))
-    return 1 if failed else 0
+def _entries(arguments: argparse.Namespace, repeated: Job | None) -> list[Entry]:
+    """Find what is to be restored now: the run that is repeated, or what the inputs mean."""
+    from napari_semnet.commands import jobs
+
+    entries: list[Entry] = [repeated] if repeated is not None else []
+    if repeated is None:
+        entries = jobs.find_jobs(arguments.inputs, arguments.output, arguments.rows)
+    entries = jobs.share_files(entries, *arguments.shard)
+    return entries if arguments.overwrite else jobs.skip_existing(entries)
+
+
+def _work(
+    arguments: argparse.Namespace, again: Replay | None, choices: VolumeChoices
+) -> Callable[[Sequence[Entry]], Generator[BatchEvent, None, None]]:
+    """Give what restores files as the command line, or the record, asks for."""
+    from napari_semnet.commands import batch, judging, replay
+
+    prepare = partial(restorer_from, arguments)
+    if again is not None:
+        prepare = partial(replay.prepare, again, arguments.model)
+    wants_checks = arguments.trust or arguments.sensitivity
+    return partial(
+        batch.restore_files,
+        prepare=cache(prepare),
+        checks=judging.Checks(arguments.sensitivity) if wants_checks else None,
+        volumes=choices,
+        retries=arguments.retries,
+    )
+
+
+def _reporter(arguments: argparse.Namespace) -> AbstractContextManager[Reporter]:
+    from napari_semnet.commands import reporting
+
+    if arguments.json:
+        return reporting.json_lines()
+    return reporting.only_failures() if arguments.quiet else reporting.progress_display()
+
+
+def _tell(
+    event: BatchEvent,
+    report: Reporter,
+    table: Queue,
+    changed: Callable[[], None],
+    compared: Callable[[Path], str] | None,
+) -> None:
+    """Pass an event on to the display and the table; say how a repeated result turned out."""
+    from napari_semnet.commands.events import FileWritten
+    from napari_semnet.restoration.events import Notice
+
+    report(event)
+    if table.take(event):
+        changed()
+    if compared is not None and isinstance(event, FileWritten):
+        report(Notice(compared(event.target)))
+
+
+def _tell_all(
+    events: Generator[BatchEvent, None, None], tell: Callable[[BatchEvent], None], is_watching: bool
+) -> BatchEnded:
+    """Tell what happens until the end, which is the last event."""
+    from napari_semnet.commands.events import BatchEnded
+
+    event: BatchEvent | None = None
+    try:
+        for event in events:
+            tell(event)
+    except KeyboardInterrupt as stop:
+        if not is_watching:
+            raise
+        # It came while an event was told, not between two of them: watching ends all the same.
+        event = events.throw(stop)
+        tell(event)
+    assert isinstance(event, BatchEnded), "A batch ends with BatchEnded."
+    return event
 
 
 def _check_workers(choices: VolumeChoices, entries: Sequence[Entry]) -> None:
