@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,3 +166,76 @@ def test_real_pairs_are_registered_and_matched_in_grey_levels(tmp_path: Path) ->
     halved = case.high.reshape(len(case.low), 2, -1, 2).mean(axis=(1, 3))
     assert np.abs(halved - case.low)[8:-8, 8:-8].mean() < 1.5
     assert any("registered" in note and "-2.0" in note for note in case.notes)
+
+
+def test_real_pairs_in_subfolders_are_joined_by_their_place(tmp_path: Path) -> None:
+    grey = references()["gold"]
+    for field in ("f1", "f2"):
+        (tmp_path / "good" / field).mkdir(parents=True)
+        (tmp_path / "poor" / field).mkdir(parents=True)
+        _save(tmp_path / "good" / field / "frame.png", grey)
+        _save(tmp_path / "poor" / field / "frame.png", grey[::2, ::2])
+    _save(tmp_path / "poor" / "lonely.png", grey[::2, ::2])
+    plan = Plan(tmp_path / "good", lq=tmp_path / "poor", pairing="as is")
+    joined = {f.path.parent.name: f.low_path for f in _found(plan)}
+    assert joined == {name: tmp_path / "poor" / name / "frame.png" for name in ("f1", "f2")}
+    (alone,) = (entry for entry in find_cases(plan) if isinstance(entry, Skipped))
+    assert alone.path.name == "lonely.png"
+
+
+def test_poor_pictures_may_lie_among_the_good_ones(folder: Path) -> None:
+    _save(folder / "poor" / "gold.png", references()["gold"][::2, ::2])
+    for plan in (Plan(folder, lq=folder / "poor"), Plan(folder / "poor", lq=folder)):
+        (found,) = _found(plan)
+        assert {found.path, found.low_path} == {folder / "gold.png", folder / "poor" / "gold.png"}
+
+
+def test_sixteen_bit_pairs_as_they_are_keep_one_grey_scale(tmp_path: Path) -> None:
+    scene = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(128, 128)), 4)
+    high = 20000 + 10000 * (scene - scene.min()) / np.ptp(scene)
+    low = high.reshape(64, 2, 64, 2).mean(axis=(1, 3))
+    # A single bright particle of the poor picture must not darken everything else of it alone.
+    low[20:30, 20:30] += 20000
+    _save(tmp_path / "good" / "a.png", high.astype(np.uint16))
+    _save(tmp_path / "poor" / "a.png", low.astype(np.uint16))
+    (case,) = _cases(Plan(tmp_path / "good", lq=tmp_path / "poor", pairing="as is"))
+    halved = case.high.reshape(64, 2, 64, 2).mean(axis=(1, 3))
+    assert np.abs(halved - case.low)[40:].max() < 1.5
+
+
+def test_pairs_of_different_depths_have_no_grey_scale_as_they_are(tmp_path: Path) -> None:
+    grey = references()["gold"]
+    _save(tmp_path / "good" / "a.png", grey.astype(np.uint16) * 100)
+    _save(tmp_path / "poor" / "a.png", grey[::2, ::2])
+    plan = Plan(tmp_path / "good", lq=tmp_path / "poor", pairing="as is")
+    assert "no grey scale in common" in _reason(plan, "a")
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        ({"reference_shape": (960, 1280)}, "--poster"),
+        ({"profile": PROFILES["sem"]}, "--profile"),
+        ({"draws": 3}, "--draws"),
+        ({"seed": 1}, "--seed"),
+    ],
+)
+def test_what_degrades_is_refused_beside_real_pairs(option: dict[str, Any], word: str) -> None:
+    with pytest.raises(SemnetError, match=f"neither degraded nor cut.*: {word}\\."):
+        Plan(Path("good"), lq=Path("poor"), **option)
+
+
+def test_rows_of_a_table_may_be_too_short_or_too_long(folder: Path) -> None:
+    table = folder / "table.csv"
+    table.write_text("source,file\nau,gold.png,more\nsilk\n")
+    assert {f.source for f in _found(Plan(folder, table=table))} == {"au", ""}
+    with pytest.raises(SemnetError, match=r"no column 'microscope'.*source, file"):
+        find_cases(Plan(folder, table=table, column="microscope"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_a_name_that_is_no_text_gives_cases(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"Probe_\xe4.png")
+    _save(path, references()["gold"])
+    (case,) = _cases(Plan(tmp_path, draws=1))
+    assert case.picture == path.name

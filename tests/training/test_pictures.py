@@ -17,6 +17,7 @@ from napari_semnet.training.pictures import (
     halved,
     read_planes,
     read_table,
+    reason_of,
     refusal,
 )
 from tests.training.runs import as_8bit, scene, write_png, write_scenes
@@ -49,7 +50,7 @@ def test_pairs_are_joined_by_name_before_order(tmp_path: Path) -> None:
         write_png(tmp_path / "low" / f"{name}.png", scene(0))
     for name in ("A", "b", "c"):
         write_png(tmp_path / "high" / f"{name}.png", scene(0))
-    pairs = find_pairs([tmp_path / "low"], [tmp_path / "high"])
+    pairs = find_pairs([tmp_path / "low"], [tmp_path / "high"]).pairs
     assert [(low.stem, high.stem) for low, high in pairs] == [("a", "A"), ("b", "b")]
 
 
@@ -57,11 +58,56 @@ def test_pairs_without_equal_names_are_joined_in_order_or_refused(tmp_path: Path
     for name in ("x1", "x2"):
         write_png(tmp_path / "low" / f"{name}.png", scene(0))
         write_png(tmp_path / "high" / f"{name}_long.png", scene(0))
-    pairs = find_pairs([tmp_path / "low"], [tmp_path / "high"])
+    pairs = find_pairs([tmp_path / "low"], [tmp_path / "high"]).pairs
     assert [(low.stem, high.stem) for low, high in pairs] == [("x1", "x1_long"), ("x2", "x2_long")]
     write_png(tmp_path / "high" / "more.png", scene(0))
     with pytest.raises(TrainingError, match="2 and 3 pictures cannot be joined"):
         find_pairs([tmp_path / "low"], [tmp_path / "high"])
+
+
+def _blank(folder: Path, *names: str) -> Path:
+    for name in names:
+        write_png(folder / f"{name}.png", scene(0))
+    return folder
+
+
+def test_pairs_in_subfolders_are_joined_by_their_place(tmp_path: Path) -> None:
+    low = _blank(tmp_path / "low", "f1/frame", "f2/frame", "deep/only")
+    high = _blank(tmp_path / "high", "F1/Frame", "f2/frame", "only")
+    partners = find_pairs([low], [high])
+    assert [
+        (one.relative_to(low).stem, one.parent.name, other.parent.name)
+        for one, other in partners.pairs
+    ] == [
+        ("only", "deep", "high"),
+        ("frame", "f1", "F1"),
+        ("frame", "f2", "f2"),
+    ]
+    assert not partners.alone
+
+
+def test_pictures_whose_partner_cannot_be_told_are_named(tmp_path: Path) -> None:
+    low = _blank(tmp_path / "low", "a", "b", "f1/frame", "f2/frame")
+    high = _blank(tmp_path / "high", "a", "c", "frame")
+    partners = find_pairs([low], [high])
+    assert [(one.stem, other.stem) for one, other in partners.pairs] == [("a", "a")]
+    reasons = {path.relative_to(tmp_path).as_posix(): why for path, why in partners.alone.items()}
+    assert sorted(reasons) == [
+        "high/c.png",
+        "high/frame.png",
+        "low/b.png",
+        "low/f1/frame.png",
+        "low/f2/frame.png",
+    ]
+    assert "no picture in the other folder" in reasons["low/b.png"]
+    assert "several pictures are called frame" in reasons["low/f1/frame.png"]
+
+
+def test_pairs_that_share_an_ambiguous_name_are_not_joined_in_order(tmp_path: Path) -> None:
+    low = _blank(tmp_path / "low", "f1/frame", "f2/frame")
+    high = _blank(tmp_path / "high", "g1/frame", "g2/frame")
+    with pytest.raises(TrainingError, match="several of each have the same name"):
+        find_pairs([low], [high])
 
 
 def test_8_bit_grey_is_read_as_it_is(tmp_path: Path) -> None:
@@ -125,3 +171,7 @@ def test_a_table_says_what_it_knows_about_a_picture(tmp_path: Path) -> None:
     assert facts_about(Path("/x/b.png"), read) == Facts()
     with pytest.raises(TrainingError, match="has no column 'path'; it has: file, group"):
         read_table(table, **{**names, "file": "path"})
+
+
+def test_a_reason_ends_without_a_full_stop() -> None:
+    assert reason_of(TrainingError("It is damaged.")) == "It is damaged"

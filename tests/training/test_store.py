@@ -163,3 +163,33 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
     folder = write_scenes(tmp_path / "pictures", 1)
     with pytest.raises(TrainingError, match="There is no table"):
         open_store(hq(folder, table=tmp_path / "no.csv"), tmp_path / "store")
+
+
+def test_pictures_without_a_partner_are_listed(tmp_path: Path) -> None:
+    small = scene(7, 128, 128).reshape(64, 2, 64, 2).mean(axis=(1, 3))
+    for name in ("a", "lonely"):
+        write_png(tmp_path / "low" / f"{name}.png", small)
+    write_png(tmp_path / "high" / "a.png", scene(7, 128, 128))
+    source = Source.model_validate(
+        {"kind": "pairs", "low": tmp_path / "low", "high": tmp_path / "high"}
+    )
+    store = open_store(source, tmp_path / "store")
+    assert [Path(f.path).name for f in store.fields] == ["a.png"]
+    (alone,) = store.rejected
+    assert Path(alone.path) == tmp_path / "low" / "lonely.png"
+    assert alone.reason == "no picture in the other folder has this name"
+
+
+def test_two_equal_frames_are_no_noisy_frames_of_one_field(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for frame in ("one", "two"):
+        noisy = scene(4, 160, 160) + rng.normal(0, 0.03, (160, 160))
+        write_png(tmp_path / frame / "good.png", noisy)
+        write_png(tmp_path / frame / "copy.png", scene(5, 160, 160))
+    source = Source.model_validate(
+        {"kind": "noise2noise", "low": tmp_path / "one", "high": tmp_path / "two"}
+    )
+    store = open_store(source, tmp_path / "store")
+    assert {Path(f.path).name for f in store.fields} == {"good.png"}
+    (copied,) = store.rejected
+    assert "not independent" in copied.reason

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,8 +20,16 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import SemnetError
 from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES, read_image
-from napari_semnet.imaging.intensity import as_grey, check_finite, from_unit, measure_range, to_unit
+from napari_semnet.imaging.intensity import (
+    IntensityRange,
+    as_grey,
+    check_finite,
+    from_unit,
+    measure_range,
+    to_unit,
+)
 from napari_semnet.training.degradation import PROFILES, degrade
+from napari_semnet.training.partners import join_by_name, name_within
 from napari_semnet.training.profile import Profile
 
 __all__ = [
@@ -39,6 +48,14 @@ POSTER_SHAPE = (960, 1280)
 
 SMALLEST = 32
 """Pixels of a reference along its shorter side that every method can work with."""
+
+_OF_DEGRADATION = {
+    "profile": "--profile",
+    "draws": "--draws",
+    "seed": "--seed",
+    "reference_shape": "--poster",
+}
+"""Fields of a plan that say how references are degraded, and what the command calls them."""
 
 _NOISE_STAGES = ("shot", "correlation", "row_noise", "gaussian")
 
@@ -70,6 +87,17 @@ class Plan:
     def __post_init__(self) -> None:
         if self.draws < 1:
             raise SemnetError(f"At least one draw a picture is needed, not {self.draws}.")
+        unused = [
+            field.name
+            for field in fields(self)
+            if field.name in _OF_DEGRADATION and getattr(self, field.name) != field.default
+        ]
+        if self.lq is not None and unused:
+            words = ", ".join(_OF_DEGRADATION[name] for name in unused)
+            raise SemnetError(
+                "Real pairs (--lq) are neither degraded nor cut, so leave out what would say how: "
+                f"{words}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +155,11 @@ class Found:
         SemnetError
             It cannot be read or is of no use.
         """
-        high, notes = _read(self.path)
         if self.low_path is not None:
-            yield _pair(self, high, notes)
+            take = _as_they_are if self.plan.pairing == "as is" else _registered
+            yield take(self, self.low_path)
             return
+        high, notes = _read(self.path)
         high = _cut(high, self.plan.reference_shape)
         for draw in range(self.plan.draws):
             make = partial(_degraded, high, self.plan.seed, draw, _number(self.path))
@@ -154,19 +183,24 @@ def find_cases(plan: Plan) -> list[Found | Skipped]:
     """
     paths = _pictures(plan.hq)
     table = _table(plan)
-    partners = None if plan.lq is None else {p.stem.lower(): p for p in _pictures(plan.lq)}
-    if partners is not None:
-        # The folder of the poor pictures may lie within that of the good ones.
-        paths = [path for path in paths if path not in partners.values()]
-    found: list[Found | Skipped] = []
-    for path in paths:
-        if partners is None:
-            found.append(Found(path, None, _about(path, table), plan))
-        elif path.stem.lower() in partners:
-            found.append(Found(path, partners[path.stem.lower()], _about(path, table), plan))
-        else:
-            found.append(Skipped(path, f"there is no picture of this name in {plan.lq}"))
-    return found
+    if plan.lq is None:
+        return [Found(path, None, _about(path, table), plan) for path in paths]
+    lows = _pictures(plan.lq)
+    # One folder may lie within the other.
+    inner, outer = (lows, paths) if plan.hq in (plan.lq, *plan.lq.parents) else (paths, lows)
+    outer[:] = [path for path in outer if path not in set(inner)]
+    partners = join_by_name(
+        {path: name_within(plan.hq, path) for path in paths},
+        {path: name_within(plan.lq, path) for path in lows},
+    )
+    low_of = dict(partners.pairs)
+    found: list[Found | Skipped] = [
+        Found(path, low_of[path], _about(path, table), plan)
+        if path in low_of
+        else Skipped(path, partners.alone[path])
+        for path in paths
+    ]
+    return found + [Skipped(path, partners.alone[path]) for path in lows if path in partners.alone]
 
 
 def without_noise(profile: Profile) -> Profile:
@@ -213,13 +247,17 @@ def _table(plan: Plan) -> Mapping[str, str]:
         return {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
+            reader = csv.DictReader(stream)
+            rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SemnetError(f"The table {path} cannot be read: {error}.") from error
-    columns = list(rows[0]) if rows else []
+    columns = list(reader.fieldnames or ())
     missing = [name for name in ("file", plan.column) if name not in columns]
     if not missing:
-        return {row["file"].replace("\\", "/"): row[plan.column] or "" for row in rows}
+        # A row that is too short has None in its last columns.
+        return {
+            row["file"].replace("\\", "/"): row[plan.column] or "" for row in rows if row["file"]
+        }
     if plan.table is None:
         return {}
     raise SemnetError(
@@ -236,11 +274,18 @@ def _about(path: Path, table: Mapping[str, str]) -> str:
 
 def _number(path: Path) -> int:
     """Sample number of a picture: of its name, so that other pictures do not change its draws."""
-    return int.from_bytes(hashlib.blake2b(path.stem.encode(), digest_size=4).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(os.fsencode(path.stem), digest_size=4).digest(), "big")
 
 
 def _read(path: Path) -> tuple[Grey, tuple[str, ...]]:
     """Grey picture of 8 bits and even sides, without a databar, and what was done to it."""
+    pixels, notes = _plane(path)
+    grey, more = _grey(pixels, measure_range(pixels))
+    return grey, (*notes, *more)
+
+
+def _plane(path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Grey values of the specimen, as the file has them."""
     image = read_image(path)
     if "S" in image.axes:
         raise SemnetError("it is in colour; convert it to grey first")
@@ -248,13 +293,15 @@ def _read(path: Path) -> tuple[Grey, tuple[str, ...]]:
     if pixels.ndim > 2 and max(pixels.shape[:-2]) > 1:
         raise SemnetError(f"it holds {pixels.size // (pixels.shape[-1] * pixels.shape[-2])} planes")
     pixels = pixels.reshape(pixels.shape[-2:])
+    check_finite(pixels)
+    if image.specimen_rows is None or image.specimen_rows == (0, len(pixels)):
+        return pixels, ()
+    return pixels[slice(*image.specimen_rows)], ("its databar was cut off",)
+
+
+def _grey(pixels: NDArray[Any], intensity: IntensityRange) -> tuple[Grey, tuple[str, ...]]:
     notes = []
-    if image.specimen_rows is not None and image.specimen_rows != (0, len(pixels)):
-        pixels = pixels[slice(*image.specimen_rows)]
-        notes.append("its databar was cut off")
     if pixels.dtype != np.uint8:
-        check_finite(pixels)
-        intensity = measure_range(pixels)
         notes.append(f"its grey levels {intensity.low:g} to {intensity.high:g} became 0 to 255")
         eight_bits = measure_range(np.zeros((1, 1), np.uint8))
         pixels = from_unit(to_unit(pixels, intensity), eight_bits, np.uint8)
@@ -294,19 +341,32 @@ def _eight_bits(values: NDArray[np.floating]) -> Grey:
     return levels
 
 
-def _pair(found: Found, high: Grey, notes: tuple[str, ...]) -> Case:
-    assert found.low_path is not None
-    low, low_notes = _read(found.low_path)
-    notes = (*notes, *(f"poor picture: {note}" for note in low_notes))
-    if found.plan.pairing == "as is":
-        if high.shape != (2 * low.shape[0], 2 * low.shape[1]):
-            raise SemnetError(
-                f"its partner has {low.shape[1]} x {low.shape[0]} pixels, not half of its "
-                f"{high.shape[1]} x {high.shape[0]}"
-            )
-        return Case(found.name, found.source, 0, low, high, None, notes)
+def _as_they_are(found: Found, low_path: Path) -> Case:
+    """Take a real pair with one range for both, so that equal grey levels stay equal."""
+    (raw_high, notes), (raw_low, low_notes) = _plane(found.path), _plane(low_path)
+    if raw_high.dtype != raw_low.dtype:
+        raise SemnetError(
+            f"its pixels are {raw_high.dtype} and its partner's {raw_low.dtype}, which have no "
+            "grey scale in common; let the pair be registered"
+        )
+    ranges = [measure_range(raw_high), measure_range(raw_low)]
+    both = IntensityRange(
+        min(one.low for one in ranges), max(one.high for one in ranges), ranges[0].source
+    )
+    (high, more), (low, low_more) = _grey(raw_high, both), _grey(raw_low, both)
+    if high.shape != (2 * low.shape[0], 2 * low.shape[1]):
+        raise SemnetError(
+            f"its partner has {low.shape[1]} x {low.shape[0]} pixels, not half of its "
+            f"{high.shape[1]} x {high.shape[0]}"
+        )
+    said = (*notes, *more, *(f"poor picture: {note}" for note in (*low_notes, *low_more)))
+    return Case(found.name, found.source, 0, low, high, None, said)
+
+
+def _registered(found: Found, low_path: Path) -> Case:
     from napari_semnet.training.pairs import join_pair
 
+    (high, notes), (low, low_notes) = _read(found.path), _read(low_path)
     pair = join_pair(low / np.float32(255), high / np.float32(255))
     y, x = pair.shift
     registered = (
@@ -316,4 +376,5 @@ def _pair(found: Found, high: Grey, notes: tuple[str, ...]) -> Case:
     low, high = _eight_bits(pair.low), _eight_bits(pair.high)
     if min(high.shape) < SMALLEST:
         raise SemnetError("too little of it overlaps with its partner")
-    return Case(found.name, found.source, 0, low, high, None, (*notes, registered))
+    said = (*notes, *(f"poor picture: {note}" for note in low_notes), registered)
+    return Case(found.name, found.source, 0, low, high, None, said)

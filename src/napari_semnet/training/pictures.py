@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import SemnetError, TrainingError
 from napari_semnet.imaging.intensity import IntensityRange, measure_range, to_unit
+from napari_semnet.training.partners import Partners, join_by_name, name_within
 
 __all__ = [
     "Facts",
@@ -102,7 +103,12 @@ def find_files(places: Sequence[Path]) -> list[Path]:
     TrainingError
         A place does not exist, or holds no picture.
     """
-    found: list[Path] = []
+    return list(_named_files(places))
+
+
+def _named_files(places: Sequence[Path]) -> dict[Path, str]:
+    """Pictures, and what each is called within the place that means it."""
+    found: dict[Path, str] = {}
     for place in places:
         if place.is_dir():
             here = [p for p in place.rglob("*") if _is_picture(p.relative_to(place), p)]
@@ -115,8 +121,9 @@ def find_files(places: Sequence[Path]) -> list[Path]:
         if not here:
             known = ", ".join(sorted(_SUFFIXES))
             raise TrainingError(f"{place} holds no picture ({known}). Correct the configuration.")
-        found += sorted(here)
-    return list(dict.fromkeys(found))
+        for path in sorted(here):
+            found.setdefault(path, name_within(place, path))
+    return found
 
 
 def _is_picture(inside: Path, path: Path) -> bool:
@@ -124,23 +131,28 @@ def _is_picture(inside: Path, path: Path) -> bool:
     return not hidden and path.suffix.lower() in _SUFFIXES and path.is_file()
 
 
-def find_pairs(low: Sequence[Path], high: Sequence[Path]) -> list[tuple[Path, Path]]:
+def find_pairs(low: Sequence[Path], high: Sequence[Path]) -> Partners:
     """Join pictures of the same field by name, or in order where no names agree.
+
+    Returns
+    -------
+    Partners
+        See `napari_semnet.training.partners.join_by_name`.
 
     Raises
     ------
     TrainingError
         A place is missing, or names and numbers give no pairs.
     """
-    ones, others = find_files(low), find_files(high)
-    by_name = {path.stem.lower(): path for path in others}
-    pairs = [(one, by_name[one.stem.lower()]) for one in ones if one.stem.lower() in by_name]
-    if pairs:
-        return pairs
-    if len(ones) == len(others):
-        return list(zip(ones, others, strict=True))
+    ones, others = _named_files(low), _named_files(high)
+    partners = join_by_name(ones, others)
+    if partners.pairs:
+        return partners
+    if len(ones) == len(others) and not partners.share_names:
+        return Partners(tuple(zip(ones, others, strict=True)), {}, share_names=False)
+    why = "several of each have the same name" if partners.share_names else "no names agree"
     raise TrainingError(
-        f"{len(ones)} and {len(others)} pictures cannot be joined to pairs: no names agree. "
+        f"{len(ones)} and {len(others)} pictures cannot be joined to pairs: {why}. "
         "Give the two pictures of a field the same name in two folders."
     )
 
@@ -275,5 +287,5 @@ def _number(text: str | None) -> float | None:
 def reason_of(error: Exception) -> str:
     """Word why a file could not be read."""
     if isinstance(error, SemnetError):
-        return str(error)
+        return str(error).removesuffix(".")
     return f"it cannot be read ({type(error).__name__}: {error})"

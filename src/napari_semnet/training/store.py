@@ -41,8 +41,8 @@ from napari_semnet.training.pictures import (
 
 __all__ = ["Field", "Place", "Store", "default_store", "open_store", "prepare_source"]
 
-STORE_VERSION = 1
-"""Changes when the same pictures would be stored otherwise."""
+STORE_VERSION = {"hq": 1, "pairs": 2, "noise2noise": 2}
+"""By the kind of source; changes when the same pictures would be stored otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +133,14 @@ def prepare_source(source: Source, root: Path) -> Generator[Preparing, None, Sto
     """
     if len(source.images) == 1 and (source.images[0] / "index.json").is_file():
         return Store(source.images[0])
-    jobs = _jobs(source)
-    folder = root / _key(source, jobs)
+    jobs, alone = _jobs(source)
+    folder = root / _key(source, jobs, alone)
     if (folder / "index.json").is_file():
         return Store(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with work_folder(root, ".preparing-") as making:
-            yield from _decode(source, jobs, making)
+            yield from _decode(source, jobs, alone, making)
             # Another run may have made the same store meanwhile; either will do.
             with suppress(OSError):
                 making.rename(folder)
@@ -163,21 +163,25 @@ def open_store(source: Source, root: Path) -> Store:
             return store
 
 
-def _jobs(source: Source) -> list[tuple[Path, ...]]:
+def _jobs(source: Source) -> tuple[list[tuple[Path, ...]], list[Rejected]]:
+    """Files that are read together, and those that lack a partner for it."""
     if source.kind == "hq":
-        return [(path,) for path in find_files(source.images)]
-    return list(find_pairs(source.low, source.high))
+        return [(path,) for path in find_files(source.images)], []
+    partners = find_pairs(source.low, source.high)
+    alone = [Rejected(str(path), reason) for path, reason in partners.alone.items()]
+    return list(partners.pairs), alone
 
 
-def _key(source: Source, jobs: list[tuple[Path, ...]]) -> str:
+def _key(source: Source, jobs: list[tuple[Path, ...]], alone: list[Rejected]) -> str:
     files = [path for job in jobs for path in job]
+    files += [Path(entry.path) for entry in alone]
     if source.table is not None:
         files.append(source.table)
     if not all(path.is_file() for path in files):
         raise TrainingError(f"There is no table {source.table}. Correct the configuration.")
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     columns = [source.file_column, source.group_column, source.noise_column, source.licence_column]
-    what = [STORE_VERSION, source.kind, source.reference, columns, stats]
+    what = [STORE_VERSION[source.kind], source.kind, source.reference, columns, stats]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
 
 
@@ -207,11 +211,13 @@ class _FlatFile:
         np.lib.format.write_array_header_1_0(self._file, shape)
 
 
-def _decode(source: Source, jobs: list[tuple[Path, ...]], folder: Path) -> Iterator[Preparing]:
+def _decode(
+    source: Source, jobs: list[tuple[Path, ...]], alone: list[Rejected], folder: Path
+) -> Iterator[Preparing]:
     table = _table(source)
     flat: dict[str, _FlatFile] = {}
     fields: list[Field] = []
-    rejected: list[Rejected] = []
+    rejected = list(alone)
     seen: dict[str, str] = {}
     try:
         for done, job in enumerate(jobs, start=1):
@@ -225,7 +231,7 @@ def _decode(source: Source, jobs: list[tuple[Path, ...]], folder: Path) -> Itera
                 rejected.append(Rejected(name, reason_of(error)))
             for planes in read:
                 try:
-                    _check(planes, seen)
+                    _check(source.kind, planes, seen)
                     fields += _stored(source, planes, facts, flat, folder)
                 except TrainingError as error:
                     rejected.append(Rejected(name, str(error)))
@@ -238,11 +244,14 @@ def _decode(source: Source, jobs: list[tuple[Path, ...]], folder: Path) -> Itera
         temporary.write_text(json.dumps(index), encoding="utf-8")
 
 
-def _check(planes: tuple[Plane, ...], seen: dict[str, str]) -> None:
+def _check(kind: str, planes: tuple[Plane, ...], seen: dict[str, str]) -> None:
     for reason in map(refusal, planes):
         if reason:
             raise TrainingError(reason)
     digest, name = planes[-1].digest, planes[-1].path.name
+    # The network would learn to copy the noise that it is given.
+    if kind == "noise2noise" and planes[0].digest == digest:
+        raise TrainingError("both frames have the same pixels, so their noise is not independent")
     if digest in seen:
         raise TrainingError(f"the same pixels as {seen[digest]}")
     seen[digest] = name
@@ -283,7 +292,7 @@ def _stored(
             path=str(reference.path),
             page=reference.page,
             digest=reference.digest,
-            group=facts.group or str(reference.path),
+            group=facts.group or str(planes[-1].path),
             licence=facts.licence or source.licence,
             noise=noise / 2 if source.reference == "binned" else noise,
             pixel_nm=pixel_nm,
