@@ -65,6 +65,18 @@ def test_a_state_before_the_first_step_can_be_loaded(tmp_path: Path) -> None:
     assert load(path, learner_of(tmp_path, seed=5)) == Progress()
 
 
+def test_a_state_whose_steps_were_all_skipped_can_be_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    one, other = learner_of(tmp_path), learner_of(tmp_path, seed=99)
+    one.learn(Batch(torch.full((2, 1, 12, 12), torch.nan), batch(0).targets), 0)
+    save(path, one, Progress(1, one.updates(), 1))
+    assert load(path, other) == Progress(1, 0, 1)
+    one.learn(batch(1), 1)
+    other.learn(batch(1), 1)
+    pairs = zip(one.network.parameters(), other.network.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_a_state_of_another_network_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     save(path, learner_of(tmp_path), Progress())

@@ -5,7 +5,11 @@ import json
 import shutil
 import threading
 from contextlib import closing
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +17,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from napari_semnet.errors import DeviceError, TrainingError
+from napari_semnet.errors import DeviceError, SemnetError, TrainingError
 from napari_semnet.model import load_model, stored_dtype
 from napari_semnet.restoration.restorer import restore
-from napari_semnet.training import events
+from napari_semnet.training import events, learner
 from napari_semnet.training.config import TrainingConfig, load_config
 from napari_semnet.training.events import Event
+from napari_semnet.training.losses import LossTerms, combined_loss
 from napari_semnet.training.run_folder import RunFolder
 from napari_semnet.training.trainer import train, training_run
 from tests.training.runs import scene, small_config, write_scenes
@@ -176,6 +181,102 @@ def test_a_closed_run_can_be_resumed(finished: Finished, tmp_path: Path) -> None
                 break
     train(config, tmp_path / "run", resume=True)
     assert same(folder, tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", [events.Step, events.Evaluated])
+def test_closing_at_a_step_loses_nothing_that_is_due_there(
+    finished: Finished, tmp_path: Path, kind: type
+) -> None:
+    config, folder, _ = finished
+    often = {"log": 6, "evaluate": 6, "preview": 6, "checkpoint": 12}
+    config = config.model_copy(update={"intervals": config.intervals.model_copy(update=often)})
+    with closing(training_run(config, tmp_path / "run")) as said:  # type: ignore[type-var]
+        for event in said:
+            if isinstance(event, kind) and event.step == 6:
+                break
+    files = RunFolder(tmp_path / "run")
+    assert files.preview(6).is_file()
+    train(config, tmp_path / "run", resume=True)
+    assert files.validation.read_bytes() == RunFolder(folder).validation.read_bytes()
+
+
+def test_skipped_steps_are_counted_over_all_parts_of_a_run(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _, _ = finished
+    with monkeypatch.context() as patched:
+        patched.setattr(learner, "combined_loss", _not_finite)
+        asked = iter(range(1, 100))
+        list(training_run(config, tmp_path / "run", stop=lambda: next(asked) == 3))
+    said: list[Event] = []
+    train(config, tmp_path / "run", resume=True, callback=said.append)
+    assert [event.skipped for event in said if isinstance(event, events.Step)] == [3, 3, 3]
+    assert not any("were skipped" in e.text for e in said if isinstance(e, events.Notice))
+
+
+def _not_finite(*arguments: Any) -> LossTerms:
+    terms = combined_loss(*arguments)
+    return replace(terms, total=terms.total * torch.nan)
+
+
+def test_a_run_whose_first_steps_all_fail_can_be_resumed(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _, _ = finished
+    with monkeypatch.context() as patched:
+        patched.setattr(learner, "combined_loss", _not_finite)
+        with pytest.raises(TrainingError, match="10 steps in a row"):
+            train(config, tmp_path / "run")
+    assert train(config, tmp_path / "run", resume=True).is_file()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"degradation": "poter"}, "no degradation profile 'poter'"),
+        ({"start_from": "semnet-x3"}, "no model 'semnet-x3'"),
+    ],
+)
+def test_a_mistyped_name_is_refused_before_a_picture_is_read(
+    finished: Finished, tmp_path: Path, wrong: dict[str, str], said: str
+) -> None:
+    config = finished[0].model_copy(update={**wrong, "store": tmp_path / "store"})
+    heard: list[Event] = []
+    with pytest.raises(SemnetError, match=said):
+        train(config, tmp_path / "run", callback=heard.append)
+    assert heard == []
+
+
+def test_reading_pictures_stops_after_the_one_at_hand(tmp_path: Path) -> None:
+    run = training_run(small_config(tmp_path), tmp_path / "run", stop=lambda: True)
+    assert isinstance(next(run), events.Preparing)
+    with pytest.raises(TrainingError, match="before the first step"):
+        next(run)
+    assert [p for p in (tmp_path / "store").iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_halo_is_left_unmeasured_when_asked_to_stop(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "pictures", 2, rows=160, columns=176)
+    config = small_config(tmp_path, steps=1, validation={"crops": 0})
+    said: list[Event] = []
+
+    def is_asked() -> bool:
+        return any(isinstance(event, events.MeasuringHalo) for event in said)
+
+    for event in training_run(config, tmp_path / "run", stop=is_asked):
+        said.append(event)
+    assert isinstance(said[-1], events.Finished)
+    assert "halo" in said[-2].text  # type: ignore[union-attr]
+    assert load_model(said[-1].model).card.halo is None
+
+
+def test_the_best_model_says_how_long_it_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_hour_each_time = SimpleNamespace(monotonic=count(0, 3600).__next__)
+    monkeypatch.setattr("napari_semnet.training.run.time", an_hour_each_time)
+    train(small_config(tmp_path, steps=1), tmp_path / "run")
+    assert load_model(RunFolder(tmp_path / "run").best).card.training.hours >= 1
 
 
 def test_rows_of_steps_that_are_done_again_are_dropped(finished: Finished, tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ class Progress:
     """Steps done, skipped ones included."""
     updates: int = 0
     """Steps that changed the weights, which Adam counts for its bias correction."""
-    skipped_in_a_row: int = 0
+    skipped: int = 0
+    """Steps that changed nothing, because their gradient was not a finite number."""
     seconds: float = 0.0
     """Time spent in training, over all resumed parts."""
     best: Best | None = None
@@ -123,12 +124,14 @@ def load_checkpoint(
     """
     tensors, progress = _read(path)
     single = _with_one_moment(optimiser)
+    # Where every step so far was skipped, the optimiser has moments and has made no update.
+    has_moments = progress.updates > 0 or any(key.startswith("first_moment.") for key in tensors)
     expected = {
         f"{group}.{name}": parameter.shape
         for group in _GROUPS
         for name, parameter in network.named_parameters()
         if group in {"weights", "average"}
-        or (progress.updates > 0 and (group == "first_moment" or parameter not in single))
+        or (has_moments and (group == "first_moment" or parameter not in single))
     }
     if expected != {key: value.shape for key, value in tensors.items()}:
         raise TrainingError(
@@ -138,7 +141,7 @@ def load_checkpoint(
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(tensors[f"weights.{name}"])
-            if progress.updates > 0:
+            if has_moments:
                 state = {"step": _count(optimiser, parameter, progress.updates)}
                 for group, key in _MOMENTS.items():
                     if f"{group}.{name}" in tensors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -107,6 +107,7 @@ def add_halo(
     config: TrainingConfig,
     profile: Profile,
     device: torch.device,
+    stop: Callable[[], bool],
 ) -> Iterator[MeasuringHalo | Notice]:
     """Measure how far a finished model looks, and write that into its card.
 
@@ -118,6 +119,8 @@ def add_halo(
         Of the run. Validation pictures are used where there are any.
     device : torch.device
         Where to measure.
+    stop : callable
+        Asked all along whether to leave the halo unmeasured.
 
     Yields
     ------
@@ -139,6 +142,12 @@ def add_halo(
     told = 0.0
     yield MeasuringHalo(told)
     for said in measure_halo(model, pictures, device=str(device)):
+        if stop():
+            yield Notice(
+                "It was asked to stop before the model's halo was measured, so tiles use the exact "
+                "one, which takes longer."
+            )
+            return
         if isinstance(said, Progress) and said.fraction >= told + _TOLD_SHARE:
             told = said.fraction
             yield MeasuringHalo(round(told, 3))

@@ -54,11 +54,13 @@ class Run:
             self.progress = load_checkpoint(
                 files.last, self.learner.network, self.learner.average, self.learner.optimiser
             )
+            self.learner.skipped += self.progress.skipped
         self.resumed_at = self.progress.step if resume else None
         if engine.name not in self.progress.hardware:
             self.progress.hardware.append(engine.name)
         self.crops = fixed_crops(data, config, self.profile, engine.device) if self.is_first else ()
         self.meter = Meter(engine.device)
+        self.meter.skipped = self.progress.skipped
         self._seconds_before = self.progress.seconds
         self._began = time.monotonic()
 
@@ -106,7 +108,7 @@ class Run:
                     self.meter.add(terms, norm)
                 progress.step = step + 1
                 reason = self._reason(why_stop)
-                yield from self._due(bool(reason))
+                yield from _whole(self._due(bool(reason)))
                 if reason and progress.step < config.steps:
                     return reason
         return ""
@@ -188,14 +190,19 @@ class Run:
     def save(self) -> None:
         """Write the state that a run is resumed from."""
         if self.is_first:
-            self.progress.seconds = self._seconds_before + time.monotonic() - self._began
+            self._count_time()
+            self.progress.skipped = int(self.learner.skipped.item())
             self.progress.updates = self.learner.updates()
             learner = self.learner
             save_checkpoint(
                 self.files.last, learner.network, learner.average, learner.optimiser, self.progress
             )
 
+    def _count_time(self) -> None:
+        self.progress.seconds = self._seconds_before + time.monotonic() - self._began
+
     def _write(self, path: Path, measured: Best | None, dtype: torch.dtype) -> None:
+        self._count_time()
         network = self.learner.average
         card = card_for(
             network,
@@ -223,11 +230,26 @@ class Run:
         self.engine.wait()
         return path
 
-    def finish(self, path: Path) -> Iterator[Event]:
+    def finish(self, path: Path, stop: Callable[[], bool]) -> Iterator[Event]:
         """Measure what takes time and is not needed before the model is complete."""
         if self.is_first:
-            yield from add_halo(path, self.data, self.config, self.profile, self.engine.device)
+            device = self.engine.device
+            yield from add_halo(path, self.data, self.config, self.profile, device, stop)
         self.engine.wait()
+
+
+def _whole(events: Iterator[Event]) -> Iterator[Event]:
+    """Pass events on; whoever closes the run in between still has all done that was due.
+
+    What is measured, and when, is then what a run measures that is not closed.
+    """
+    try:
+        for event in events:  # noqa: UP028 - yield from would close them
+            yield event
+    except GeneratorExit:
+        for _ in events:
+            pass
+        raise
 
 
 def _as_it_is() -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from napari_semnet.errors import DeviceError, SemnetError, TrainingError
+from napari_semnet.model import resolve_model
 from napari_semnet.restoration.backends import is_out_of_memory
 from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data, prepare_data
 from napari_semnet.training.engine import Engine, engine_for, is_lost_partner
 from napari_semnet.training.events import Event, Finished, Notice, Preparing, Stopped
+from napari_semnet.training.learner import profile_of, started_from
 from napari_semnet.training.run import Run
 from napari_semnet.training.run_folder import RunFolder
 
@@ -81,7 +83,8 @@ def training_run(
     config, folder, resume, max_minutes
         See `train`.
     stop : callable
-        Asked after every step whether to stop, in a state that can be resumed.
+        Asked after every step whether to stop, in a state that can be resumed; also after every
+        picture that is read, and while the halo of the finished model is measured.
 
     Yields
     ------
@@ -102,7 +105,8 @@ def training_run(
         )
     engine = engine_for(config.hardware)
     with _alone(files, engine, resume), _backend(config), _explained(config, files):
-        data = yield from _prepared(config, engine)
+        _check_names(config)
+        data = yield from _prepared(config, engine, stop)
         run = Run(config, files, engine, data, resume)
         yield from run.beginning()
         try:
@@ -114,7 +118,7 @@ def training_run(
         if reason:
             yield Stopped(run.progress.step, config.steps, reason, model)
         else:
-            yield from run.finish(model)
+            yield from run.finish(model, stop)
             yield Finished(run.progress.step, model)
 
 
@@ -125,14 +129,45 @@ def _alone(files: RunFolder, engine: Engine, resume: bool) -> AbstractContextMan
     return files.held()
 
 
-def _prepared(config: TrainingConfig, engine: Engine) -> Generator[Preparing | Notice, None, Data]:
+def _check_names(config: TrainingConfig) -> None:
+    """Refuse names that mean nothing before hours go into reading pictures."""
+    profile_of(config)
+    start = started_from(config)
+    if start is not None:
+        resolve_model(start)
+
+
+def _prepared(
+    config: TrainingConfig, engine: Engine, stop: Callable[[], bool]
+) -> Generator[Preparing | Notice, None, Data]:
     """Let the first process decode the pictures, and the others find them decoded."""
     if engine.rank > 0:
         engine.wait()
-    data = yield from prepare_data(config)
+    data = yield from _until_stopped(prepare_data(config), stop if engine.world == 1 else _never)
     if engine.rank == 0:
         engine.wait()
     return data
+
+
+def _until_stopped(
+    preparing: Generator[Preparing | Notice, None, Data], stop: Callable[[], bool]
+) -> Generator[Preparing | Notice, None, Data]:
+    with closing(preparing):
+        while True:
+            try:
+                event = next(preparing)
+            except StopIteration as end:
+                data: Data = end.value
+                return data
+            yield event
+            if stop():
+                raise TrainingError(
+                    "It was asked to stop while pictures were read, before the first step."
+                )
+
+
+def _never() -> bool:
+    return False
 
 
 def _why_stop(stop: Callable[[], bool], deadline: float | None) -> str:
