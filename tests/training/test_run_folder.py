@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from napari_semnet.errors import TrainingError
+from napari_semnet.training.config import load_config, write_config
 from napari_semnet.training.events import Evaluated, Step
 from napari_semnet.training.pictures import Rejected
 from napari_semnet.training.run_folder import RunFolder, Table, discard_run
@@ -93,3 +96,27 @@ def test_rejected_pictures_are_listed(tmp_path: Path) -> None:
         "path,reason",
         'a.png,"too small, with a comma"',
     ]
+
+
+def test_a_configuration_written_by_hand_is_not_written_over(tmp_path: Path) -> None:
+    config, files = small_config(tmp_path), RunFolder(tmp_path / "run")
+    by_hand = "# Slow scans of 2024.\n" + write_config(config)
+    files.path.mkdir()
+    files.config.write_text(by_hand)
+    files.begin(config, "CPU", resumed_at=None)
+    assert files.config.read_text() == by_hand
+    longer = config.model_copy(update={"steps": 99})
+    for _ in range(2):
+        files.begin(longer, "CPU", resumed_at=None)
+        assert load_config(files.config) == longer
+        assert (files.path / "config-1.toml").read_text() == by_hand
+    files.begin(config, "CPU", resumed_at=3)
+    assert load_config(files.config) == config
+    assert not (files.path / "config-2.toml").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_a_rejected_picture_whose_name_is_no_text_is_listed(tmp_path: Path) -> None:
+    files = RunFolder(tmp_path)
+    files.list_rejected([Rejected(os.fsdecode(b"Probe_\xe4.png"), "too small")])
+    assert files.rejected.read_text().splitlines()[1] == "Probe_\\udce4.png,too small"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,11 +24,13 @@ from napari_semnet import __version__
 from napari_semnet.errors import TrainingError
 from napari_semnet.files.atomic import remove_leftovers, replacing
 from napari_semnet.files.lock import holding
-from napari_semnet.training.config import TrainingConfig, write_config
+from napari_semnet.training.config import TrainingConfig, load_config, write_config
 from napari_semnet.training.events import Evaluated, Step
 from napari_semnet.training.pictures import Rejected
 
 __all__ = ["Reports", "RunFolder", "Table", "discard_run"]
+
+_HEAD = "# Written by napari-semnet: everything that the run was asked for.\n\n"
 
 _REPORTED = ("torch", "numpy", "safetensors", "pydantic", "lightning-fabric", "scikit-image")
 
@@ -121,14 +124,16 @@ class RunFolder:
     def begin(self, config: TrainingConfig, device: str, *, resumed_at: int | None) -> None:
         """Write the configuration and add the machine to `environment`.
 
+        A configuration that says the same stays as it is; another that was written by hand is
+        kept under another name.
+
         Raises
         ------
         TrainingError
             The folder cannot be written to.
         """
         try:
-            with replacing(self.config) as temporary:
-                temporary.write_text(write_config(config), encoding="utf-8")
+            self._keep_config(config)
             entries = _entries(self.environment) if resumed_at is not None else []
             entries.append(_environment(device, resumed_at or 0))
             with replacing(self.environment) as temporary:
@@ -138,6 +143,18 @@ class RunFolder:
                 f"The folder {self.path} cannot be written to: {error.strerror}. Choose another, "
                 "or free some space."
             ) from error
+
+    def _keep_config(self, config: TrainingConfig) -> None:
+        """Write the configuration, but over no file that somebody wrote by hand."""
+        if self.config.exists():
+            if _says(self.config, config):
+                # Runs are listed by when they were begun or gone on with.
+                self.config.touch()
+                return
+            if not self.config.read_bytes().startswith(_HEAD.encode()):
+                self.config.replace(_free_name(self.config))
+        with replacing(self.config) as temporary:
+            temporary.write_text(_HEAD + write_config(config), encoding="utf-8")
 
     def list_rejected(self, rejected: Iterable[Rejected]) -> None:
         """Write which pictures are not used, and why."""
@@ -193,9 +210,23 @@ class Table:
 def _rewriting(path: Path) -> Iterator[TextIO]:
     with (
         replacing(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as stream,
+        # A file's name need not be text: bytes in another encoding than the system's.
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,
     ):
         yield stream
+
+
+def _says(path: Path, config: TrainingConfig) -> bool:
+    try:
+        return load_config(path) == config
+    except TrainingError:
+        return False
+
+
+def _free_name(path: Path) -> Path:
+    """Name beside a file that no file has: ``config-1.toml``, ``config-2.toml`` ..."""
+    names = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _short(value: Any) -> Any:
