@@ -119,6 +119,12 @@ def test_a_profile_file_becomes_part_of_the_configuration(tmp_path: Path) -> Non
             "There is no setting 'chain' in 'degradation'; did you mean 'chains'?",
         ),
         (
+            {"data": DATA, "degradation": {"name": "a", "chains": [{"blur": {"sigma": [3, 1]}}]}},
+            "'degradation.chains[1].blur.sigma': the low end 3 lies above",
+        ),
+        ({"data": DATA, "degradation": {"chains": [{}]}}, "'degradation.name' is missing."),
+        ({"data": DATA, "degradation": 5}, "'degradation': input should be a valid string."),
+        (
             {"data": DATA, "losses": {"xyz": 1}},
             "Known there: brightness, halo, histogram, l1, power, psnr, reach, total_variation.",
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -28,6 +28,8 @@ def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
         A sentence. Unknown keys come first: they are often why a needed key is missing.
     """
     found = error.errors(include_url=False, include_context=False)
+    # A table where a name or a table may stand: what is wrong inside it is what helps.
+    found = [one for one in found if not _is_table_for_text(one)] or found
     unknown = [one for one in found if one["type"] == "extra_forbidden"]
     first = (unknown or found)[0]
     place = _readable(first["loc"])
@@ -38,6 +40,10 @@ def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return f"'{place}': {message}." if place else f"{message[:1].upper()}{message[1:]}."
+
+
+def _is_table_for_text(one: Any) -> bool:
+    return one["type"] == "string_type" and isinstance(one["input"], Mapping)
 
 
 def _unknown_key(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
