@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +145,15 @@ def test_written_files_can_be_opened(tmp_path: Path) -> None:
         if path.suffix == ".png":
             with Image.open(path) as picture:
                 picture.load()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_a_picture_whose_name_is_no_text_is_reported(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(b"Probe_\xe4.png"))
+    report = _report(skipped=(Skipped(path, "it is too small"),))
+    report.write(tmp_path)
+    assert r"Skipped Probe_\udce4.png" in (tmp_path / "report.txt").read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["skipped"]
 
 
 def test_the_figure_shows_every_method_in_its_colour() -> None:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -137,88 +137,34 @@ def run_evaluation(
     chosen = baselines.choose_baselines(plan.baselines)
     restorers = _named([Restorer(model, settings) for model in models])
     found = find_cases(plan)
-    usable = []
-    for entry in found:
-        if isinstance(entry, Skipped):
-            yield entry
-        else:
-            usable.append(entry)
-    notices = [
-        BASELINES[word].unavailable
-        for word in chosen
-        if word in BASELINES and not BASELINES[word].is_installed()
-    ]
-    for text in notices:
-        yield Notice(text)
-
     skipped = [entry for entry in found if isinstance(entry, Skipped)]
-    widths = Widths()
-    readable: list[Found] = []
-    for number, entry in enumerate(usable, 1):
-        try:
-            for case in entry.cases():
-                if GAUSSIAN in chosen:
-                    widths.measure(case)
-        except SemnetError as error:
-            skipped.append(Skipped(entry.path, str(error)))
-            yield skipped[-1]
-            continue
-        readable.append(entry)
-        yield Searching(number, len(usable))
+    yield from skipped
+    notices = _notices(chosen)
+    yield from map(Notice, notices)
+    usable = [entry for entry in found if isinstance(entry, Found)]
+    readable, widths = yield from _searched(usable, GAUSSIAN in chosen, skipped)
     if not readable:
         reasons = "; ".join(f"{s.path.name}: {s.reason}" for s in skipped[:3])
         raise SemnetError(f"No picture in {plan.hq} can be measured on ({reasons}).")
-
-    total = sum(entry.draws for entry in readable)
-    classical = list(contenders(chosen, widths, is_degraded=plan.lq is None))
-    methods = (
-        *(contender.method for contender in classical),
-        *(Method(name, "model", "SEMNet, one pass") for name in restorers),
-    )
-    yield Started(len(readable), total, tuple(m.name for m in methods), tuple(restorers))
-    scores: list[Score] = []
-    examples: list[Example] = []
-    noted: dict[str, tuple[str, ...]] = {}
-    for entry in readable:
-        for case in entry.cases():
-            noted[case.picture] = case.notes
-            outputs: dict[str, tuple[Grey, float, float | None]] = {}
-            for contender in classical:
-                yield Restoring(contender.method.name, case.picture, 0.0)
-                outputs[contender.method.name] = _timed(contender, case)
-            for name, restorer in restorers.items():
-                outputs[name] = yield from _restored(name, restorer, case)
-            here = [_score(case, method, *outputs[method.name]) for method in methods]
-            scores += here
-            if case.draw == 0:
-                shown = {name: outputs[name][0] for name in (*SHOWN, *restorers) if name in outputs}
-                examples.append(Example.cut(case.picture, 0, case.low, case.high, shown))
-            yield Measured(tuple(here), len(scores) // len(methods), total)
-
-    checks: list[Soundness] = []
-    for name, restorer in restorers.items():
-        for event in check_soundness(restorer, name):
-            if isinstance(event, Soundness):
-                checks.append(event)
-            else:
-                yield event
-    facts = tuple(
-        ModelFacts(name, r.model.name, r.model.sha256, r.device.name, _precision(r))
-        for name, r in restorers.items()
-    )
+    classical = tuple(contenders(chosen, widths, is_degraded=plan.lq is None))
+    figures = yield from _measured(readable, classical, restorers)
+    checks = yield from _checked(restorers)
     report = Report(
         plan=plan,
-        methods=methods,
-        models=facts,
-        scores=tuple(scores),
+        methods=_methods(classical, restorers),
+        models=tuple(
+            ModelFacts(name, r.model.name, r.model.sha256, r.device.name, _precision(r))
+            for name, r in restorers.items()
+        ),
+        scores=tuple(figures.scores),
         soundness=tuple(checks),
         skipped=tuple(skipped),
         notices=tuple(notices),
-        notes=noted,
+        notes=figures.notes,
         examples=(),
         seconds=time.perf_counter() - start,
     )
-    yield Finished(report.with_examples(choose_examples(report, examples)))
+    yield Finished(report.with_examples(choose_examples(report, figures.examples)))
 
 
 def evaluate(
@@ -257,6 +203,92 @@ def evaluate(
         if isinstance(event, Finished):
             return event.report
     raise AssertionError("An evaluation ends with Finished.")
+
+
+def _notices(chosen: Sequence[str]) -> list[str]:
+    """Say which classical methods cannot be measured here."""
+    return [
+        BASELINES[word].unavailable
+        for word in chosen
+        if word in BASELINES and not BASELINES[word].is_installed()
+    ]
+
+
+def _methods(
+    classical: Sequence[Contender], restorers: Mapping[str, Restorer]
+) -> tuple[Method, ...]:
+    return (
+        *(contender.method for contender in classical),
+        *(Method(name, "model", "SEMNet, one pass") for name in restorers),
+    )
+
+
+def _searched(
+    usable: Sequence[Found], is_wanted: bool, skipped: list[Skipped]
+) -> Generator[Event, None, tuple[list[Found], Widths]]:
+    """Read every picture once, and search for the best Gaussians on it where they are wanted."""
+    widths = Widths()
+    readable: list[Found] = []
+    for number, entry in enumerate(usable, 1):
+        try:
+            for case in entry.cases():
+                if is_wanted:
+                    widths.measure(case)
+        except SemnetError as error:
+            skipped.append(Skipped(entry.path, str(error).removesuffix(".")))
+            yield skipped[-1]
+            continue
+        readable.append(entry)
+        yield Searching(number, len(usable))
+    return readable, widths
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What was measured on all cases."""
+
+    scores: list[Score] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What was done to each picture."""
+
+
+def _measured(
+    readable: Sequence[Found], classical: Sequence[Contender], restorers: Mapping[str, Restorer]
+) -> Generator[Event, None, _Figures]:
+    """Let all methods restore all cases."""
+    methods = _methods(classical, restorers)
+    total = sum(entry.draws for entry in readable)
+    yield Started(len(readable), total, tuple(m.name for m in methods), tuple(restorers))
+    figures = _Figures()
+    cases = (case for entry in readable for case in entry.cases())
+    for done, case in enumerate(cases, 1):
+        outputs: dict[str, tuple[Grey, float, float | None]] = {}
+        for contender in classical:
+            yield Restoring(contender.method.name, case.picture, 0.0)
+            outputs[contender.method.name] = _timed(contender, case)
+        for name, restorer in restorers.items():
+            outputs[name] = yield from _restored(name, restorer, case)
+        here = tuple(_score(case, method, *outputs[method.name]) for method in methods)
+        figures.scores.extend(here)
+        figures.notes[case.picture] = case.notes
+        if case.draw == 0:
+            shown = {name: outputs[name][0] for name in (*SHOWN, *restorers) if name in outputs}
+            figures.examples.append(Example.cut(case.picture, 0, case.low, case.high, shown))
+        yield Measured(here, done, total)
+    return figures
+
+
+def _checked(restorers: Mapping[str, Restorer]) -> Generator[Event, None, list[Soundness]]:
+    """Check each model on pictures whose answer is known."""
+    checks: list[Soundness] = []
+    for name, restorer in restorers.items():
+        for event in check_soundness(restorer, name):
+            if isinstance(event, Soundness):
+                checks.append(event)
+            else:
+                yield event
+    return checks
 
 
 def _named(restorers: Sequence[Restorer]) -> dict[str, Restorer]:

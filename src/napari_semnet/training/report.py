@@ -221,7 +221,7 @@ class Report:
             pictures["examples.png"] = report_figure.draw_examples(self)
         for name, text in texts.items():
             with replacing(folder / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         for name, picture in pictures.items():
             with replacing(folder / name) as temporary:
                 picture.save(temporary)
