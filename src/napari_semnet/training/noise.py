@@ -183,7 +183,8 @@ def shade(
     ----------
     images : Tensor of float32, shape (N, 1, Y, X)
     amplitude : Tensor of float32, shape (N, 1, 1, 1)
-        Deviation from 1 at the border in the steepest direction.
+        Deviation from 1 in the middle of the side that the steepest direction points at; in a
+        corner up to 1.41 times as much.
     along_x, along_y : Tensor of float32, shape (N, 1, 1, 1)
         Unit vector of the steepest direction.
     """

@@ -145,7 +145,8 @@ class Shading(_Stage):
     Attributes
     ----------
     amplitude : (low, high), share of the signal
-        Largest deviation from 1, at the border.
+        Deviation from 1 in the middle of a side; in a corner up to 1.41 times as much, where
+        the shading runs along the diagonal.
     """
 
     amplitude: NonNegativeRange
