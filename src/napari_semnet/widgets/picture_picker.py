@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +55,7 @@ class PicturePicker(QWidget):  # type: ignore[misc]  # Qt is not followed by the
     """
 
     changed = Signal()
-    """Something else is picked."""
+    """The user picked something else."""
 
     def __init__(self, viewer: Any, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -76,8 +75,7 @@ class PicturePicker(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         layout.addWidget(self.title)
         layout.addWidget(self.layers)
         layout.addLayout(row)
-        self._picked = self._chosen()
-        self.layers.chosen_changed.connect(self._on_chosen)
+        self.layers.itemSelectionChanged.connect(self.changed)
         self.folder.editingFinished.connect(self.changed)
         self.browse_button.clicked.connect(self._browse)
 
@@ -91,15 +89,6 @@ class PicturePicker(QWidget):  # type: ignore[misc]  # Qt is not followed by the
     def let_go(self) -> None:
         """Follow the viewer no longer."""
         self.layers.let_go()
-
-    def _chosen(self) -> list[weakref.ref[Image]]:
-        return [weakref.ref(layer) for layer in self.layers.chosen()]
-
-    def _on_chosen(self) -> None:
-        """Tell of other layers only, not of each time that the list is filled anew."""
-        before, self._picked = self._picked, self._chosen()
-        if self._picked != before:
-            self.changed.emit()
 
     def _browse(self) -> None:
         start = self.folder.text() or str(Path.home())
