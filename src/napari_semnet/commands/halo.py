@@ -16,7 +16,7 @@ __all__ = ["add_parser", "run"]
 
 _IN_PLACE = ""
 _LEAST_SIZE = 64
-"""Pixels along each side that pictures must have, too, for the cuts of tiles to be told apart."""
+"""Pixels along each side, as of the smallest picture that a halo is measured on."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,7 +63,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _size(text: str) -> int:
     if not text.isdecimal() or int(text) < _LEAST_SIZE:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of pixels from 64 on.")
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not a number of pixels: give {_LEAST_SIZE} or more."
+        )
     return int(text)
 
 
