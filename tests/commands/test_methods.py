@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_semnet.cli import main
@@ -68,6 +69,22 @@ def test_a_picture_without_a_record_is_refused(
 
 
 class TestReplay:
+    def test_finds_the_same_pixels_in_an_ome_zarr_whose_axes_are_in_another_order(
+        self, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        pytest.importorskip("zarr")
+        stack = np.random.default_rng(0).integers(0, 255, (3, 2, 24, 24), np.uint8)
+        tifffile.imwrite(tmp_path / "fib.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
+        first = tmp_path / "fib.ome.zarr"
+        common = ["--model", str(tiny_model), "--precision", "fp32"]
+        assert main(["restore", str(tmp_path / "fib.tif"), "-o", str(first), *common]) == 0
+        capsys.readouterr()
+        assert (
+            main(["restore", "--from", str(first), "-o", str(tmp_path / "again.tif"), *common[:2]])
+            == 0
+        )
+        assert "Every pixel is the same" in capsys.readouterr().err
+
     def test_repeats_bit_for_bit(
         self, result: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

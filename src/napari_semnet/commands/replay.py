@@ -102,18 +102,23 @@ def compare(target: Path, record: Path, again: Replay) -> str:
     """Say whether a repeated result has the pixels of the first one, where that is still there."""
     import numpy as np
 
+    from napari_semnet.files.ome_metadata import axis_letters, storage_order
     from napari_semnet.files.reader import read_image
     from napari_semnet.files.replay import find_result
 
     first = find_result(again.record, record)
     if first is None:
         return "The first result is not there any more, so the two cannot be compared."
-    one, other = read_image(first).pixels, read_image(target).pixels
-    if one.shape == other.shape and np.array_equal(np.asarray(one), np.asarray(other)):
+    # A TIFF has its source's order of axes, an OME-Zarr that of its format.
+    one, other = (
+        np.transpose(np.asarray(image.pixels), storage_order(axis_letters(image.axes, len(image.axes))))
+        for image in (read_image(first), read_image(target))
+    )
+    if np.array_equal(one, other):
         return f"Every pixel is the same as in {first.name}."
     if one.shape != other.shape:
         return f"{first.name} has another number of pixels: it was changed later."
-    difference = np.abs(np.asarray(one, np.float64) - np.asarray(other, np.float64)).max()
+    difference = np.abs(one.astype(np.float64) - other.astype(np.float64)).max()
     return (
         f"The pixels differ from those in {first.name} by up to {difference:g} grey levels. Only "
         "the CPU in fp32 repeats a run bit for bit, on the same kind of machine."
