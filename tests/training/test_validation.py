@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch.nn import functional
 from napari_semnet.imaging.quality import psnr
 from napari_semnet.training.degradation import PROFILES
 from napari_semnet.training.validation import Crop, fixed_crops, measure, triplets
-from tests.training.runs import small_config, write_scenes
+from tests.training.runs import scene, small_config, write_png, write_scenes
 from tests.training.test_data import prepared
 
 CPU = torch.device("cpu")
@@ -34,6 +36,16 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[Crop, ...]:
     write_scenes(folder / "pictures", 8)
     config = small_config(folder, validation={"crops": 6, "crop": 24, "share": 0.5})
     return fixed_crops(prepared(config)[0], config, PROFILES["poster"], CPU)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_crops_have_names_that_a_card_can_hold(tmp_path: Path) -> None:
+    for number in range(2):
+        write_png(tmp_path / "pictures" / os.fsdecode(b"%d\xe4.png" % number), scene(number))
+    config = small_config(tmp_path)
+    (first, *_) = fixed_crops(prepared(config)[0], config, PROFILES["poster"], CPU)
+    assert first.name.encode("utf-8")
+    assert r"\udce4.png (poster)" in first.name
 
 
 def test_crops_are_the_same_for_every_seed_of_a_run(tmp_path: Path) -> None:

@@ -91,7 +91,9 @@ def cut_crops(
             low = degrade(target, profile, seed=_SEED, step=number)
         else:
             low = torch.from_numpy(np.ascontiguousarray(measured))[None, None].to(device)
-        crops.append(Crop(f"{Path(field.path).name} ({profile.name})", low, target))
+        # The name goes into the model's card, and a file's name need not be text.
+        name = Path(field.path).name.encode("utf-8", "backslashreplace").decode()
+        crops.append(Crop(f"{name} ({profile.name})", low, target))
     return tuple(crops)
 
 
