@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_semnet.commands.jobs import Job, refuse_unwritable
 from napari_semnet.errors import FileFormatError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_semnet.files.reader import SemImage
     from napari_semnet.files.replay import Replay
     from napari_semnet.restoration.restorer import Restorer
 
@@ -102,18 +105,13 @@ def compare(target: Path, record: Path, again: Replay) -> str:
     """Say whether a repeated result has the pixels of the first one, where that is still there."""
     import numpy as np
 
-    from napari_semnet.files.ome_metadata import axis_letters, storage_order
     from napari_semnet.files.reader import read_image
     from napari_semnet.files.replay import find_result
 
     first = find_result(again.record, record)
     if first is None:
         return "The first result is not there any more, so the two cannot be compared."
-    # A TIFF has its source's order of axes, an OME-Zarr that of its format.
-    one, other = (
-        np.transpose(np.asarray(image.pixels), storage_order(axis_letters(image.axes, len(image.axes))))
-        for image in (read_image(first), read_image(target))
-    )
+    one, other = (_in_storage_order(read_image(path)) for path in (first, target))
     if np.array_equal(one, other):
         return f"Every pixel is the same as in {first.name}."
     if one.shape != other.shape:
@@ -123,3 +121,13 @@ def compare(target: Path, record: Path, again: Replay) -> str:
         f"The pixels differ from those in {first.name} by up to {difference:g} grey levels. Only "
         "the CPU in fp32 repeats a run bit for bit, on the same kind of machine."
     )
+
+
+def _in_storage_order(image: SemImage) -> NDArray[Any]:
+    """Give pixels in the order of an OME-Zarr's axes; a TIFF has that of its source."""
+    import numpy as np
+
+    from napari_semnet.files.ome_metadata import axis_letters, storage_order
+
+    letters = axis_letters(image.axes, len(image.axes))
+    return np.transpose(np.asarray(image.pixels), storage_order(letters))
