@@ -65,7 +65,7 @@ from napari_semnet.restoration.tiles import (
 
 __all__ = ["Restorer", "Settings", "restore"]
 
-MOST_PIXELS_IN_CACHE = 90_000
+MOST_PIXELS_IN_CACHE = 130_000
 """Pixels that a tile reads at most on a CPU where narrow tiles are faster. Larger ones
 are slower again, and make progress and cancelling wait."""
 
