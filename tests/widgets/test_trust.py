@@ -52,7 +52,7 @@ def test_a_restoration_is_checked_at_its_end(restored: tuple[Any, Any]) -> None:
     assert "grey levels of 255" in widget.trust.words.toolTip()
     # The page is folded away, and what it warns of must be seen all the same.
     assert widget.status.text().startswith("Restored 1 layer in")
-    assert "has structure" in widget.status.text()
+    assert widget.status.text().endswith("“gold [SEMNet 2x]”: 1 warning under Trust")
 
 
 def test_the_check_at_the_end_is_of_what_was_restored(

@@ -90,7 +90,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
     """
 
     warned = Signal(str)
-    """What a check found to be wrong."""
+    """That a check warns, in a line: more would push buttons away from under the mouse."""
 
     def __init__(
         self,
@@ -162,9 +162,10 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
                 return
             said = sentences(judged.judgement)
             self._say_of((raw, restored), "\n\n".join(said))
-            warnings = warnings_of(judged.judgement)
-            if warnings:
-                self.warned.emit(_of(restored, " ".join(warnings)))
+            many = len(warnings_of(judged.judgement))
+            if many:
+                text = f"{many} warning{'s' if many > 1 else ''} under Trust"
+                self.warned.emit(_of(restored, text))
             self.words.setToolTip(f"Input: {describe_input(judged.judgement.input)}")
             if wants_layer:
                 self._add_residual(raw, origin, judged.residual)
