@@ -252,8 +252,8 @@ def test_cancel_takes_effect_within_a_tile_and_leaves_no_layer(
     click(widget.cancel_button)
     tiles.most = 310
     finish(widget)
-    # It is heard with the news of the tile that was computed next.
-    assert tiles.given == 301
+    # It is heard with the news of the tile that was computed last, or of the one after it.
+    assert tiles.given in (300, 301)
     assert [layer.name for layer in viewer.layers] == ["s"]
     assert widget.status.text() == "Cancelled"
     assert widget.progress.value() == 0
