@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from napari_semnet.commands.values import at_least
 
 if TYPE_CHECKING:
     from napari_semnet.model import Halo, Model
@@ -39,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--size",
-        type=_size,
+        type=partial(at_least, _LEAST_SIZE, what="number of pixels"),
         metavar="N",
         help="pixels along each side used of a picture, from its middle: 64 or more (default 512)",
     )
@@ -59,14 +62,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object")
     parser.set_defaults(run=run)
-
-
-def _size(text: str) -> int:
-    if not text.isdecimal() or int(text) < _LEAST_SIZE:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is not a number of pixels: give {_LEAST_SIZE} or more."
-        )
-    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

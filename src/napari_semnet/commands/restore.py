@@ -7,8 +7,9 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from napari_semnet.commands import values
 from napari_semnet.errors import SemnetError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--rows",
-        type=_rows,
+        type=values.rows,
         metavar="FIRST-LAST",
         help="rows of INPUT that show the specimen, counted from 0, or 'all'; by default what the "
         "file tells or shows (napari-semnet inspect)",
@@ -96,7 +97,7 @@ def _add_queue_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--retries",
-        type=_count,
+        type=values.tries,
         default=0,
         metavar="N",
         help="try again so often, after the others, where disk, memory or device failed",
@@ -108,7 +109,7 @@ def _add_queue_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--settle",
-        type=_seconds,
+        type=values.seconds,
         default=5.0,
         metavar="S",
         help="with --watch: seconds for which an image must not have changed (default: 5)",
@@ -122,7 +123,7 @@ def _add_volume_options(parser: argparse.ArgumentParser) -> None:
     who = group.add_mutually_exclusive_group()
     who.add_argument(
         "--shard",
-        type=_part,
+        type=values.part,
         default=(1, 1),
         metavar="I/N",
         help="restore part I of N, counted from 1, while other processes restore the others; of "
@@ -130,7 +131,7 @@ def _add_volume_options(parser: argparse.ArgumentParser) -> None:
     )
     who.add_argument(
         "--workers",
-        type=_workers,
+        type=values.processes,
         default=0,
         metavar="N",
         help="start N processes on this machine",
@@ -179,14 +180,14 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tile",
         default="auto",
-        type=_tile,
+        type=values.tile,
         metavar="N|YxX",
         help="largest tile in input pixels; by default what the memory allows",
     )
     group.add_argument(
         "--halo",
         default="auto",
-        type=_halo,
+        type=values.halo,
         metavar="N|exact",
         help="input pixels around each tile; by default what was measured for the model",
     )
@@ -351,69 +352,3 @@ def _check_workers(choices: VolumeChoices, entries: Sequence[Entry]) -> None:
             "--workers and --scheduler restore the blocks of a volume. Give -o OUT.zarr, or leave "
             "them out."
         )
-
-
-def _tile(text: str) -> Literal["auto"] | int | tuple[int, int]:
-    if text == "auto":
-        return "auto"
-    parts = [_positive(part) for part in text.lower().split("x")]
-    if len(parts) > 2:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a tile: give 512 or 256x1024 (YxX).")
-    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
-
-
-def _rows(text: str) -> tuple[int, int | None]:
-    """First row and the one after the last, which is None for the end of the image."""
-    if text == "all":
-        return 0, None
-    first, _, last = text.partition("-")
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-        raise argparse.ArgumentTypeError(f"'{text}' are no rows: give 0-767, or all.")
-    return int(first), int(last) + 1
-
-
-def _count(text: str) -> int:
-    return _at_least(0, text, "number of tries")
-
-
-def _workers(text: str) -> int:
-    return _at_least(1, text, "number of processes")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 86400:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds below a day.")
-    return seconds
-
-
-def _part(text: str) -> tuple[int, int]:
-    number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a part: give 1/8, 2/8 ... 8/8.")
-    return int(number), int(of)
-
-
-def _halo(text: str) -> Literal["auto", "exact"] | int:
-    if text == "auto":
-        return "auto"
-    if text == "exact":
-        return "exact"
-    return 0 if text == "0" else _positive(text)
-
-
-def _positive(text: str) -> int:
-    return _at_least(1, text, "whole number of pixels")
-
-
-def _at_least(least: int, text: str, what: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a {what}: give {least} or more.")
-    return number

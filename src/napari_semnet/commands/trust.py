@@ -80,39 +80,22 @@ def _judged(result: Path, arguments: argparse.Namespace, checks: Checks) -> Judg
     from napari_semnet.commands.judging import Judged, judge_file
     from napari_semnet.errors import FileFormatError
     from napari_semnet.files.reader import read_image
+    from napari_semnet.files.replay import unchanged_source
 
     record = read_image(result).provenance
     if record is None:
         raise FileFormatError(
             f"{result.name} carries no record of a restoration. Give what napari-semnet wrote."
         )
-    source = _source(record, result, arguments)
+    source = unchanged_source(
+        record, result, arguments.source, otherwise=", or give it with --source"
+    )
     restorer = _restorer(record, arguments)
     for event in judge_file(source, result, restorer, checks, arguments.output):
         if isinstance(event, Judged):
             return event
         _show(event, arguments)
     raise AssertionError("The last event is the result.")
-
-
-def _source(record: Provenance, result: Path, arguments: argparse.Namespace) -> Path:
-    """Find the image that a result was made from; another one of its name is refused."""
-    from napari_semnet.errors import FileFormatError
-    from napari_semnet.files.provenance import sha256_of
-    from napari_semnet.files.replay import find_source
-
-    source: Path | None = arguments.source or find_source(record, result)
-    if source is None:
-        raise FileFormatError(
-            f"The image that {result.name} was made from, {record.source}, is neither where it was "
-            "nor beside the result. Give it with --source."
-        )
-    if record.source_sha256 and sha256_of(source) != record.source_sha256:
-        raise FileFormatError(
-            f"{source} is not the image that {result.name} was made from: its contents are others. "
-            "Give the unchanged file with --source."
-        )
-    return source
 
 
 def _restorer(record: Provenance, arguments: argparse.Namespace) -> Restorer:

@@ -11,7 +11,14 @@ from napari_semnet.errors import FileFormatError
 from napari_semnet.files.provenance import SUFFIX, Provenance, read_sidecar, sha256_of
 from napari_semnet.files.reader import read_image
 
-__all__ = ["Replay", "find_result", "find_source", "read_record", "replay_arguments"]
+__all__ = [
+    "Replay",
+    "find_result",
+    "find_source",
+    "read_record",
+    "replay_arguments",
+    "unchanged_source",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +85,7 @@ def replay_arguments(path: str | Path) -> Replay:
             f"The record of {path.name} is of a part of a layer in napari, which cannot be "
             "repeated from files. Restore the part again in napari."
         )
-    source = find_source(record, path)
-    if source is None:
-        raise FileFormatError(
-            f"The source of {path.name}, {record.source or 'unknown'}, is neither where it was "
-            "nor beside the record. Put it beside the record."
-        )
-    if record.source_sha256 and sha256_of(source) != record.source_sha256:
-        raise FileFormatError(
-            f"{source} is not the file that was restored: its contents have changed since. Put "
-            "the unchanged file beside the record."
-        )
+    source = unchanged_source(record, path)
     device = "cpu" if record.device.startswith("CPU") else record.parameters.get("device", "auto")
     settings: dict[str, Any] = {
         "device": device,
@@ -113,6 +110,41 @@ def _intensity(record: Provenance) -> tuple[float, float] | str:
 def find_source(record: Provenance, record_path: Path) -> Path | None:
     """Find the file that was restored: beside the record, else where it was; None if gone."""
     return next((p for p in _source_places(record, record_path) if p.exists()), None)
+
+
+def unchanged_source(
+    record: Provenance, record_path: Path, given: Path | None = None, *, otherwise: str = ""
+) -> Path:
+    """Find the file that was restored, and make sure that it is that one.
+
+    Parameters
+    ----------
+    record : Provenance
+        What is known of it.
+    record_path : Path
+        Where the record is: the file is looked for beside it, else where it was.
+    given : Path, optional
+        Is taken instead of looking.
+    otherwise : str
+        What else the user can do where it is not found, for the errors.
+
+    Raises
+    ------
+    FileFormatError
+        It is gone, or has other contents than the restored one.
+    """
+    source = given or find_source(record, record_path)
+    if source is None:
+        raise FileFormatError(
+            f"The source of {record_path.name}, {record.source or 'unknown'}, is neither where it "
+            f"was nor beside the record. Put it beside the record{otherwise}."
+        )
+    if record.source_sha256 and sha256_of(source) != record.source_sha256:
+        raise FileFormatError(
+            f"{source} is not the image that {record_path.name} was made from: its contents have "
+            f"changed. Put the unchanged file beside the record{otherwise}."
+        )
+    return source
 
 
 def find_result(record: Provenance, record_path: Path) -> Path | None:

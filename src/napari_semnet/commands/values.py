@@ -1,0 +1,82 @@
+"""What an option of the command line may hold, from its text; each refuses others in a sentence."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Literal
+
+__all__ = ["at_least", "halo", "part", "processes", "rows", "seconds", "tile", "tries"]
+
+
+def tile(text: str) -> Literal["auto"] | int | tuple[int, int]:
+    """Read the side of a tile in pixels, two of them (Y, X), or ``auto``."""
+    if text == "auto":
+        return "auto"
+    parts = [_positive(side) for side in text.lower().split("x")]
+    if len(parts) > 2:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a tile: give 512 or 256x1024 (YxX).")
+    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+
+def rows(text: str) -> tuple[int, int | None]:
+    """Read the first row and the one after the last, which is None for the end of the image."""
+    if text == "all":
+        return 0, None
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise argparse.ArgumentTypeError(f"'{text}' are no rows: give 0-767, or all.")
+    return int(first), int(last) + 1
+
+
+def tries(text: str) -> int:
+    """Read how often something is tried again, 0 or more."""
+    return at_least(0, text, "number of tries")
+
+
+def processes(text: str) -> int:
+    """Read a number of processes, 1 or more."""
+    return at_least(1, text, "number of processes")
+
+
+def seconds(text: str) -> float:
+    """Read a time in seconds, below a day."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 86400:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds below a day.")
+    return number
+
+
+def part(text: str) -> tuple[int, int]:
+    """Read which part of how many, both from 1 on."""
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a part: give 1/8, 2/8 ... 8/8.")
+    return int(number), int(of)
+
+
+def halo(text: str) -> Literal["auto", "exact"] | int:
+    """Read a number of pixels, ``auto`` or ``exact``."""
+    if text == "auto":
+        return "auto"
+    if text == "exact":
+        return "exact"
+    return 0 if text == "0" else _positive(text)
+
+
+def _positive(text: str) -> int:
+    """Read a number of pixels, 1 or more."""
+    return at_least(1, text, "whole number of pixels")
+
+
+def at_least(least: int, text: str, what: str) -> int:
+    """Read a whole number that is not too small; `what` names it in the error."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a {what}: give {least} or more.")
+    return number
