@@ -130,7 +130,7 @@ def test_the_paragraph_names_all_that_a_reader_needs() -> None:
         f"1.2.3 (model semnet-x2, SHA-256 of the model file {'ab' * 32}), a convolutional neural "
         "network. Rows 0 to 199, which show the specimen, were processed; the databar was left "
         "out. Grey levels from 0 to 255 were mapped linearly to the network's input range, with "
-        "one range for the whole image; computation was done in bf16 precision in tiles of up to "
+        "one range for the whole image; computation was done in bf16 precision in tiles of about "
         "256 x 200 pixels with a margin of 12 pixels on CPU. The restored image has a pixel size "
         "of 1.25 µm. The restored image is the output of a neural network: its pixels are "
         "estimates, not measurements. The unprocessed image file has the SHA-256 "

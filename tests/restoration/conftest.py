@@ -14,7 +14,7 @@ from napari_semnet.model import Card, Halo, Model
 from napari_semnet.network import RDB, Architecture, SEMNet
 from napari_semnet.restoration.backends import Backend, TorchBackend
 from napari_semnet.restoration.runtime import Device, Precision
-from napari_semnet.restoration.tiles import Box
+from napari_semnet.restoration.tiles import Box, TileKind
 
 REDUCED = Architecture(features=8, growth=4, blocks=1, rdb_per_block=2, conv_per_rdb=3)
 """Reaches as far as 10 input pixels, so that small images have an inside."""
@@ -66,6 +66,9 @@ class FaultyBackend:
         if wrong is not None:
             return wrong
         return (yield from self._inner.restore_tile(image, narrowed))
+
+    def expect(self, kinds: Sequence[TileKind]) -> None:
+        self._inner.expect(kinds)
 
     def release_memory(self) -> None:
         self._computed.append("released")

@@ -82,9 +82,9 @@ def test_only_the_failed_tile_is_computed_again(model, faulty) -> None:
         if isinstance(event, TileDone):
             done.append(event)
     shapes = [call[2] for call in computed if call != "released"]
-    assert shapes[:3] == [(52, 52)] * 3
+    assert shapes[:3] == [(42, 42)] * 3
     # The third tile in two halves, and the fourth, as large as what failed, in halves at once.
-    assert [shape[0] for shape in shapes[3:]] == [36, 36, 36, 36]
+    assert [shape[0] for shape in shapes[3:]] == [36, 26, 36, 26]
     pixels = np.vstack([np.hstack([t.pixels for t in done[i : i + 2]]) for i in (0, 2)])
     assert np.abs(pixels.astype(int) - expected(model)).max() <= 1
 
@@ -103,7 +103,7 @@ def test_the_next_run_tries_whole_tiles_again(model, faulty) -> None:
     computed.clear()
     notices, _, _ = told(restorer)
     assert notices == []
-    assert computed == [("cpu", "fp32", (52, 52))] * 4
+    assert computed == [("cpu", "fp32", (42, 42))] * 4
 
 
 def test_a_gpu_too_small_for_any_tile_hands_over_to_the_cpu(model, faulty, monkeypatch) -> None:
@@ -162,8 +162,8 @@ def test_any_other_failure_is_not_swallowed(model, faulty) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_tile_that_bfloat16_breaks_is_computed_in_float32(model, faulty, value) -> None:
     def fault(tile, device, precision):
-        if precision == "bf16" and tile.shape == (52, 52) and len(done) == 2:
-            wrong = np.zeros((104, 104), np.float32)
+        if precision == "bf16" and tile.shape == (42, 42) and len(done) == 2:
+            wrong = np.zeros((84, 84), np.float32)
             wrong[40, 40] = value
             return wrong
         return None

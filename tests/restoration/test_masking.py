@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_semnet.imaging.intensity import given_range
+from napari_semnet.restoration.host import TileReader
 from napari_semnet.restoration.masking import FILL_REACH, fill_missing, mark_missing
+from napari_semnet.restoration.tiles import plan_tiles
 
 
 def test_known_pixels_are_kept() -> None:
@@ -49,3 +53,17 @@ def test_each_missing_pixel_marks_its_four() -> None:
     mark_missing(pixels, missing)
     assert np.isnan(pixels[2:, 4:]).all()
     assert np.isnan(pixels).sum() == 4
+
+
+@pytest.mark.parametrize("core", [(40, 50), (9, 50), (7, 8)])
+def test_gaps_are_filled_alike_in_every_tile(core) -> None:
+    image = np.random.default_rng(0).random((40, 50), np.float32)
+    image[0, 3], image[20:30, 0:14] = np.nan, np.nan
+    reader = TileReader(image, given_range(0, 1), "mask")
+    (whole,) = plan_tiles(image.shape, image.shape, 10)
+    expected, _ = reader.read(whole)
+    assert np.isfinite(expected).all()
+    for tile in plan_tiles(image.shape, core, 4):
+        values, missing = reader.read(tile)
+        np.testing.assert_array_equal(values, expected[tile.read.slices])
+        np.testing.assert_array_equal(missing, np.isnan(image[tile.core.slices]))

@@ -38,13 +38,10 @@ def picture(shape: tuple[int, ...], dtype: str = "u1", seed: int = 0) -> NDArray
     return (limits.min + values * (limits.max - limits.min)).astype(dtype)
 
 
-def by_hand(model: Model, image: NDArray, margin: int = REDUCED.exact_halo) -> NDArray:
-    """What the network itself gives for a whole image of floats in [0, 1], mirrored beyond it."""
-    wide = np.pad(np.float32(image), margin, mode="reflect")
+def by_hand(model: Model, image: NDArray) -> NDArray:
+    """What the network itself gives for a whole image of floats in [0, 1]."""
     with torch.inference_mode():
-        restored = model.network(torch.from_numpy(wide)[None, None])[0, 0].numpy()
-    height, width = image.shape
-    return restored[2 * margin : 2 * (margin + height), 2 * margin : 2 * (margin + width)]
+        return model.network(torch.from_numpy(np.float32(image))[None, None])[0, 0].numpy()
 
 
 # ----- tiles and the whole -------------------------------------------------------------------
@@ -75,12 +72,12 @@ def test_a_tile_of_the_bundled_model_equals_the_whole_on_an_odd_size() -> None:
     # Narrow, so that a tile is cut at both ends of its reach of 94 pixels without much work.
     model = load_model()
     image = picture((203, 5), "f4")
-    tile = list(plan_tiles(image.shape, (9, 5), model.card.architecture.exact_halo))[11]
+    tile = list(plan_tiles(image.shape, (5, 5), model.card.architecture.exact_halo))[1]
     assert tile.read.top > 0
     assert tile.read.bottom < 203
     backend = TorchBackend(model.network, describe_device("cpu"), "fp32")
     found = run_through(backend.restore_tile(image[tile.read.slices]))[tile.kept]
-    np.testing.assert_allclose(found, by_hand(model, image, 0)[tile.where], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found, by_hand(model, image)[tile.where], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("tile", [16, (5, 61)])
@@ -115,20 +112,19 @@ def test_the_same_image_gives_the_same_bytes(model) -> None:
 # ----- the border ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_flat_image_is_as_flat_at_its_border_as_inside(model, level) -> None:
-    image = np.full((33, 47), level, np.float32)
-    chosen = Settings(precision="fp32", intensity=(0.0, 255.0))
-    result = Restorer(model, chosen).restore(image).pixels
-    assert np.ptp(result) < 1e-3
+@pytest.mark.parametrize("level", [20, 128, 235, 250])
+def test_a_flat_image_stays_flat_up_to_its_border_with_the_bundled_model(level) -> None:
+    result = Restorer().restore(np.full((40, 47), level, np.uint8)).pixels.astype(int)
+    assert np.abs(result - level).max() <= 2
+    assert np.abs(result - level).mean() < 0.2
 
 
-@pytest.mark.parametrize(("halo", "margin"), [(Halo(pixels=4, bound=0.05), 4), (None, 10)])
-def test_the_margin_is_as_wide_as_the_measured_halo(halo, margin) -> None:
-    measured, image = reduced_model(halo=halo), picture((9, 30), "f4")
-    chosen = Settings(precision="fp32", intensity=UNIT)
-    result = Restorer(measured, chosen).restore(image).pixels
-    np.testing.assert_allclose(result, by_hand(measured, image, margin), rtol=0, atol=1e-5)
+@pytest.mark.parametrize("halo", [Halo(pixels=4, bound=0.05), None])
+def test_an_image_in_one_tile_is_what_the_network_itself_gives(halo) -> None:
+    measured = reduced_model(halo=halo)
+    image = picture((24, 30), "f4")
+    result = Restorer(measured, Settings(precision="fp32", intensity=UNIT)).restore(image).pixels
+    np.testing.assert_allclose(result, by_hand(measured, image), rtol=0, atol=1e-5)
 
 
 def test_the_halo_of_tiles_changes_nothing_of_an_image_in_one_piece(model) -> None:
@@ -243,7 +239,7 @@ def test_a_constant_8_bit_image_is_as_constant_in_tiles_as_whole(model, value) -
     image = np.full((60, 60), value, np.uint8)
     whole = Restorer(model, EXACT).restore(image).pixels
     tiled = Restorer(model, Settings(precision="fp32", halo="exact", tile=20)).restore(image)
-    assert np.ptp(whole.astype(int)) == 0
+    assert np.ptp(whole[20:-20, 20:-20].astype(int)) == 0
     np.testing.assert_array_equal(tiled.pixels, whole)
 
 
@@ -309,7 +305,7 @@ def test_masking_changes_nothing_where_all_pixels_have_a_value(model) -> None:
 
 def test_events_tell_the_whole_story_in_order(model) -> None:
     image = picture((2, 30, 20), "u2")
-    events = list(Restorer(model, Settings(tile=(10, 20))).run(image))
+    events = list(Restorer(model, Settings(tile=(4, 20))).run(image))
     started, *middle, finished = events
     assert isinstance(started, Started)
     assert (started.total_tiles, started.output_shape) == (6, (2, 60, 40))
@@ -330,7 +326,7 @@ def test_events_tell_the_whole_story_in_order(model) -> None:
 
 def test_closing_midway_leaves_whole_tiles_only_and_the_restorer_usable(model) -> None:
     image, out = picture((60, 20)), np.zeros((120, 40), np.uint8)
-    restorer = Restorer(model, Settings(tile=(20, 20)))
+    restorer = Restorer(model, Settings(tile=(14, 20)))
     expected = restorer.restore(image).pixels
     run = restorer.run(image, out)
     done = 0
@@ -340,8 +336,8 @@ def test_closing_midway_leaves_whole_tiles_only_and_the_restorer_usable(model) -
         if done == 1 and isinstance(event, Progress):
             break  # in the middle of the second tile
     run.close()
-    np.testing.assert_array_equal(out[:40], expected[:40])
-    assert not out[40:].any()
+    np.testing.assert_array_equal(out[:48], expected[:48])
+    assert not out[48:].any()
     assert not torch.is_inference_mode_enabled()
     np.testing.assert_array_equal(restorer.restore(image).pixels, expected)
 
@@ -382,7 +378,7 @@ def test_the_network_is_prepared_once(model) -> None:
 def test_progress_is_told_for_each_tile(model) -> None:
     said = []
     napari_semnet.restore(
-        picture((30, 10)), model, tile=(10, 10), progress=lambda *n: said.append(n)
+        picture((30, 10)), model, tile=(4, 10), progress=lambda *n: said.append(n)
     )
     assert said == [(1, 3), (2, 3), (3, 3)]
 

@@ -11,7 +11,6 @@ from napari_semnet.imaging.intensity import IntensityRange, given_range, measure
 from napari_semnet.imaging.phantom import acquire, particles
 from napari_semnet.imaging.plane import bicubic_double
 from napari_semnet.model import Model
-from napari_semnet.restoration.border import Mirrored
 from napari_semnet.restoration.restorer import Restorer, Settings
 from napari_semnet.restoration.saturation import REACH, range_ends, with_saturation
 from napari_semnet.restoration.tiles import Box, Tile, plan_tiles
@@ -38,7 +37,7 @@ def enlarged(area: np.ndarray) -> np.ndarray:
 
 def whole(values: np.ndarray, restored: np.ndarray) -> np.ndarray:
     box = Box(0, values.shape[0], 0, values.shape[1])
-    return with_saturation(restored, values, Tile((), box, box), values.shape, ENDS)
+    return with_saturation(restored, values, Tile((), box, box), ENDS)
 
 
 def by_definition(values: np.ndarray, end: float) -> np.ndarray:
@@ -75,17 +74,14 @@ def test_the_middles_of_saturated_squares_and_their_neighbours_are_set(seed, sha
     shape=shapes,
     core=st.tuples(st.integers(1, 20), st.integers(1, 20)),
     halo=st.integers(REACH, 9),
-    margin=st.integers(0, 9),
 )
-def test_tiles_are_set_as_the_whole(seed, shape, core, halo, margin) -> None:
+def test_tiles_are_set_as_the_whole(seed, shape, core, halo) -> None:
     values = patchy(seed, shape)
     restored = np.random.default_rng(seed).random((2 * shape[0], 2 * shape[1]), np.float32)
     expected = whole(values, restored)
-    for tile in plan_tiles(shape, core, halo, margin):
-        seen = Mirrored(tile.read, shape)
-        recorded = seen.laid_out(values[seen.real.slices])
+    for tile in plan_tiles(shape, core, halo):
         part = restored[tile.where]
-        found = with_saturation(part, recorded, tile, shape, ENDS)
+        found = with_saturation(part, values[tile.read.slices], tile, ENDS)
         np.testing.assert_array_equal(found, expected[tile.where])
 
 

@@ -10,21 +10,21 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from napari_semnet.restoration.tile_size import WidthCost, choose_tile, largest_read
 from napari_semnet.restoration.tiles import (
     Box,
     Surround,
-    WidthCost,
-    choose_tile,
+    Tile,
     count_tiles,
     halves,
-    largest_read,
+    part_length,
     plan_tiles,
 )
 
 planes = st.tuples(st.integers(1, 60), st.integers(1, 60))
 cores = st.tuples(st.integers(1, 70), st.integers(1, 70))
 halos = st.integers(0, 20)
-margins = st.integers(0, 20)
+arounds = st.integers(0, 20)
 
 
 @given(plane=planes, core=cores, halo=halos)
@@ -32,75 +32,77 @@ def test_cores_cover_every_pixel_once(plane, core, halo) -> None:
     covered = np.zeros(plane, int)
     for tile in plan_tiles(plane, core, halo):
         covered[tile.core.slices] += 1
-        assert tile.core.shape[0] <= core[0]
-        assert tile.core.shape[1] <= core[1]
+        for read, side in zip(tile.read.shape, core, strict=True):
+            assert read <= side + 2 * halo
     assert (covered == 1).all()
 
 
-@given(plane=planes, core=cores, halo=halos, margin=margins)
-def test_a_halo_is_complete_or_ends_where_the_margin_does(plane, core, halo, margin) -> None:
-    surround = Surround(plane, halo, margin)
-    for planned in plan_tiles(plane, core, halo, margin):
+@given(plane=planes, core=cores, halo=halos, around=arounds)
+def test_a_halo_is_complete_or_ends_where_the_image_does(plane, core, halo, around) -> None:
+    surround = Surround(plane, halo, around=around)
+    for planned in plan_tiles(plane, core, halo):
         tile = surround.tile((), planned.core)
         box, read = tile.core, tile.read
-        assert read.within(planned.read).grown(0, planned.read.shape) == read.within(planned.read)
         for place, seen in ((box.top, read.top), (box.left, read.left)):
-            assert seen == (-margin if place == 0 else max(-margin, place - halo))
+            assert seen == max(-around, place - halo)
         for place, seen, length in (
             (box.bottom, read.bottom, plane[0]),
             (box.right, read.right, plane[1]),
         ):
-            end = length + margin
-            assert seen == (end if place == length else min(end, place + halo))
+            assert seen == min(length + around, place + halo)
 
 
 @given(plane=planes, core=cores, halo=halos, left=st.integers(0, 20))
-def test_with_a_margin_like_the_halo_tiles_that_are_nearly_as_large_are_of_one_kind(
-    plane, core, halo, left
-) -> None:
-    later = ((min(halo, left), min(halo, left)), (0, 0))
-    tiles = list(plan_tiles(plane, core, halo, halo, later))
-    usual = tiles[0].core.shape
-    alike = [
-        tile
-        for tile in tiles
-        if all(side >= 7 / 8 * most for side, most in zip(tile.core.shape, usual, strict=True))
-    ]
-    assert len({(tile.read.shape, tile.kept_maps) for tile in alike}) == 1
-    assert len({(tile.read.shape, tile.kept_maps) for tile in tiles}) <= 4
+def test_there_is_one_kind_of_tile_for_each_border_that_is_near(plane, core, halo, left) -> None:
+    later = (min(halo, left), 0)
+    tiles = list(plan_tiles(plane, core, halo, later))
+    usual = Surround(plane, halo, later).wider
+
+    def near(tile: Tile) -> tuple[int, ...]:
+        box, (height, width) = tile.core, plane
+        distances = (box.top, height - box.bottom, box.left, width - box.right)
+        return tuple(min(usual, distance) for distance in distances)
+
+    alike = {near(tile) for tile in tiles}
+    # A last core that is shorter is one more kind along each axis.
+    assert len({tile.kind for tile in tiles}) <= 4 * len(alike)
+    inside = {tile.kind for tile in tiles if set(near(tile)) == {usual} and usual}
+    assert len(inside) <= 1
+
+
+def test_tiles_at_the_border_have_larger_cores_and_read_as_much_as_the_others() -> None:
+    tiles = list(plan_tiles((640, 640), (200, 640), 29))
+    assert [tile.core.shape[0] for tile in tiles] == [223, 194, 223]
+    assert [tile.read.shape[0] for tile in tiles] == [252, 252, 252]
 
 
 def test_a_last_core_that_is_a_little_smaller_is_computed_further_in_as_well() -> None:
-    *_, last = plan_tiles((40, 59), (40, 20), 3, 3)
-    assert last.core == Box(0, 40, 40, 59)
-    assert last.read == Box(-3, 43, 36, 62)
-    assert last.kept == (slice(6, 86), slice(8, 46))
+    last = Surround((40, 59), 3, core=(40, 20)).tile((), Box(0, 40, 40, 59))
+    assert last.read == Box(0, 40, 36, 59)
+    assert last.kept == (slice(0, 80), slice(8, 46))
 
 
-@given(plane=planes, halo=halos, margin=margins)
-def test_an_image_in_one_tile_is_read_with_its_margin_whatever_the_halo(
-    plane, halo, margin
-) -> None:
-    (tile,) = plan_tiles(plane, plane, halo, margin)
-    assert tile.read == Box(-margin, plane[0] + margin, -margin, plane[1] + margin)
+@given(plane=planes, halo=halos)
+def test_an_image_in_one_tile_is_read_as_it_is_whatever_the_halo(plane, halo) -> None:
+    (tile,) = plan_tiles(plane, plane, halo)
+    assert tile.read == Box(0, plane[0], 0, plane[1])
 
 
-@given(plane=planes, core=cores, halo=halos, margin=margins)
-def test_what_is_kept_of_a_tile_is_what_is_written(plane, core, halo, margin) -> None:
+@given(plane=planes, core=cores, halo=halos)
+def test_what_is_kept_of_a_tile_is_what_is_written(plane, core, halo) -> None:
     numbers = np.arange(4 * math.prod(plane)).reshape(2 * plane[0], 2 * plane[1])
-    extended = np.pad(numbers, 2 * margin)
-    for tile in plan_tiles(plane, core, halo, margin):
-        read = tile.read.within(Box(-margin, 0, -margin, 0)).enlarged()
-        np.testing.assert_array_equal(extended[read.slices][tile.kept], numbers[tile.where])
+    for tile in plan_tiles(plane, core, halo):
+        read = numbers[tile.read.enlarged().slices]
+        np.testing.assert_array_equal(read[tile.kept], numbers[tile.where])
 
 
 @given(shape=st.tuples(st.integers(1, 3), st.integers(1, 3), *[st.integers(1, 30)] * 2), core=cores)
 def test_tiles_are_counted_without_making_them(shape, core) -> None:
-    assert count_tiles(shape, core) == len(list(plan_tiles(shape, core, 3)))
+    assert count_tiles(shape, core, 3) == len(list(plan_tiles(shape, core, 3)))
 
 
 def test_tiles_come_in_reading_order_slice_by_slice() -> None:
-    tiles = list(plan_tiles((2, 10, 10), (5, 5), 1))
+    tiles = list(plan_tiles((2, 10, 10), (4, 4), 1))
     places = [(*t.index, t.core.top, t.core.left) for t in tiles]
     assert places == sorted(places)
     assert tiles[5].index == (1,)
@@ -113,10 +115,10 @@ def test_all_tiles_but_the_last_have_the_same_core() -> None:
     assert heights == [26, 26, 26, 23]
 
 
-@given(plane=planes, core=cores, halo=halos, margin=margins)
-def test_halves_are_the_tile_again(plane, core, halo, margin) -> None:
-    surround = Surround(plane, halo, margin)
-    for tile in plan_tiles(plane, core, halo, margin):
+@given(plane=planes, core=cores, halo=halos)
+def test_halves_are_the_tile_again(plane, core, halo) -> None:
+    surround = Surround(plane, halo)
+    for tile in plan_tiles(plane, core, halo):
         parts = halves(tile, surround)
         if parts is None:
             assert max(tile.core.shape) < 32
@@ -135,32 +137,32 @@ def test_halves_are_the_tile_again(plane, core, halo, margin) -> None:
 @given(
     plane=st.tuples(st.integers(1, 5000), st.integers(1, 5000)),
     halo=st.integers(0, 94),
-    margin=st.integers(0, 24),
+    around=st.integers(0, 94),
     largest=st.integers(64**2, 2**22),
     width_cost=st.sampled_from((None, WidthCost((96, 384), (1.0, 1.5)))),
 )
-def test_a_chosen_tile_fits(plane, halo, margin, largest, width_cost) -> None:
-    surround = Surround(plane, halo, margin)
+def test_a_chosen_tile_fits(plane, halo, around, largest, width_cost) -> None:
+    surround = Surround(plane, halo, around=around)
     core = choose_tile(surround, largest, width_cost)
     assert 1 <= core[0] <= plane[0]
     assert 1 <= core[1] <= plane[1]
-    assume(largest >= (48 + 2 * max(halo, margin)) ** 2)
+    assume(largest >= (48 + 2 * max(halo, around)) ** 2)
     assert largest_read(surround, core) <= largest
 
 
-@given(plane=planes, core=cores, halo=halos, margin=margins)
-def test_the_largest_read_is_that_of_the_largest_tile(plane, core, halo, margin) -> None:
-    largest = max(tile.read.pixels for tile in plan_tiles(plane, core, halo, margin))
-    assert largest_read(Surround(plane, halo, margin), core) == largest
+@given(plane=planes, core=cores, halo=halos)
+def test_the_largest_read_is_that_of_the_largest_tile(plane, core, halo) -> None:
+    heights, widths = zip(*(tile.read.shape for tile in plan_tiles(plane, core, halo)), strict=True)
+    assert largest_read(Surround(plane, halo), core) == max(heights) * max(widths)
 
 
-@given(plane=planes, core=cores, halo=halos, margin=margins, left=st.integers(0, 20))
-def test_later_rrdbs_see_less_of_a_tile_and_all_of_its_core(
-    plane, core, halo, margin, left
-) -> None:
-    later = ((min(halo, left), min(margin, left)), (0, 0))
-    tiles = list(plan_tiles(plane, core, halo, margin, later))
-    surround = Surround(plane, halo, margin, later, tiles[0].core.shape)
+@given(plane=planes, core=cores, halo=halos, left=st.integers(0, 20))
+def test_later_rrdbs_see_less_of_a_tile_and_all_of_its_core(plane, core, halo, left) -> None:
+    later = (min(halo, left), 0)
+    tiles = list(plan_tiles(plane, core, halo, later))
+    sides = zip(plane, core, strict=True)
+    usual = tuple(part_length(length, side, halo) for length, side in sides)
+    surround = Surround(plane, halo, later, (usual[0], usual[1]))
     for tile in tiles:
         assert tile == surround.tile((), tile.core)
         sizes = [box.pixels for box in (tile.read, *tile.narrowed)]
@@ -175,21 +177,21 @@ def test_later_rrdbs_see_less_of_a_tile_and_all_of_its_core(
 
 
 def test_tiles_are_smaller_where_little_of_the_halo_is_kept() -> None:
-    narrowed = tuple((keeps, keeps) for keeps in (8, 4, 2))
-    large = choose_tile(Surround((2048, 2048), 48, 24), 2**20, STEADY)
-    small = choose_tile(Surround((2048, 2048), 48, 24, narrowed), 2**20, STEADY)
+    large = choose_tile(Surround((2048, 2048), 48), 2**20, STEADY)
+    small = choose_tile(Surround((2048, 2048), 48, (8, 4, 2)), 2**20, STEADY)
     assert math.prod(small) < math.prod(large)
 
 
-@given(plane=planes, halo=halos, margin=margins)
-def test_an_image_that_fits_is_one_tile(plane, halo, margin) -> None:
-    pixels = (plane[0] + 2 * margin) * (plane[1] + 2 * margin)
-    assert choose_tile(Surround(plane, halo, margin), pixels) == plane
+@given(plane=planes, halo=halos, around=arounds)
+def test_an_image_that_fits_is_one_tile(plane, halo, around) -> None:
+    more = 2 * min(halo, around)
+    pixels = (plane[0] + more) * (plane[1] + more)
+    assert choose_tile(Surround(plane, halo, around=around), pixels) == plane
 
 
 def test_a_wide_tile_limit_gives_strips_and_a_wide_halo_square_tiles() -> None:
-    assert choose_tile(Surround((4000, 600), 12, 12), 2**20)[1] == 600
-    wide = Surround((8192, 8192), 94, 12)
+    assert choose_tile(Surround((4000, 600), 12), 2**20)[1] == 600
+    wide = Surround((8192, 8192), 94)
     core = choose_tile(wide, 2**20)
     assert core[1] < 8192
     assert min(core) > 400
@@ -198,15 +200,15 @@ def test_a_wide_tile_limit_gives_strips_and_a_wide_halo_square_tiles() -> None:
 
 def test_a_chosen_tile_computes_little_twice() -> None:
     plane, halo = (8192, 8192), 12
-    core = choose_tile(Surround(plane, halo, halo), 900_000)
-    read = sum(tile.read.pixels for tile in plan_tiles(plane, core, halo, halo))
+    core = choose_tile(Surround(plane, halo), 900_000)
+    read = sum(tile.read.pixels for tile in plan_tiles(plane, core, halo))
     assert read < 1.1 * math.prod(plane)
 
 
 def test_strips_are_as_tall_as_what_is_read_around_them_allows() -> None:
-    surround = Surround((712, 600), 24, 24)
-    assert choose_tile(surround, (356 + 48) * (600 + 48)) == (356, 600)
-    assert choose_tile(surround, (356 + 48) * (600 + 48) - 1) != (356, 600)
+    surround = Surround((712, 600), 24)
+    assert choose_tile(surround, (332 + 48) * 600) == (332, 600)
+    assert choose_tile(surround, (332 + 48) * 600 - 1) != (332, 600)
 
 
 STEADY = WidthCost((1, 801), (1.0, 2.0))
@@ -214,19 +216,25 @@ COSTLY = WidthCost((96, 192, 384), (1.0, 1.0, 1.4))
 
 
 def test_where_width_costs_tiles_are_narrow_but_not_narrower_than_their_halo_allows() -> None:
-    height, width = choose_tile(Surround((2048, 2048), 12, 12), 2**20, STEADY)
+    height, width = choose_tile(Surround((2048, 2048), 12), 2**20, STEADY)
     assert 80 <= width <= 256
     assert height > 2 * width
-    wider = choose_tile(Surround((2048, 2048), 48, 24), 2**20, STEADY)[1]
+    wider = choose_tile(Surround((2048, 2048), 48), 2**20, STEADY)[1]
     assert wider > width
 
 
 def test_tiles_are_as_wide_as_they_can_be_before_width_costs_suddenly() -> None:
     step = WidthCost((96, 252, 256, 384), (1.0, 1.0, 1.3, 1.3))
-    surround = Surround((4096, 4096), 23, 18)
+    surround = Surround((4096, 4096), 23)
     _, width = choose_tile(surround, 90_000, step)
     assert surround.spans(1, width).max() <= 252
     assert surround.spans(1, width).max() > 220
+
+
+def test_of_tiles_that_take_as_long_those_of_the_fewest_kinds_are_chosen() -> None:
+    surround = Surround((480, 640), 29, (28, 26, 23, 19, 12, 2))
+    step = WidthCost((96, 252, 256, 384), (1.0, 1.0, 1.3, 1.3))
+    assert choose_tile(surround, 130_000, step) == (480, 194)
 
 
 def test_what_width_costs_lies_between_what_was_measured_and_never_falls_beyond_it() -> None:
@@ -248,7 +256,7 @@ def test_too_little_room_gives_the_smallest_tile_instead_of_none() -> None:
     ],
 )
 def test_a_tile_is_halved_across_its_longer_side(core: Box, parts: tuple[Box, Box]) -> None:
-    surround = Surround((300, 300), 8, 4)
+    surround = Surround((300, 300), 8)
     found = halves(surround.tile((3,), core), surround)
     assert found is not None
     assert tuple(part.core for part in found) == parts

@@ -182,7 +182,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         type=values.tile,
         metavar="N|YxX",
-        help="largest tile in input pixels; by default what the memory allows",
+        help="input pixels along a tile, without its halo; by default what the memory allows",
     )
     group.add_argument(
         "--halo",

@@ -184,7 +184,7 @@ def _computation(record: Provenance) -> str:
         tiles = ""
         if record.tile is not None and record.halo is not None:
             tiles = (
-                f" in tiles of up to {record.tile[1]} x {record.tile[0]} pixels with a margin of "
+                f" in tiles of about {record.tile[1]} x {record.tile[0]} pixels with a margin of "
                 f"{record.halo} pixels"
             )
         parts.append(

@@ -39,7 +39,7 @@ __all__ = ["Layout", "TileStore", "unfinished_record"]
 _UNFINISHED = "semnet_unfinished"
 """The group's attribute that holds the plan for as long as there is something to do."""
 _JOURNALS = ".unfinished"
-_FORMAT = 6
+_FORMAT = 7
 _NO_FLUSHING = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 """How systems refuse to flush a folder, or what is open for reading: it is no fault of the disk."""
 _CHUNK = 1024

@@ -20,7 +20,8 @@ from napari_semnet.restoration.dense import ArrangementError
 from napari_semnet.restoration.events import Notice
 from napari_semnet.restoration.prepared import Arrangement, Prepared, PreparedNetwork
 from napari_semnet.restoration.runtime import Device, Precision
-from napari_semnet.restoration.tiles import Box, WidthCost
+from napari_semnet.restoration.tile_size import WidthCost
+from napari_semnet.restoration.tiles import Box, TileKind
 
 __all__ = [
     "DTYPES",
@@ -60,7 +61,7 @@ class Backend(Protocol):
 
     @property
     def width_cost(self) -> WidthCost | None:
-        """See `napari_semnet.restoration.tiles.choose_tile`."""
+        """See `napari_semnet.restoration.tile_size.choose_tile`."""
 
     def restore_tile(
         self, image: NDArray[np.float32], narrowed: Sequence[Box] = ()
@@ -73,6 +74,9 @@ class Backend(Protocol):
         to be done otherwise; returns the result. The same tile gives the same bytes. Out of memory
         is an error for which `is_out_of_memory` is true; the backend can be used again after it.
         """
+
+    def expect(self, kinds: Sequence[TileKind]) -> None:
+        """Prepare for tiles that are going to come, without making anybody wait."""
 
     def release_memory(self) -> None:
         """Give back what is kept only to be faster the next time."""
@@ -146,6 +150,10 @@ class TorchBackend:
                     result: NDArray[np.float32] = stop.value[0, 0].cpu().numpy()
                     return result
             yield done
+
+    def expect(self, kinds: Sequence[TileKind]) -> None:
+        """See `Backend.expect`."""
+        self._network.expect(kinds)
 
     def release_memory(self) -> None:
         """See `Backend.release_memory`."""

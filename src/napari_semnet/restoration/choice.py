@@ -39,7 +39,7 @@ from napari_semnet.restoration.openvino_network import OpenVINONetwork
 from napari_semnet.restoration.openvino_runtime import openvino_version
 from napari_semnet.restoration.prepared import Arrangement, Prepared, PreparedNetwork
 from napari_semnet.restoration.runtime import CPU, Device, Precision
-from napari_semnet.restoration.tiles import WidthCost
+from napari_semnet.restoration.tile_size import WidthCost
 
 __all__ = [
     "ARRANGEMENTS",

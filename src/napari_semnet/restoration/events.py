@@ -38,7 +38,7 @@ class RunPlan:
     precision: str
     """``fp32`` or ``bf16``."""
     tile: tuple[int, int]
-    """Largest core of a tile in input pixels, (Y, X)."""
+    """Largest core of a tile inside the image in input pixels, (Y, X)."""
     halo: int
     """Input pixels read around each core."""
     model_name: str

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import ImageError
 from napari_semnet.imaging.intensity import ArrayLike, IntensityRange, check_finite, to_unit
-from napari_semnet.restoration.border import Mirrored
 from napari_semnet.restoration.masking import FILL_REACH, fill_missing
 from napari_semnet.restoration.tiles import Tile
 
@@ -29,19 +28,17 @@ class TileReader:
 
     def read(self, tile: Tile) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
         """Intensities of what the tile reads, and which pixels of its core have no value."""
-        seen = Mirrored(tile.read, self._plane)
         if not (self._may_miss and self._masks):
-            pixels = np.asarray(self._image[(*tile.index, *seen.real.slices)])
+            pixels = np.asarray(self._image[(*tile.index, *tile.read.slices)])
             if self._may_miss:
                 check_finite(pixels)
-            return seen.laid_out(to_unit(pixels, self._intensity)), None
-        wide = seen.real.grown(FILL_REACH, self._plane)
+            return to_unit(pixels, self._intensity), None
+        wide = tile.read.grown(FILL_REACH, self._plane)
         pixels = np.asarray(self._image[(*tile.index, *wide.slices)])
         missing = ~np.isfinite(pixels)
         values = to_unit(np.where(missing, self._intensity.low, pixels), self._intensity)
-        filled = fill_missing(values, missing)[seen.real.within(wide).slices]
-        core_missing = missing[tile.core.within(wide).slices]
-        return seen.laid_out(filled), core_missing
+        filled = fill_missing(values, missing)[tile.read.within(wide).slices]
+        return filled, missing[tile.core.within(wide).slices]
 
 
 def output_for(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from napari_semnet.card import Card
 from napari_semnet.network import Architecture
-from napari_semnet.restoration.border import margin_of
 from napari_semnet.restoration.tiles import Surround
 
 __all__ = ["narrowest", "reaches", "surround_of"]
@@ -34,9 +33,7 @@ def reaches(architecture: Architecture) -> tuple[int, ...]:
     return a.exact_halo, *later
 
 
-def surround_of(
-    card: Card, plane: tuple[int, int], halo: int, *, is_part: bool = False
-) -> Surround:
+def surround_of(card: Card, plane: tuple[int, int], halo: int) -> Surround:
     """Say what tiles of an image read, and what they keep of it on the way.
 
     Parameters
@@ -48,21 +45,11 @@ def surround_of(
         (Y, X) of the image.
     halo : int
         Pixels that tiles read around their cores.
-    is_part : bool
-        The plane is a part of a larger image, which has that around it which a whole one has
-        beyond its border.
     """
     measured, enough = card.halo, reaches(card.architecture)[1:]
-    is_measured = measured is not None and len(measured.later) == len(enough)
-    margins = measured.later if measured is not None and is_measured else enough
-    halos = margins if measured is not None and measured.pixels == halo else enough
-    margin = halo if is_part else margin_of(card)
-    later = zip(
-        _falling(halo, halos, enough),
-        _falling(margin, halos if is_part else margins, enough),
-        strict=True,
-    )
-    return Surround(plane, halo, margin, tuple(later))
+    counts = measured is not None and measured.pixels == halo and len(measured.later) == len(enough)
+    wanted = measured.later if measured is not None and counts else enough
+    return Surround(plane, halo, tuple(_falling(halo, wanted, enough)))
 
 
 def _falling(first: int, wanted: Sequence[int], enough: Sequence[int]) -> list[int]:

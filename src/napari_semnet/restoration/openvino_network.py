@@ -13,9 +13,9 @@ fifth of the time, to convolve each apart and add up makes too many small convol
 concatenated in groups, the input and what is grown first, then two by two; each group is convolved,
 and the sums are made in place.
 
-It is built and compiled for each shape of tile when that first comes: a graph for any shape takes a
-fifth longer for every tile. What is compiled is not kept on disk: loading it would save 0.07 s a
-shape.
+It is built and compiled for each kind of tile: a graph for any shape takes a fifth longer for every
+tile. Kinds that are expected are compiled side by side, each by a thread, while the first of them
+computes. What is compiled is not kept on disk: loading it would save 0.07 s of 0.3 s a kind.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -37,22 +38,23 @@ from napari_semnet.network import RDB, SEMNet
 from napari_semnet.restoration.dense import ArrangementError, convolutions_of, dense_blocks_of
 from napari_semnet.restoration.folding import fold_last, fold_upsampling, rounded_alike
 from napari_semnet.restoration.openvino_runtime import load_openvino
-from napari_semnet.restoration.tiles import Box
+from napari_semnet.restoration.tiles import Box, TileKind
 
-__all__ = ["OpenVINONetwork"]
+__all__ = ["OpenVINONetwork", "kept_bytes"]
 
 _POLL_MILLISECONDS = 20
 """How often a run looks whether it is still wanted."""
 
-_KEPT_SHAPES = 4
-"""Kinds of tiles that stay compiled: all are alike, but for a last row or column."""
+_KEPT_KINDS = 12
+"""Kinds of tiles that stay compiled: in corners, along borders and inside, and a few others."""
 
 _KEPT_PIXELS = 2**19
-"""Pixels that all of these read together, since each keeps memory for its maps."""
+"""Pixels of the kinds that keep memory for their maps, the last ones used."""
+
+_BYTES_PER_WEIGHT = 10
+"""That a kind takes without its maps: weights in both precisions, and as they are convolved."""
 
 _Values = NDArray[np.float32]
-_Kind = tuple[int, int, tuple[Box, ...]]
-"""Rows and columns of a tile, and what is kept of it."""
 
 
 class _Tail(NamedTuple):
@@ -87,7 +89,8 @@ class OpenVINONetwork:
         except (ImportError, OSError, RuntimeError) as error:
             raise ArrangementError(f"OpenVINO cannot be used: {_first_line(error)}") from error
         self._precision = "bf16" if dtype == torch.bfloat16 else "f32"
-        self._compiled: OrderedDict[_Kind, Any] = OrderedDict()
+        self._compiled: OrderedDict[TileKind, Future[Any]] = OrderedDict()
+        self._with_maps: dict[TileKind, Any] = {}
         self._lock = threading.Lock()
 
     def steps(self, image: Tensor, narrowed: Sequence[Box] = ()) -> Generator[float, None, Tensor]:
@@ -100,7 +103,7 @@ class OpenVINONetwork:
         try:
             # A request of its own for each run: several may go on at a time.
             kind = (image.shape[-2], image.shape[-1], tuple(narrowed))
-            request = self._compiled_for(kind).create_infer_request()
+            request = self._ready_for(kind).create_infer_request()
             request.start_async({0: given}, share_inputs=True)
             try:
                 while not request.wait_for(_POLL_MILLISECONDS):
@@ -114,30 +117,75 @@ class OpenVINONetwork:
         except RuntimeError as error:
             raise ArrangementError(f"OpenVINO failed: {_first_line(error)}") from error
 
-    def _compiled_for(self, kind: _Kind) -> Any:
+    def expect(self, kinds: Sequence[TileKind]) -> None:
+        """See `napari_semnet.restoration.prepared.Prepared.expect`."""
         with self._lock:
-            if kind in self._compiled:
-                self._compiled.move_to_end(kind)
-                return self._compiled[kind]
-            while self._compiled and self._is_full_with(kind):
-                self._compiled.popitem(last=False)
-            settings = {
-                "INFERENCE_PRECISION_HINT": self._precision,
-                "NUM_STREAMS": 1,
-                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-                # Each model would choose the same first cores, and two at once share one of them.
-                "ENABLE_CPU_PINNING": False,
-            }
-            graph = _graph(self._network, self._tail, kind)
-            self._compiled[kind] = self._core.compile_model(graph, "CPU", settings)
-            return self._compiled[kind]
+            new = [kind for kind in kinds[:_KEPT_KINDS] if kind not in self._compiled]
+            if new:
+                threads = torch.get_num_threads()
+                pool = ThreadPoolExecutor(min(threads, len(new)), "semnet-compile")
+                for kind in new:
+                    self._compiled[kind] = pool.submit(self._compile, kind, threads)
+                pool.shutdown(wait=False)
 
-    def _is_full_with(self, kind: _Kind) -> bool:
-        pixels = sum(height * width for height, width, _ in (*self._compiled, kind))
-        return len(self._compiled) >= _KEPT_SHAPES or pixels > _KEPT_PIXELS
+    def _ready_for(self, kind: TileKind) -> Any:
+        """Give the network compiled for a kind of tile, and let go what was not used for long."""
+        with self._lock:
+            compiled = self._compiled.get(kind)
+            here = compiled is None
+            if compiled is None:
+                compiled = self._compiled[kind] = Future()
+            self._compiled.move_to_end(kind)
+            while len(self._compiled) > _KEPT_KINDS:
+                self._with_maps.pop(self._compiled.popitem(last=False)[0], None)
+        try:
+            if here:
+                compiled.set_result(self._compile(kind, torch.get_num_threads()))
+            ready = compiled.result()
+        except BaseException as error:
+            with self._lock:
+                self._compiled.pop(kind, None)
+            if here:
+                compiled.set_exception(error)
+            raise
+        self._keep_maps(kind, ready)
+        return ready
+
+    def _keep_maps(self, kind: TileKind, compiled: Any) -> None:
+        """Release the maps of the kinds that were used before the last ones."""
+        with self._lock:
+            self._with_maps.pop(kind, None)
+            self._with_maps[kind] = compiled
+            pixels = 0
+            for other in reversed(list(self._with_maps)):
+                pixels += other[0] * other[1]
+                if other != kind and pixels > _KEPT_PIXELS:
+                    with suppress(RuntimeError):  # One that computes just now keeps them.
+                        self._with_maps.pop(other).release_memory()
+
+    def _compile(self, kind: TileKind, threads: int) -> Any:
+        settings = {
+            "INFERENCE_PRECISION_HINT": self._precision,
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+            # Each model would choose the same first cores, and two at once share one of them.
+            "ENABLE_CPU_PINNING": False,
+        }
+        return self._core.compile_model(_graph(self._network, self._tail, kind), "CPU", settings)
 
 
-def _graph(network: SEMNet, tail: _Tail, kind: _Kind) -> Any:
+def kept_bytes(weights: int) -> int:
+    """Say what all kinds of tiles take that stay compiled, without their maps.
+
+    Parameters
+    ----------
+    weights : int
+        Of the network.
+    """
+    return _KEPT_KINDS * _BYTES_PER_WEIGHT * weights
+
+
+def _graph(network: SEMNet, tail: _Tail, kind: TileKind) -> Any:
     """Build the network, from images (1, 2, Y, X) to be added up to their pixels (1, 4, Y, X)."""
     import openvino
     import openvino.opset13 as ops

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from napari_semnet.restoration.strength import weakened
 from napari_semnet.restoration.tiles import Box, Surround, Tile, plan_tiles
 
 __all__ = ["PlannedRun", "Seen"]
+
+_LOOKED_AT = 1000
+"""Tiles among which it is looked for kinds of them; later ones are prepared for when they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,12 @@ class PlannedRun:
 
     def tiles(self) -> Iterator[Tile]:
         """Tiles of the whole image, in reading order."""
-        around = self._surround
-        return plan_tiles(self.shape, self.plan.tile, around.halo, around.margin, around.later)
+        return plan_tiles(self.shape, self.plan.tile, self._surround.halo, self._surround.later)
+
+    def prepare(self) -> None:
+        """Have what computes prepared for the tiles of the whole image, while the first is read."""
+        first = islice(self.tiles(), _LOOKED_AT)
+        self._attempts.backend.expect(tuple(dict.fromkeys(tile.kind for tile in first)))
 
     def tile(self, index: tuple[int, ...], core: Box) -> Tile:
         """Give the tile that restores a part of a slice."""
@@ -104,9 +112,8 @@ class PlannedRun:
         Yields and raises what `Attempts.restore` does.
         """
         restored = yield from self._attempts.restore(seen.tile, seen.values)
-        plane = self._surround.plane
-        restored = with_saturation(restored, seen.values, seen.tile, plane, self._ends)
-        restored = weakened(restored, seen.values, seen.tile, plane, self._strength)
+        restored = with_saturation(restored, seen.values, seen.tile, self._ends)
+        restored = weakened(restored, seen.values, seen.tile, self._strength)
         pixels = from_unit(restored, self.plan.intensity, self.dtype)
         if seen.missing is not None:
             mark_missing(pixels, seen.missing)

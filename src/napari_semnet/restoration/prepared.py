@@ -27,7 +27,7 @@ from torch.nn import functional
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.dense import Concatenated, DenseBlocks, bias_of
 from napari_semnet.restoration.folding import fold_last, fold_upsampling, rounded_alike
-from napari_semnet.restoration.tiles import Box
+from napari_semnet.restoration.tiles import Box, TileKind
 
 __all__ = ["Arrangement", "Prepared", "PreparedNetwork"]
 
@@ -69,6 +69,9 @@ class Prepared(Protocol):
         ArrangementError
             It cannot compute here; another arrangement can take its place.
         """
+
+    def expect(self, kinds: Sequence[TileKind]) -> None:
+        """Prepare for images that are going to come, without making anybody wait."""
 
 
 Arrangement = Callable[[SEMNet, torch.device, torch.dtype], Prepared]
@@ -147,6 +150,9 @@ class PreparedNetwork:
             yield done * self._steps / (self._steps + 1)
         shallow = self._first(image)
         return self._tail(shallow[..., *narrowed[-1].slices] if narrowed else shallow, maps)
+
+    def expect(self, kinds: Sequence[TileKind]) -> None:
+        """Do nothing: one kind of tile is computed like the other."""
 
     def _tail(self, shallow: Tensor, maps: Tensor) -> Tensor:
         """From what comes out of the first convolution and the dense blocks to pixels."""

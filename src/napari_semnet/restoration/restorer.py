@@ -53,14 +53,13 @@ from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
 from napari_semnet.restoration.progress import of_whole
 from napari_semnet.restoration.runtime import Device, Precision, as_precision, describe_device
 from napari_semnet.restoration.settings import Settings
+from napari_semnet.restoration.tile_size import choose_tile, largest_read
 from napari_semnet.restoration.tiles import (
     SCALE,
     Box,
     Surround,
     Tile,
-    choose_tile,
     count_tiles,
-    largest_read,
 )
 
 __all__ = ["Restorer", "Settings", "restore"]
@@ -144,7 +143,8 @@ class Restorer:
         if self.settings.non_finite == "refuse":
             check_finite(grey)
         work = self.begin(grey)
-        total = count_tiles(shape, work.plan.tile)
+        total = count_tiles(shape, work.plan.tile, work.plan.halo)
+        work.prepare()
         yield Started(total, output_shape, work.dtype, work.plan)
         yield from work.notices
         for number, tile in enumerate(work.tiles(), 1):
@@ -196,8 +196,8 @@ class Restorer:
             # The one of the plan, so that every machine that works to it gives the same bytes.
             name = plan.backend
         precision = as_precision(plan.precision)
-        around = surround_of(self.model.card, (shape[-2], shape[-1]), plan.halo)
-        surround = replace(around, core=plan.tile)
+        surround = surround_of(self.model.card, (shape[-2], shape[-1]), plan.halo)
+        surround = replace(surround, core=plan.tile)
         reader = TileReader(grey, plan.intensity, self.settings.non_finite)
         backend = self._backend(device, precision, name)
         attempts = Attempts(backend, self._backend, self._cpu, surround)
@@ -218,7 +218,9 @@ class Restorer:
         height, width = grey.shape[-2:]
         tallest, widest = largest or (height, width)
         part = (min(height, tallest), min(width, widest))
-        surround = surround_of(self.model.card, part, halo, is_part=part != (height, width))
+        surround = surround_of(self.model.card, part, halo)
+        if part != (height, width):
+            surround = replace(surround, around=halo)
         core = self._core(surround, device, precision)
         plan = RunPlan(
             intensity,

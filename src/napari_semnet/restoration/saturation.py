@@ -56,7 +56,6 @@ def with_saturation(
     restored: NDArray[np.float32],
     seen: NDArray[np.float32],
     tile: Tile,
-    plane: tuple[int, int],
     ends: tuple[float, ...],
 ) -> NDArray[np.float32]:
     """Put the recorded intensity where a tile's input is saturated.
@@ -68,8 +67,6 @@ def with_saturation(
     seen : ndarray of float32
         Intensities of all that the tile reads.
     tile : Tile
-    plane : tuple of int
-        (Y, X) of the image: what lies beyond its border is nobody's recording and has no say.
     ends : tuple of float
         See `range_ends`.
 
@@ -78,11 +75,9 @@ def with_saturation(
     ndarray of float32
         Shape of `restored`. It takes `REACH` pixels of halo to be that of the whole image.
     """
-    inside = tile.read.grown(0, plane)
-    recorded = seen[inside.within(tile.read).slices]
-    core = tile.core.within(inside)
+    core = tile.core.within(tile.read)
     for end in ends:
-        at_end = recorded == np.float32(end)
+        at_end = seen == np.float32(end)
         if at_end.any():
             area = np.repeat(np.repeat(_area(at_end)[core.slices], SCALE, 0), SCALE, 1)
             restored = np.where(area, np.float32(end), restored)

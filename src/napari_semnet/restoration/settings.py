@@ -20,7 +20,8 @@ class Settings:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """``auto``: the fastest that the device computes natively."""
     tile: Literal["auto"] | int | tuple[int, int] = "auto"
-    """Largest core of a tile in input pixels, one number or (Y, X); ``auto``: as memory allows."""
+    """Largest core of a tile in input pixels, one number or (Y, X), and larger at the border by the
+    halo that it has none of there; ``auto``: as memory allows."""
     halo: Literal["auto", "exact"] | int = "auto"
     """Input pixels read around each core. ``exact``: as far as the network can reach; ``auto``: as
     far as the model was measured to reach, else exact."""

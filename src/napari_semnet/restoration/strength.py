@@ -15,7 +15,6 @@ def weakened(
     restored: NDArray[np.float32],
     seen: NDArray[np.float32],
     tile: Tile,
-    plane: tuple[int, int],
     strength: float,
 ) -> NDArray[np.float32]:
     """Blend a tile's restoration with the bicubic enlargement of what it was made from.
@@ -27,8 +26,6 @@ def weakened(
     seen : ndarray of float32
         Intensities of all that the tile reads.
     tile : Tile
-    plane : tuple of int
-        (Y, X) of the image: the enlargement mirrors its border in its own way.
     strength : float
         0 gives the bicubic enlargement, 1 the restoration.
 
@@ -39,7 +36,5 @@ def weakened(
     """
     if strength == 1:
         return restored
-    inside = tile.read.grown(0, plane)
-    enlarged = bicubic_double(seen[inside.within(tile.read).slices])
-    plain = enlarged[tile.core.within(inside).enlarged().slices]
+    plain = bicubic_double(seen)[tile.core.within(tile.read).enlarged().slices]
     return plain + np.float32(strength) * (restored - plain)

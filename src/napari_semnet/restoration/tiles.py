@@ -1,10 +1,10 @@
 """Which parts of an image are read, computed and written together.
 
-A tile is a *core*, which is written, and a *halo* around it, which is only read. Beyond its border
-the image goes on, mirrored, for a *margin*; tiles see of it what the whole image would, and beyond
-it nothing, so that the network's own zero padding acts on a tile exactly as on the whole. Cores
-meet without overlap and nothing is blended, so with a halo as wide as the network's reach the
-tiles of an image cannot be told from the whole.
+A tile is a *core*, which is written, and a *halo* around it, which is only read. A tile at the
+border of an image ends where the image does, so that the network's own zero padding acts on it
+exactly as on the whole. It has no halo there, and so its core is larger by as much. Cores meet
+without overlap and nothing is blended, so with a halo as wide as the network's reach the tiles of
+an image cannot be told from the whole.
 
 The further the network is, the less of the halo it still needs. So a tile is *narrowed* after each
 RRDB: maps of pixels that are no longer needed are let go, and nobody computes on with them.
@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,31 +24,26 @@ from numpy.typing import NDArray
 from napari_semnet.imaging.geometry import FACTOR
 
 __all__ = [
+    "SMALLEST_CORE",
     "Box",
     "Surround",
     "Tile",
-    "WidthCost",
-    "choose_tile",
+    "TileKind",
     "count_tiles",
     "halves",
-    "largest_read",
+    "part_count",
+    "part_length",
     "plan_tiles",
 ]
 
 SCALE = FACTOR
 """Output pixels per input pixel along each axis."""
 
-_SMALLEST_CORE = 16
-_SMALLEST_USEFUL = 2**17
-"""Pixels below which tiles are not made smaller on purpose: a few seconds on a slow CPU."""
+SMALLEST_CORE = 16
+"""Pixels along each side below which a tile is not made smaller."""
+
 _NEARLY = 7 / 8
 """Part of a tile's side from which on a shorter one is computed as long."""
-_TOLERATED_WORK = 1.05
-_TOLERATED_TIME = 1.01
-_SIDES = (48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024)
-"""Sides that are tried where narrow tiles are faster."""
-_WIDTHS = (*_SIDES, *range(100, 300, 4))
-"""Widths that are: a few pixels more can cost a quarter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +97,10 @@ class Box:
         return Box(SCALE * self.top, SCALE * self.bottom, SCALE * self.left, SCALE * self.right)
 
 
+TileKind: TypeAlias = tuple[int, int, tuple[Box, ...]]
+"""Rows and columns of a tile, and what is kept of it after each RRDB."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """One piece of work: read `read`, compute, keep `core`."""
@@ -110,7 +110,7 @@ class Tile:
     core: Box
     """Input pixels whose output this tile gives."""
     read: Box
-    """Input pixels that the network sees; those outside the image are mirrored ones."""
+    """Input pixels that the network sees."""
     narrowed: tuple[Box, ...] = ()
     """Pixels whose maps are kept after each RRDB, each within the one before; empty: all."""
 
@@ -118,6 +118,11 @@ class Tile:
     def kept_maps(self) -> tuple[Box, ...]:
         """What is kept after each RRDB, in coordinates of what is read."""
         return tuple(box.within(self.read) for box in self.narrowed)
+
+    @property
+    def kind(self) -> TileKind:
+        """What a network has to know of it to be prepared for it."""
+        return *self.read.shape, self.kept_maps
 
     @property
     def where(self) -> tuple[slice, ...]:
@@ -137,26 +142,27 @@ class Surround:
     """What is read around a core."""
 
     plane: tuple[int, int]
-    """(Y, X) of a slice of the image."""
+    """(Y, X) of a slice of the image, or of a part of it."""
     halo: int
     """Pixels around a core, where the tile was cut."""
-    margin: int = 0
-    """Pixels around the image that are mirrored ones."""
-    later: tuple[tuple[int, int], ...] = ()
-    """What is kept of halo and margin after each RRDB, never more than before; empty: all."""
+    later: tuple[int, ...] = ()
+    """What is kept of the halo after each RRDB, never more than before; empty: all."""
     core: tuple[int, int] = (0, 0)
     """Rows and columns of most cores. A little less is computed as if it were as many: kernels are
     chosen and prepared for each new shape."""
+    around: int = 0
+    """Pixels beyond the plane that can be read as well; none where the image ends with it."""
+
+    @property
+    def wider(self) -> int:
+        """Pixels by which cores at the border are larger, so that all tiles read alike."""
+        return max(0, self.halo - self.around)
 
     def tile(self, index: tuple[int, ...], core: Box) -> Tile:
-        """Give the tile of a core.
-
-        A cut is followed by the halo, the image's border by the margin, and beyond the margin
-        there is nothing.
-        """
+        """Give the tile of a core: with its halo, as far as there is image."""
         computed = self._evened(core)
-        narrowed = (self._around(computed, halo, margin) for halo, margin in self.later)
-        return Tile(index, core, self._around(computed, self.halo, self.margin), tuple(narrowed))
+        narrowed = (self._grown(computed, halo) for halo in self.later)
+        return Tile(index, core, self._grown(computed, self.halo), tuple(narrowed))
 
     def _evened(self, core: Box) -> Box:
         (tall, wide), (height, width) = self.core, self.plane
@@ -165,11 +171,9 @@ class Surround:
             *_evened(core.left, core.right, wide, width),
         )
 
-    def _around(self, core: Box, halo: int, margin: int) -> Box:
+    def _grown(self, core: Box, halo: int) -> Box:
         def along(first: int, last: int, length: int) -> tuple[int, int]:
-            before = margin if first == 0 else min(halo, first + margin)
-            after = margin if last == length else min(halo, length + margin - last)
-            return first - before, last + after
+            return max(-self.around, first - halo), min(length + self.around, last + halo)
 
         height, width = self.plane
         return Box(*along(core.top, core.bottom, height), *along(core.left, core.right, width))
@@ -184,41 +188,36 @@ class Surround:
             the last one is left out.
         """
         length = self.plane[axis]
-        usual = _part(length, part)
-        sides = [_evened(*side, usual, length) for side in pairwise(_edges(length, part))]
+        usual = part_length(length, part, self.wider)
+        edges = pairwise(_edges(length, part, self.wider))
+        sides = [_evened(*side, usual, length) for side in edges]
         first, last = np.array(sides).T
-        halo, margin = np.array(((self.halo, self.margin), *self.later[:-1])).T[..., None]
-        before = np.where(first == 0, margin, np.minimum(halo, first + margin))
-        after = np.where(last == length, margin, np.minimum(halo, length + margin - last))
+        halo = np.array((self.halo, *self.later[:-1]))[:, None]
+        before = np.minimum(halo, first + self.around)
+        after = np.minimum(halo, length + self.around - last)
         spans: NDArray[np.intp] = last - first + before + after
         return spans
 
 
-@dataclass(frozen=True, slots=True)
-class WidthCost:
-    """What a pixel takes in tiles of different widths: what a CPU's caches make of it."""
+def _edges(length: int, core: int, wider: int) -> list[int]:
+    """Cut a length into the fewest parts of at most `core`: all alike, but for a shorter last.
 
-    widths: tuple[int, ...]
-    """Of tiles as they are read, in rising order, at least two."""
-    times: tuple[float, ...]
-    """For each pixel, in any unit."""
-
-    def at(self, widths: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Time for each pixel in tiles of some widths: measured, between measured ones, or beyond.
-
-        Beyond the widest it goes on as it did between the last two.
-        """
-        (near, far), (before, last) = self.widths[-2:], self.times[-2:]
-        slope = max(0.0, (last - before) / (far - near))
-        within = np.interp(widths.ravel(), self.widths, self.times).reshape(widths.shape)
-        times: NDArray[np.float64] = within + slope * np.maximum(0, widths - far)
-        return times
+    The first and the last are longer by `wider` than they would be.
+    """
+    part = part_length(length, core, wider)
+    inner = [wider + part * i for i in range(1, part_count(length, part, wider))]
+    return [0, *inner, length]
 
 
-def _edges(length: int, core: int) -> list[int]:
-    """Cut a length into the fewest parts of at most `core`: all alike, but for a shorter last."""
-    part = _part(length, core)
-    return [min(length, part * i) for i in range(math.ceil(length / part) + 1)]
+def part_count(length: int, core: int, wider: int) -> int:
+    """How many parts a length is cut into."""
+    return max(1, math.ceil((length - 2 * wider) / core))
+
+
+def part_length(length: int, core: int, wider: int) -> int:
+    """How long the parts between the first and the last are."""
+    count = part_count(length, core, wider)
+    return length if count == 1 else math.ceil((length - 2 * wider) / count)
 
 
 def _evened(first: int, last: int, usual: int, length: int) -> tuple[int, int]:
@@ -233,8 +232,7 @@ def plan_tiles(
     shape: tuple[int, ...],
     core: tuple[int, int],
     halo: int,
-    margin: int = 0,
-    later: tuple[tuple[int, int], ...] = (),
+    later: tuple[int, ...] = (),
 ) -> Iterator[Tile]:
     """Cut an image or stack into tiles, in reading order.
 
@@ -243,12 +241,11 @@ def plan_tiles(
     shape : tuple of int
         Of the image, (..., Y, X).
     core : tuple of int
-        Largest core, (Y, X). Cores are made equal rather than leaving a small rest.
+        Largest core inside the image, (Y, X); those at its border are larger by the halo that they
+        have none of there. Cores are made equal rather than leaving a small rest.
     halo : int
         Input pixels to read around each core, where it was cut.
-    margin : int
-        Input pixels to read beyond the image's border.
-    later : tuple of (int, int)
+    later : tuple of int
         See `Surround.later`.
 
     Yields
@@ -258,25 +255,27 @@ def plan_tiles(
         core that is a little smaller than the others is computed as if it were as large.
     """
     plane = (shape[-2], shape[-1])
-    usual = _part(plane[0], core[0]), _part(plane[1], core[1])
-    surround = Surround(plane, halo, margin, later, usual)
-    rows, columns = _edges(plane[0], core[0]), _edges(plane[1], core[1])
+    usual = part_length(plane[0], core[0], halo), part_length(plane[1], core[1], halo)
+    surround = Surround(plane, halo, later, usual)
+    rows, columns = _edges(plane[0], core[0], halo), _edges(plane[1], core[1], halo)
     for index in np.ndindex(*shape[:-2]):
         for top, bottom in pairwise(rows):
             for left, right in pairwise(columns):
                 yield surround.tile(index, Box(top, bottom, left, right))
 
 
-def count_tiles(shape: tuple[int, ...], core: tuple[int, int]) -> int:
+def count_tiles(shape: tuple[int, ...], core: tuple[int, int], halo: int) -> int:
     """How many tiles `plan_tiles` gives."""
-    per_slice = math.ceil(shape[-2] / core[0]) * math.ceil(shape[-1] / core[1])
-    return math.prod(shape[:-2]) * per_slice
+    return math.prod(shape[:-2]) * math.prod(
+        part_count(length, part_length(length, side, halo), halo)
+        for length, side in zip(shape[-2:], core, strict=True)
+    )
 
 
 def halves(tile: Tile, surround: Surround) -> tuple[Tile, Tile] | None:
     """Cut a tile in two across its longer side, or None where its core is too small for that."""
     height, width = tile.core.shape
-    if max(height, width) < 2 * _SMALLEST_CORE:
+    if max(height, width) < 2 * SMALLEST_CORE:
         return None
     core = tile.core
     if height >= width:
@@ -289,92 +288,3 @@ def halves(tile: Tile, surround: Surround) -> tuple[Tile, Tile] | None:
         other = Box(core.top, core.bottom, middle, core.right)
     around = replace(surround, core=(0, 0))
     return around.tile(tile.index, one), around.tile(tile.index, other)
-
-
-def largest_read(surround: Surround, core: tuple[int, int]) -> int:
-    """Pixels that the largest tile of a plan reads, halo and margin included."""
-    rows, columns = (surround.spans(axis, part)[0].max() for axis, part in enumerate(core))
-    return int(rows * columns)
-
-
-def choose_tile(
-    surround: Surround, largest: int, width_cost: WidthCost | None = None
-) -> tuple[int, int]:
-    """Choose the core of the tiles of an image.
-
-    Parameters
-    ----------
-    surround : Surround
-        The image's size, and what is read around each core.
-    largest : int
-        Pixels that a tile may read, halo included.
-    width_cost : WidthCost, optional
-        What width costs, where it costs something.
-
-    Returns
-    -------
-    tuple of int
-        Where width costs nothing the whole slice if it fits, else full-width strips or square
-        tiles: of all that fit, the smallest that computes at most 5 % more than the best, so that
-        results appear soon and little memory is taken. Where it does, the smallest tiles that are
-        at most 1 % slower than the fastest. Where nothing fits, the smallest core there is.
-    """
-    plane = surround.plane
-    if width_cost is not None:
-        cores = _grid(plane)
-    elif largest_read(surround, plane) <= largest:
-        return plane
-    else:
-        sizes = {largest}
-        while max(sizes) >= 2 * _SMALLEST_USEFUL and min(sizes) >= 2 * _SMALLEST_USEFUL:
-            sizes.add(min(sizes) // 2)
-        cores = [core for size in sizes for core in _candidates(surround, size)]
-    heights, widths = (
-        {part: surround.spans(axis, part) for part in {core[axis] for core in cores}}
-        for axis in range(2)
-    )
-    reads = {(y, x): int(heights[y][0].max() * widths[x][0].max()) for y, x in cores}
-    # Each RRDB takes as long for a pixel as the others.
-    columns = {
-        part: (spans if width_cost is None else spans * width_cost.at(spans)).sum(1)
-        for part, spans in widths.items()
-    }
-    costs = {
-        (y, x): float(heights[y].sum(1) @ columns[x]) for y, x in cores if reads[y, x] <= largest
-    }
-    if not costs:
-        return min(plane[0], _SMALLEST_CORE), min(plane[1], _SMALLEST_CORE)
-    bound = (_TOLERATED_WORK if width_cost is None else _TOLERATED_TIME) * min(costs.values())
-    return min(
-        (core for core, cost in costs.items() if cost <= bound),
-        key=lambda core: (reads[core], costs[core], core),
-    )
-
-
-def _grid(plane: tuple[int, int]) -> list[tuple[int, int]]:
-    """Give all cores of the sides that are tried, made equal, and the whole sides of the image."""
-    heights, widths = (
-        {_part(n, side) for side in (*sides, n)}
-        for n, sides in zip(plane, (_SIDES, _WIDTHS), strict=True)
-    )
-    return sorted(product(heights, widths))
-
-
-def _candidates(surround: Surround, largest: int) -> list[tuple[int, int]]:
-    """Find strips and square tiles that read at most `largest` pixels, of equal parts each."""
-    plane = surround.plane
-    around = 2 * max(surround.halo, surround.margin)
-    rows = largest // (plane[1] + 2 * surround.margin) - around
-    side = math.isqrt(largest) - around
-    wanted = [(rows, plane[1])] if rows >= 1 else []
-    if side >= _SMALLEST_CORE:
-        # A side longer than the image leaves room that the other side can use.
-        height = min(side, plane[0])
-        tallest = min(height + around, plane[0] + 2 * surround.margin)
-        wanted.append((height, largest // tallest - around))
-    equal = [(_part(plane[0], y), _part(plane[1], x)) for y, x in wanted]
-    return [core for core in equal if largest_read(surround, core) <= largest]
-
-
-def _part(length: int, core: int) -> int:
-    return math.ceil(length / math.ceil(length / min(core, length)))

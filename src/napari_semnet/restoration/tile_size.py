@@ -1,0 +1,145 @@
+"""How large tiles are: as few pixels computed twice as possible, in what memory and caches hold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_semnet.restoration.tiles import SMALLEST_CORE, Surround, part_count, part_length
+
+__all__ = ["WidthCost", "choose_tile", "largest_read"]
+
+_SMALLEST_USEFUL = 2**17
+"""Pixels below which tiles are not made smaller on purpose: a few seconds on a slow CPU."""
+_TOLERATED_WORK = 1.05
+_TOLERATED_TIME = 1.01
+_SIDES = (48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024)
+"""Sides that are tried where narrow tiles are faster."""
+_WIDTHS = (*_SIDES, *range(100, 300, 4))
+"""Widths that are: a few pixels more can cost a quarter."""
+
+
+@dataclass(frozen=True, slots=True)
+class WidthCost:
+    """What a pixel takes in tiles of different widths: what a CPU's caches make of it."""
+
+    widths: tuple[int, ...]
+    """Of tiles as they are read, in rising order, at least two."""
+    times: tuple[float, ...]
+    """For each pixel, in any unit."""
+
+    def at(self, widths: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Time for each pixel in tiles of some widths: measured, between measured ones, or beyond.
+
+        Beyond the widest it goes on as it did between the last two.
+        """
+        (near, far), (before, last) = self.widths[-2:], self.times[-2:]
+        slope = max(0.0, (last - before) / (far - near))
+        within = np.interp(widths.ravel(), self.widths, self.times).reshape(widths.shape)
+        times: NDArray[np.float64] = within + slope * np.maximum(0, widths - far)
+        return times
+
+
+def largest_read(surround: Surround, core: tuple[int, int]) -> int:
+    """Pixels that the largest tile of a plan reads, halo included."""
+    rows, columns = (surround.spans(axis, part)[0].max() for axis, part in enumerate(core))
+    return int(rows * columns)
+
+
+def choose_tile(
+    surround: Surround, largest: int, width_cost: WidthCost | None = None
+) -> tuple[int, int]:
+    """Choose the core of the tiles of an image.
+
+    Parameters
+    ----------
+    surround : Surround
+        The image's size, and what is read around each core.
+    largest : int
+        Pixels that a tile may read, halo included.
+    width_cost : WidthCost, optional
+        What width costs, where it costs something.
+
+    Returns
+    -------
+    tuple of int
+        Where width costs nothing the whole slice if it fits, else full-width strips or square
+        tiles: of all that fit, the smallest that computes at most 5 % more than the best, so that
+        results appear soon and little memory is taken. Where it does, the tiles of the fewest
+        kinds that are at most 5 % slower than the fastest, since something is prepared for each
+        kind; of these the smallest that are at most 1 % slower than the fastest of them. Where
+        nothing fits, the smallest core there is.
+    """
+    plane = surround.plane
+    if width_cost is not None:
+        cores = _grid(surround)
+    elif largest_read(surround, plane) <= largest:
+        return plane
+    else:
+        sizes = {largest}
+        while max(sizes) >= 2 * _SMALLEST_USEFUL and min(sizes) >= 2 * _SMALLEST_USEFUL:
+            sizes.add(min(sizes) // 2)
+        cores = [core for size in sizes for core in _candidates(surround, size)]
+    heights, widths = (
+        {part: surround.spans(axis, part) for part in {core[axis] for core in cores}}
+        for axis in range(2)
+    )
+    reads = {(y, x): int(heights[y][0].max() * widths[x][0].max()) for y, x in cores}
+    # Each RRDB takes as long for a pixel as the others.
+    columns = {
+        part: (spans if width_cost is None else spans * width_cost.at(spans)).sum(1)
+        for part, spans in widths.items()
+    }
+    costs = {
+        (y, x): float(heights[y].sum(1) @ columns[x]) for y, x in cores if reads[y, x] <= largest
+    }
+    if not costs:
+        return min(plane[0], SMALLEST_CORE), min(plane[1], SMALLEST_CORE)
+    tolerated = _TOLERATED_WORK
+    if width_cost is not None:
+        kinds = {core: _kinds(surround, core) for core in _cheap(costs, _TOLERATED_WORK)}
+        costs = {core: costs[core] for core, n in kinds.items() if n == min(kinds.values())}
+        tolerated = _TOLERATED_TIME
+    return min(_cheap(costs, tolerated), key=lambda core: (reads[core], costs[core], core))
+
+
+def _cheap(costs: dict[tuple[int, int], float], factor: float) -> list[tuple[int, int]]:
+    """Give the cores that cost at most so many times what the cheapest does."""
+    bound = factor * min(costs.values())
+    return [core for core, cost in costs.items() if cost <= bound]
+
+
+def _kinds(surround: Surround, core: tuple[int, int]) -> int:
+    """How many kinds of tiles there are: in corners, along borders and inside."""
+    pairs = zip(surround.plane, core, strict=True)
+    return math.prod(min(3, part_count(*pair, surround.wider)) for pair in pairs)
+
+
+def _grid(surround: Surround) -> list[tuple[int, int]]:
+    """Give all cores of the sides that are tried, made equal, and the whole sides of the image."""
+    heights, widths = (
+        {part_length(n, side, surround.wider) for side in (*sides, n)}
+        for n, sides in zip(surround.plane, (_SIDES, _WIDTHS), strict=True)
+    )
+    return sorted(product(heights, widths))
+
+
+def _candidates(surround: Surround, largest: int) -> list[tuple[int, int]]:
+    """Find strips and square tiles that read at most `largest` pixels, of equal parts each."""
+    plane = surround.plane
+    halos = 2 * surround.halo
+    rows = largest // (plane[1] + 2 * surround.around) - halos
+    side = math.isqrt(largest) - halos
+    wanted = [(rows, plane[1])] if rows >= 1 else []
+    if side >= SMALLEST_CORE:
+        # A side longer than the image leaves room that the other side can use.
+        height = min(side, plane[0])
+        tallest = min(height + halos, plane[0] + 2 * surround.around)
+        wanted.append((height, largest // tallest - halos))
+    wider = surround.wider
+    equal = [(part_length(plane[0], y, wider), part_length(plane[1], x, wider)) for y, x in wanted]
+    return [core for core in equal if largest_read(surround, core) <= largest]

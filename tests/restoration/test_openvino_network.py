@@ -1,0 +1,107 @@
+"""Kinds of tiles compiled by OpenVINO: side by side, kept for as long as memory allows."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from napari_semnet.restoration import openvino_network
+from napari_semnet.restoration.backends import run_through
+from napari_semnet.restoration.dense import ArrangementError
+from napari_semnet.restoration.narrowing import reaches
+from napari_semnet.restoration.openvino_network import OpenVINONetwork, kept_bytes
+from napari_semnet.restoration.openvino_runtime import openvino_version
+from napari_semnet.restoration.prepared import PreparedNetwork
+from napari_semnet.restoration.tiles import Tile, plan_tiles
+from tests.restoration.conftest import REDUCED, reduced_network
+
+CPU = torch.device("cpu")
+IMAGE = np.random.default_rng(0).random((60, 70), np.float32)
+
+
+@pytest.fixture
+def network() -> OpenVINONetwork:
+    if not openvino_version():
+        pytest.skip("OpenVINO is not installed: pip install openvino")
+    return OpenVINONetwork(reduced_network(), CPU, torch.float32)
+
+
+def nine() -> list[Tile]:
+    return list(plan_tiles(IMAGE.shape, (14, 17), 10, reaches(REDUCED)[1:]))
+
+
+def result(network: OpenVINONetwork | PreparedNetwork, tile: Tile) -> np.ndarray:
+    seen = torch.from_numpy(np.ascontiguousarray(IMAGE[tile.read.slices]))[None, None]
+    with torch.inference_mode():
+        return run_through(network.steps(seen, tile.kept_maps))[0, 0].numpy()
+
+
+def expected(tile: Tile) -> np.ndarray:
+    return result(PreparedNetwork(reduced_network(), CPU, torch.float32), tile)
+
+
+def test_tiles_of_every_kind_are_what_pytorch_gives_whether_they_were_expected_or_not(
+    network,
+) -> None:
+    tiles = nine()
+    assert len({tile.kind for tile in tiles}) == 9
+    network.expect([tile.kind for tile in tiles[:5]])
+    for tile in tiles:
+        np.testing.assert_allclose(result(network, tile), expected(tile), rtol=0, atol=1e-5)
+
+
+def test_a_kind_is_compiled_once_whoever_asks_first(network, monkeypatch) -> None:
+    compiled = []
+    compile_kind = network._compile
+
+    def counting(kind, threads):
+        compiled.append(kind)
+        return compile_kind(kind, threads)
+
+    monkeypatch.setattr(network, "_compile", counting)
+    tiles = nine()[:3]
+    kinds = [tile.kind for tile in tiles]
+    result(network, tiles[0])
+    network.expect(kinds)
+    network.expect(kinds)
+    for tile in tiles + tiles:
+        result(network, tile)
+    assert Counter(compiled) == Counter(kinds)
+
+
+def test_kinds_that_are_not_kept_are_compiled_again_and_give_the_same_bytes(
+    network, monkeypatch
+) -> None:
+    tiles = nine()
+    first = [result(network, tile) for tile in tiles]
+    monkeypatch.setattr(openvino_network, "_KEPT_KINDS", 2)
+    monkeypatch.setattr(openvino_network, "_KEPT_PIXELS", 1)
+    for tile, before in zip(tiles + tiles, first + first, strict=True):
+        np.testing.assert_array_equal(result(network, tile), before)
+    assert len(network._compiled) == 2
+    assert len(network._with_maps) == 1
+
+
+def test_what_cannot_be_compiled_is_said_and_tried_again_the_next_time(
+    network, monkeypatch
+) -> None:
+    tile = nine()[0]
+
+    def failing(kind, threads):
+        raise RuntimeError("no room\nfor it")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(network, "_compile", failing)
+        network.expect([tile.kind])
+        with pytest.raises(ArrangementError, match=r"OpenVINO failed: no room$"):
+            result(network, tile)
+        with pytest.raises(ArrangementError, match="no room"):
+            result(network, tile)
+    np.testing.assert_allclose(result(network, tile), expected(tile), rtol=0, atol=1e-5)
+
+
+def test_all_kinds_of_the_bundled_network_take_half_a_gigabyte() -> None:
+    assert 4e8 < kept_bytes(4_391_617) < 6e8
