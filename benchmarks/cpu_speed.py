@@ -35,8 +35,6 @@ from napari_semnet.restoration.restorer import Restorer, Settings
 from napari_semnet.restoration.runtime import as_precision, describe_device
 
 ROUNDS = 6
-BORDER = 32
-"""Input pixels left out along the border where results are compared."""
 TILES = ((64, 64), (96, 96), (128, 128), (192, 192), (256, 256), (384, 384), (512, 192))
 """What single tiles read, (Y, X)."""
 NEAR = 0.85
@@ -64,12 +62,8 @@ def mean_of(work: Callable[[], object]) -> float:
 
 
 def agreement(pixels: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
-    """PSNR in dB of unrounded grey levels of 255, away from the border.
-
-    There the engine sees the image mirrored, and the network as it is written sees zeros.
-    """
-    inside = (slice(2 * BORDER, -2 * BORDER),) * 2
-    error = pixels[inside].astype(np.float64) - exact[inside]
+    """PSNR in dB of unrounded grey levels of 255."""
+    error = pixels.astype(np.float64) - exact
     return round(float(10 * np.log10(255**2 / np.mean(error**2))), 1)
 
 
@@ -118,7 +112,8 @@ def large(model: Model, picture: NDArray[np.uint8], rows: int) -> Iterator[dict[
     restorer = Restorer(model)
     strip = np.resize(picture, (rows, picture.shape[1]))
     strip = np.concatenate([strip] * math.ceil(4096 / picture.shape[1]), 1)[:, :4096]
-    plan = restorer.begin(strip).plan
+    work = restorer.begin(strip)
+    plan = work.plan
     backend = backend_named(model.network, describe_device("cpu"), as_precision(plan.precision))
     read = tuple(side + 2 * plan.halo for side in plan.tile)
     tiles = {
@@ -140,7 +135,7 @@ def large(model: Model, picture: NDArray[np.uint8], rows: int) -> Iterator[dict[
     yield told("engine, picture of one tile", small.shape, mean_of(lambda: restorer.restore(small)))
     per_pixel = {shape: seconds / math.prod(shape) for shape, seconds in single.items()}
     near = [shape for shape, cost in per_pixel.items() if NEAR * cost <= min(per_pixel.values())]
-    across = math.ceil(4096 / plan.tile[1])
+    across = len({tile.core.left for tile in work.tiles()})
     between: list[list[float]] = []
     seconds, since = 0.0, time.perf_counter()
     for event in restorer.run(strip):

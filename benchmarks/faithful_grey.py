@@ -22,7 +22,7 @@ from napari_semnet.restoration.restorer import Restorer, Settings
 LEVELS = (0, 1, 16, 32, 64, 96, 128, 160, 192, 224, 240, 254, 255)
 SIDE = 64
 RIM = 12
-"""Input pixels along the border that are told apart: there the network sees mirrored pixels."""
+"""Input pixels along the border that are told apart: there the network pads with zeros."""
 
 
 def flat(restorer: Restorer) -> list[dict[str, float]]:

@@ -226,6 +226,36 @@ def test_a_run_by_openvino_can_be_given_up_and_repeated() -> None:
     assert run_through(backend.restore_tile(image)).shape == (300, 300)
 
 
+def test_times_that_differ_are_measured_again_until_two_are_alike(monkeypatch) -> None:
+    # The first one prepares kernels; then other programs take the caches three times.
+    times = iter((9.0, 3.0, 2.0, 1.5, 1.0, 1.01, 0.5))
+    monkeypatch.setattr(choice, "_seconds_per_pixel", lambda *_: next(times))
+    assert choice._in_turns({"torch": None}, (96,)) == {"torch": {96: 1.0}}
+    assert next(times) == 0.5
+
+
+def test_times_that_never_agree_are_given_up_on(monkeypatch) -> None:
+    measured = []
+
+    def seconds(*_) -> float:
+        measured.append(1)
+        return 0.5 ** len(measured)
+
+    monkeypatch.setattr(choice, "_seconds_per_pixel", seconds)
+    assert choice._in_turns({"torch": None}, (96,)) == {"torch": {96: 0.5**10}}
+
+
+def test_an_arrangement_that_fails_at_one_width_is_left_out(monkeypatch) -> None:
+    def seconds(network, shape) -> float:
+        if network == "poor" and shape[1] == 192:
+            raise ArrangementError("not here")
+        return 1.0
+
+    monkeypatch.setattr(choice, "_seconds_per_pixel", seconds)
+    found = choice._in_turns({"torch": "good", "openvino": "poor"}, (96, 192))
+    assert found == {"torch": {96: 1.0, 192: 1.0}}
+
+
 def test_the_plan_names_what_computed() -> None:
     image = np.zeros((9, 9), np.uint8)
     for name in ("torch", "torch-stacked"):

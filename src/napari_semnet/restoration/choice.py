@@ -5,9 +5,9 @@ releases of PyTorch and OpenVINO. So each arrangement restores small pieces, whi
 seconds, and the times are kept in the user's cache folder for this processor, these releases and
 this kind of network.
 
-The arrangements take turns and the shortest of their times counts, in seconds of processor time:
-other programs that use the machine meanwhile would else decide. A network of the same kind with
-fewer RRDBs stands for the whole one: they are alike.
+The arrangements take turns until the shortest two times of each are alike, and the shortest counts,
+in seconds of processor time: other programs that use the machine meanwhile would else decide. A
+network of the same kind with fewer RRDBs stands for the whole one: they are alike.
 
 A pixel of a slightly wider tile can take a quarter longer, because a library splits its rows
 otherwise. So what is fastest is measured at many widths.
@@ -20,7 +20,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -71,6 +71,9 @@ _FIRST = (64, 64)
 _RRDBS = 2
 """Of the network that is measured. Fewer, and the first and last convolutions would decide."""
 _ROUNDS = 3
+_MOST_ROUNDS = 9
+_NEAR = 1.04
+"""How much two times of the same work may differ on a machine that does nothing else."""
 _LONGEST = 0.2
 """Seconds that the widest piece may take. Where it would take longer, computing is what takes the
 time, and caches hardly matter."""
@@ -84,8 +87,8 @@ _HARDLY = 1.05
 _LEAST_OPERATIONS = 10**6
 """Operations a pixel below which nothing is gained by a choice."""
 _MOST_ENTRIES = 64
-_EDITION = 3
-"""Of the arrangements: times of other ones say nothing about these."""
+_EDITION = 4
+"""Of the arrangements and of how they are measured: times of others say nothing about these."""
 _UNKNOWN = dict.fromkeys(WIDTHS, 0.0)
 
 _lock = threading.Lock()
@@ -300,15 +303,26 @@ def _finely(network: Prepared, times: Mapping[int, float]) -> dict[int, float]:
 
 
 def _in_turns(networks: Mapping[str, Prepared], widths: tuple[int, ...]) -> _Times:
-    """Measure networks at some widths; one that fails is left out."""
-    best = {(name, width): math.inf for name in networks for width in widths}
-    for _ in range(1 + _ROUNDS):  # The first time kernels are prepared.
-        for name, width in best:
+    """Measure networks at some widths; one that fails is left out.
+
+    A time counts once another has come near it. What uses the same caches meanwhile makes times
+    longer, so that they differ.
+    """
+    found: dict[tuple[str, int], list[float]] = {(n, w): [] for n in networks for w in widths}
+    for turn in range(1, 2 + _MOST_ROUNDS):  # The first time kernels are prepared.
+        for name, width in found:
             with suppress(ArrangementError):
                 seconds = _seconds_per_pixel(networks[name], (_HEIGHT, width))
-                best[name, width] = min(best[name, width], seconds)
-    times = {name: {width: best[name, width] for width in widths} for name in networks}
-    return {name: each for name, each in times.items() if max(each.values()) < math.inf}
+                found[name, width] = sorted([*found[name, width], seconds])
+        if turn > _ROUNDS and all(_agree(times) for times in found.values()):
+            break
+    times = {name: {w: found[name, w][0] for w in widths if found[name, w]} for name in networks}
+    return {name: each for name, each in times.items() if len(each) == len(widths)}
+
+
+def _agree(times: Sequence[float]) -> bool:
+    """Whether the two shortest of some times in rising order differ by little."""
+    return len(times) < 2 or times[1] <= _NEAR * times[0]
 
 
 def _seconds_per_pixel(network: Prepared, shape: tuple[int, int]) -> float:
