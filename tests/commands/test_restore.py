@@ -108,7 +108,8 @@ def test_json_tells_every_event_in_order(
 ) -> None:
     target = tmp_path / "restored.tif"
     inputs = [str(picture), "nothing.tif"]
-    status = main(["restore", *inputs, "-o", str(target), "--json", "--tile", "16", *engine])
+    tiles = ["--tile", "16", "--halo", "2"]
+    status = main(["restore", *inputs, "-o", str(target), "--json", *tiles, *engine])
     assert status == 1
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     fractions = [event["fraction"] for event in said if event["event"] == "progress"]

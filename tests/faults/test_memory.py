@@ -16,8 +16,8 @@ from napari_semnet.restoration.events import Finished, Notice
 from napari_semnet.restoration.restorer import Restorer, Settings
 from tests.restoration.conftest import faulty, model  # noqa: F401
 
-IMAGE = np.random.default_rng(0).integers(0, 256, (96, 105), np.uint8)
-TILED: dict[str, Any] = {"tile": (32, 35), "halo": "exact", "intensity": (0.0, 255.0)}
+IMAGE = np.random.default_rng(0).integers(0, 256, (128, 140), np.uint8)
+TILED: dict[str, Any] = {"tile": (36, 40), "halo": "exact", "intensity": (0.0, 255.0)}
 TILES = 9
 
 

@@ -235,7 +235,7 @@ def test_tiles_appear_in_the_layer_while_the_run_goes_on(
     np.testing.assert_array_equal(partial[:32, :32], final[:32, :32])
     rising = [value for value in values if value > 0]
     assert rising == sorted(rising)
-    # There are 900 tiles; no more news are shown than a window has time for.
+    # There are some 800 tiles; no more news are shown than a window has time for.
     assert 3 <= len(set(rising)) <= pauses + 2
     assert widget.progress.value() == widget.progress.maximum()
 

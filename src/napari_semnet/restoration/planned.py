@@ -89,8 +89,10 @@ class PlannedRun:
 
     def prepare(self) -> None:
         """Have what computes prepared for the tiles of the whole image, while the first is read."""
-        first = islice(self.tiles(), _LOOKED_AT)
-        self._attempts.backend.expect(tuple(dict.fromkeys(tile.kind for tile in first)))
+        around = self._surround
+        tiles = plan_tiles(around.plane, self.plan.tile, around.halo, around.later)
+        kinds = dict.fromkeys(tile.kind for tile in islice(tiles, _LOOKED_AT))
+        self._attempts.backend.expect(tuple(kinds))
 
     def tile(self, index: tuple[int, ...], core: Box) -> Tile:
         """Give the tile that restores a part of a slice."""
