@@ -48,8 +48,8 @@ _POLL_MILLISECONDS = 20
 _KEPT_KINDS = 12
 """Kinds of tiles that stay compiled: in corners, along borders and inside, and a few others."""
 
-_KEPT_PIXELS = 2**19
-"""Pixels of the kinds that keep memory for their maps, the last ones used."""
+_KEPT_PIXELS = 400_000
+"""Pixels of the kinds that keep memory for their maps, the last ones used: three to a row."""
 
 _BYTES_PER_WEIGHT = 10
 """That a kind takes without its maps: weights in both precisions, and as they are convolved."""
