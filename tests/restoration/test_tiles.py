@@ -235,6 +235,9 @@ def test_of_tiles_that_take_as_long_those_of_the_fewest_kinds_are_chosen() -> No
     surround = Surround((480, 640), 29, (28, 26, 23, 19, 12, 2))
     step = WidthCost((96, 252, 256, 384), (1.0, 1.0, 1.3, 1.3))
     assert choose_tile(surround, 130_000, step) == (480, 194)
+    inside = replace(surround, plane=(512, 512), around=29)
+    fastest = choose_tile(inside, 130_000, step)
+    assert math.prod(fastest) < 512 * 512 / 3, "inside a larger image all tiles are of one kind"
 
 
 def test_what_width_costs_lies_between_what_was_measured_and_never_falls_beyond_it() -> None:

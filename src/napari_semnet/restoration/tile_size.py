@@ -115,6 +115,8 @@ def _cheap(costs: dict[tuple[int, int], float], factor: float) -> list[tuple[int
 
 def _kinds(surround: Surround, core: tuple[int, int]) -> int:
     """How many kinds of tiles there are: in corners, along borders and inside."""
+    if not surround.wider:
+        return 1  # All have their halo, or none has any.
     pairs = zip(surround.plane, core, strict=True)
     return math.prod(min(3, part_count(*pair, surround.wider)) for pair in pairs)
 
