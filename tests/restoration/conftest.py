@@ -70,9 +70,6 @@ class FaultyBackend:
     def expect(self, kinds: Sequence[TileKind]) -> None:
         self._inner.expect(kinds)
 
-    def share(self, at_once: int) -> None:
-        self._inner.share(at_once)
-
     def release_memory(self) -> None:
         self._computed.append("released")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,10 +12,9 @@ from napari_semnet.restoration import openvino_network
 from napari_semnet.restoration.backends import run_through
 from napari_semnet.restoration.dense import ArrangementError
 from napari_semnet.restoration.narrowing import reaches
-from napari_semnet.restoration.openvino_network import OpenVINONetwork
+from napari_semnet.restoration.openvino_network import OpenVINONetwork, kept_bytes
 from napari_semnet.restoration.openvino_runtime import openvino_version
 from napari_semnet.restoration.prepared import PreparedNetwork
-from napari_semnet.restoration.runtime import compute_alone
 from napari_semnet.restoration.tiles import Tile, plan_tiles
 from tests.restoration.conftest import REDUCED, reduced_network
 
@@ -105,17 +103,5 @@ def test_what_cannot_be_compiled_is_said_and_tried_again_the_next_time(
     np.testing.assert_allclose(result(network, tile), expected(tile), rtol=0, atol=1e-5)
 
 
-def test_threads_that_share_a_network_give_the_bytes_that_one_alone_gives(network) -> None:
-    tiles = nine()
-
-    def alone(tile: Tile) -> np.ndarray:
-        compute_alone()
-        return result(network, tile)
-
-    with ThreadPoolExecutor(1) as pool:
-        expected = list(pool.map(alone, tiles))
-    network.share(3)
-    with ThreadPoolExecutor(3) as pool:
-        for _ in range(3):
-            for found, before in zip(pool.map(alone, tiles), expected, strict=True):
-                np.testing.assert_array_equal(found, before)
+def test_all_kinds_of_the_bundled_network_take_half_a_gigabyte() -> None:
+    assert 4e8 < kept_bytes(4_391_617) < 6e8

@@ -78,9 +78,6 @@ class Backend(Protocol):
     def expect(self, kinds: Sequence[TileKind]) -> None:
         """Prepare for tiles that are going to come, without making anybody wait."""
 
-    def share(self, at_once: int) -> None:
-        """Say how many threads are going to restore tiles at once, each on a core of its own."""
-
     def release_memory(self) -> None:
         """Give back what is kept only to be faster the next time."""
 
@@ -157,10 +154,6 @@ class TorchBackend:
     def expect(self, kinds: Sequence[TileKind]) -> None:
         """See `Backend.expect`."""
         self._network.expect(kinds)
-
-    def share(self, at_once: int) -> None:
-        """See `Backend.share`."""
-        self._network.share(at_once)
 
     def release_memory(self) -> None:
         """See `Backend.release_memory`."""

@@ -4,18 +4,51 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TypeAlias
 
 from napari_semnet.restoration.events import Notice
+from napari_semnet.restoration.planned import PlannedRun
 
-__all__ = ["Steps", "work_off"]
+__all__ = ["Networks", "Steps", "work_off"]
 
 Steps: TypeAlias = Generator[Notice | float, None, None]
 """Work on one block: yields the part that is done, from 0 to 1, and notices."""
 
 _News: TypeAlias = "SimpleQueue[tuple[int, Notice | float | None] | BaseException | None]"
 _NO_MORE = -1
+
+
+class Networks:
+    """As many networks as compute at once, each made when it is first needed.
+
+    Parameters
+    ----------
+    first : PlannedRun
+    another : callable
+        Gives one that does the same with a network of its own.
+    most : int
+        How many compute at once.
+    """
+
+    def __init__(self, first: PlannedRun, another: Callable[[], PlannedRun], most: int) -> None:
+        self._another = another
+        self._free = [first]
+        self._room = threading.Semaphore(most)
+
+    @contextmanager
+    def one(self) -> Iterator[PlannedRun]:
+        """Wait for a network that is free, and have it for as long as the context lasts."""
+        with self._room:
+            try:
+                work = self._free.pop()
+            except IndexError:
+                work = self._another()
+            try:
+                yield work
+            finally:
+                self._free.append(work)
 
 
 def work_off(

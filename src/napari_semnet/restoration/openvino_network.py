@@ -40,7 +40,7 @@ from napari_semnet.restoration.folding import fold_last, fold_upsampling, rounde
 from napari_semnet.restoration.openvino_runtime import load_openvino
 from napari_semnet.restoration.tiles import Box, TileKind
 
-__all__ = ["OpenVINONetwork"]
+__all__ = ["OpenVINONetwork", "kept_bytes"]
 
 _POLL_MILLISECONDS = 20
 """How often a run looks whether it is still wanted."""
@@ -49,8 +49,10 @@ _KEPT_KINDS = 12
 """Kinds of tiles that stay compiled: in corners, along borders and inside, and a few others."""
 
 _KEPT_PIXELS = 400_000
-"""Pixels of the kinds that keep memory for their maps, once for each thread that computes at the
-same time: the last ones used, three to a row."""
+"""Pixels of the kinds that keep memory for their maps, the last ones used: three to a row."""
+
+_BYTES_PER_WEIGHT = 10
+"""That a kind takes without its maps: weights in both precisions, and as they are convolved."""
 
 _Values = NDArray[np.float32]
 
@@ -89,7 +91,6 @@ class OpenVINONetwork:
         self._precision = "bf16" if dtype == torch.bfloat16 else "f32"
         self._compiled: OrderedDict[TileKind, Future[Any]] = OrderedDict()
         self._with_maps: dict[TileKind, Any] = {}
-        self._at_once = 1
         self._lock = threading.Lock()
 
     def steps(self, image: Tensor, narrowed: Sequence[Box] = ()) -> Generator[float, None, Tensor]:
@@ -127,16 +128,6 @@ class OpenVINONetwork:
                     self._compiled[kind] = pool.submit(self._compile, kind, threads)
                 pool.shutdown(wait=False)
 
-    def share(self, at_once: int) -> None:
-        """See `napari_semnet.restoration.prepared.Prepared.share`.
-
-        One network for all threads keeps its weights once. Each computes in a stream of its own.
-        """
-        with self._lock:
-            self._at_once = at_once
-            self._compiled.clear()
-            self._with_maps.clear()
-
     def _ready_for(self, kind: TileKind) -> Any:
         """Give the network compiled for a kind of tile, and let go what was not used for long."""
         with self._lock:
@@ -167,7 +158,7 @@ class OpenVINONetwork:
             self._with_maps[kind] = compiled
             pixels = 0
             for other in reversed(list(self._with_maps)):
-                pixels += self._at_once * other[0] * other[1]
+                pixels += other[0] * other[1]
                 if other != kind and pixels > _KEPT_PIXELS:
                     with suppress(RuntimeError):  # One that computes just now keeps them.
                         self._with_maps.pop(other).release_memory()
@@ -175,12 +166,23 @@ class OpenVINONetwork:
     def _compile(self, kind: TileKind, threads: int) -> Any:
         settings = {
             "INFERENCE_PRECISION_HINT": self._precision,
-            "NUM_STREAMS": self._at_once,
-            "INFERENCE_NUM_THREADS": threads * self._at_once,
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
             # Each model would choose the same first cores, and two at once share one of them.
             "ENABLE_CPU_PINNING": False,
         }
         return self._core.compile_model(_graph(self._network, self._tail, kind), "CPU", settings)
+
+
+def kept_bytes(weights: int) -> int:
+    """Say what all kinds of tiles take that stay compiled, without their maps.
+
+    Parameters
+    ----------
+    weights : int
+        Of the network.
+    """
+    return _KEPT_KINDS * _BYTES_PER_WEIGHT * weights
 
 
 def _graph(network: SEMNet, tail: _Tail, kind: TileKind) -> Any:

@@ -94,10 +94,6 @@ class PlannedRun:
         kinds = dict.fromkeys(tile.kind for tile in islice(tiles, _LOOKED_AT))
         self._attempts.backend.expect(tuple(kinds))
 
-    def share(self, at_once: int) -> None:
-        """Say that so many threads restore tiles at once from now on, each on a core of its own."""
-        self._attempts.backend.share(at_once)
-
     def tile(self, index: tuple[int, ...], core: Box) -> Tile:
         """Give the tile that restores a part of a slice."""
         return self._surround.tile(index, core)

@@ -73,9 +73,6 @@ class Prepared(Protocol):
     def expect(self, kinds: Sequence[TileKind]) -> None:
         """Prepare for images that are going to come, without making anybody wait."""
 
-    def share(self, at_once: int) -> None:
-        """Say how many threads are going to restore images at once, each on a core of its own."""
-
 
 Arrangement = Callable[[SEMNet, torch.device, torch.dtype], Prepared]
 """Makes a network ready."""
@@ -156,9 +153,6 @@ class PreparedNetwork:
 
     def expect(self, kinds: Sequence[TileKind]) -> None:
         """Do nothing: one kind of tile is computed like the other."""
-
-    def share(self, at_once: int) -> None:
-        """Do nothing: nothing is kept from one image to the next."""
 
     def _tail(self, shallow: Tensor, maps: Tensor) -> Tensor:
         """From what comes out of the first convolution and the dense blocks to pixels."""

@@ -19,7 +19,7 @@ from napari_semnet.errors import DeviceError, ImageError
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.tile_store import TileStore
 from napari_semnet.restoration.blocks import Block, BlockGrid, Shard
-from napari_semnet.restoration.crew import Steps, work_off
+from napari_semnet.restoration.crew import Networks, Steps, work_off
 from napari_semnet.restoration.events import (
     BlockWritten,
     Event,
@@ -52,6 +52,8 @@ class VolumeRun:
         Takes what is finished.
     notices : sequence of Notice
         What is to be said at the start.
+    another : callable
+        Gives one more `PlannedRun`, with a network of its own.
     at_once : int
         Blocks that are computed at once.
     check_there : callable, optional
@@ -64,6 +66,7 @@ class VolumeRun:
         work: PlannedRun,
         store: TileStore,
         notices: Sequence[Notice],
+        another: Callable[[], PlannedRun],
         at_once: int,
         check_there: Callable[[], None] | None = None,
     ) -> None:
@@ -71,7 +74,7 @@ class VolumeRun:
         self.at_once = at_once
         self._work = work
         self._notices = tuple(notices)
-        self._computing = threading.Semaphore(at_once)
+        self._networks = Networks(work, another, at_once)
         self._reading = threading.Lock()
         self._check_there = check_there
         height, width = store.layout.block
@@ -194,27 +197,26 @@ class VolumeRun:
         compute_alone()
         with self._reading:
             seen = [self._work.read(tile) for tile in self._tiles(self.grid[number])]
-        with self._computing:
-            pixels = yield from self._computed(number, seen)
+        with self._networks.one() as work:
+            pixels = yield from self._computed(number, seen, work)
         if self._check_there is not None:
             self._check_there()
         where = self.grid[number].where
         self.store.write(number, where, pixels.reshape([part.stop - part.start for part in where]))
 
     def _computed(
-        self, number: int, seen: Sequence[Seen]
+        self, number: int, seen: Sequence[Seen], work: PlannedRun
     ) -> Generator[Notice | float, None, NDArray[Any]]:
         block = self.grid[number]
-        whole = np.empty([SCALE * n for n in block.core.shape], self._work.dtype)
+        whole = np.empty([SCALE * n for n in block.core.shape], work.dtype)
         for done, part in enumerate(seen):
-            pixels = yield from of_whole(self._work.restore(part), done, len(seen), float)
-            self._check()
+            pixels = yield from of_whole(work.restore(part), done, len(seen), float)
+            self._check(work)
             whole[part.tile.core.within(block.core).enlarged().slices] = pixels
         return whole
 
-    def _check(self) -> None:
+    def _check(self, work: PlannedRun) -> None:
         """Refuse what something else has computed than the blocks before it."""
-        work = self._work
         if work.device_kind == "cpu" and work.backend_name != self.plan.backend:
             raise DeviceError(
                 f"{self.store.path.name} was begun with the backend {self.plan.backend}, which "

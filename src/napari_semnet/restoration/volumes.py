@@ -26,7 +26,9 @@ from napari_semnet.restoration.choice import ARRANGEMENTS
 from napari_semnet.restoration.events import Notice, RunPlan
 from napari_semnet.restoration.identity import check_same_job, job_record
 from napari_semnet.restoration.memory import counted_cost, tiles_at_once
+from napari_semnet.restoration.openvino_network import kept_bytes
 from napari_semnet.restoration.part import PartOf
+from napari_semnet.restoration.planned import PlannedRun
 from napari_semnet.restoration.restorer import Restorer
 from napari_semnet.restoration.runtime import as_precision, compute_alone
 from napari_semnet.restoration.tiles import SCALE
@@ -103,13 +105,14 @@ def begin_volume(
             "finish it. Or give another name."
         ) from error
 
+    def another() -> PlannedRun:
+        return restorer.another().begin(grey, plan)
+
     if at_once is None:
         at_once = torch.get_num_threads()
     most = _most(at_once, plan, restorer)
-    work = _alone(lambda: restorer.another().begin(grey, plan))
-    work.share(most)
     there = image.check_there if isinstance(image, PartOf) else None
-    return VolumeRun(work, store, notices, most, there)
+    return VolumeRun(_alone(another), store, notices, another, most, there)
 
 
 def place_for(restorer: Restorer, image: Any, folder: Path, name: str) -> Path:
@@ -159,7 +162,10 @@ def _most(at_once: int, plan: RunPlan, restorer: Restorer) -> int:
     """How many blocks are computed at once: as many as is asked for, and as memory holds."""
     cost = counted_cost(restorer.model.card.architecture, as_precision(plan.precision))
     height, width = (side + 2 * plan.halo for side in plan.tile)
-    return max(1, min(at_once, tiles_at_once(restorer.device, cost.of(height * width))))
+    each = cost.of(height * width)
+    if plan.backend == "openvino":
+        each += kept_bytes(sum(p.numel() for p in restorer.model.network.parameters()))
+    return max(1, min(at_once, tiles_at_once(restorer.device, each)))
 
 
 def _changes(plan: RunPlan, begun: Mapping[str, Any], restorer: Restorer) -> Iterator[Notice]:
