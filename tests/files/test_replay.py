@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,19 @@ def test_a_source_that_moved_is_found_beside_the_record(source: Path, tmp_path: 
         replay_arguments(tmp_path / "b.tif")
     source.rename(tmp_path / "a.tif")
     assert replay_arguments(tmp_path / "b.tif").source == tmp_path / "a.tif"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+def test_a_source_whose_name_is_no_text_is_found_by_its_record(
+    source: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"proben \xe4")
+    folder.mkdir()
+    odd = source.rename(folder / os.fsdecode(b"gr\xfcn.tif"))
+    write_tiff(tmp_path / "b.tif", specimen(), pixel_size_nm=None, provenance=a_record(odd))
+    assert replay_arguments(tmp_path / "b.tif").source == odd
+    moved = odd.rename(tmp_path / odd.name)
+    assert replay_arguments(tmp_path / "b.tif").source == moved
 
 
 @pytest.mark.parametrize(

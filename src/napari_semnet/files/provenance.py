@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "STATEMENT",
     "SUFFIX",
     "Provenance",
+    "name_on_disk",
     "named",
     "read_sidecar",
     "remove_sidecar",
@@ -50,6 +52,11 @@ _LARGEST_SIDECAR = 4 * 2**20
 def _printable(text: str) -> str:
     """Escape what is no text in a file's name: bytes in another encoding than the system's."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def name_on_disk(text: str) -> str:
+    """Undo how a record writes a name that is no text, so that the file can be found."""
+    return re.sub(r"\\u(d[89a-f][0-9a-f]{2})", lambda found: chr(int(found[1], 16)), text)
 
 
 Name = Annotated[str, AfterValidator(_printable)]

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from napari_semnet.errors import FileFormatError
-from napari_semnet.files.provenance import SUFFIX, Provenance, read_sidecar, sha256_of
+from napari_semnet.files.provenance import (
+    SUFFIX,
+    Provenance,
+    name_on_disk,
+    read_sidecar,
+    sha256_of,
+)
 from napari_semnet.files.reader import read_image
 
 __all__ = [
@@ -160,9 +166,13 @@ def find_result(record: Provenance, record_path: Path) -> Path | None:
 
 def _source_places(record: Provenance, record_path: Path) -> Iterator[Path]:
     # The name alone: a record from elsewhere must not lead out of its own folder by "..".
-    name = Path(record.source or record.source_path).name
-    if name:
-        yield record_path.parent / name
-    if record.source_path:
-        yield Path(record.source_path)
-        yield record_path.parent / record.source_path
+    for source, where in (
+        (record.source, record.source_path),
+        (name_on_disk(record.source), name_on_disk(record.source_path)),
+    ):
+        name = Path(source or where).name
+        if name:
+            yield record_path.parent / name
+        if where:
+            yield Path(where)
+            yield record_path.parent / where
