@@ -212,6 +212,23 @@ def test_given_rows_are_restored_and_land_over_the_specimen(
     assert np.array_equal(read_image(tmp_path / "again.tif").pixels, result.pixels)
 
 
+def test_a_stack_that_was_restored_as_a_layer_in_another_order_of_axes_is_repeated(
+    tmp_path: Path, engine: list[str]
+) -> None:
+    source, target = tmp_path / "s.ome.tif", tmp_path / "r.ome.tif"
+    stack = np.stack(
+        [np.stack([specimen((32, 40)) // (2 + z + c) for c in (0, 1)]) for z in range(3)]
+    )
+    write_tiff(source, stack, pixel_size_nm=None, axes="ZCYX")
+    assert main(["restore", str(source), "-o", str(target), *engine]) == 0
+    record = json.loads(sidecar_path(target).read_text())
+    assert record["source_shape"] == [3, 2, 32, 40]
+    again = ["restore", "--from", str(sidecar_path(target)), *engine[:2], "-o"]
+    for shape, status in (([2, 3, 32, 40], 0), ([2, 4, 32, 40], 1)):
+        sidecar_path(target).write_text(json.dumps(record | {"source_shape": shape}))
+        assert main([*again, str(tmp_path / f"again-{shape[1]}.tif")]) == status
+
+
 def test_where_rows_are_not_certain_it_says_what_can_be_given(
     unclear: Path, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -89,6 +89,24 @@ def test_the_source_is_found_by_the_record(
     assert report["source"] == picture.name
 
 
+def test_slices_meet_their_own_where_the_result_has_another_order_of_axes(
+    tmp_path: Path, tiny_model: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = np.stack([acquire(particles((96, 112), 1 + n), seed=n) for n in range(6)])
+    source = tmp_path / "stack.ome.tif"
+    shown = stack.reshape(3, 2, 96, 112)
+    write_tiff(source, shown, pixel_size_nm=(3.0, 3.0), axes="ZCYX")
+    reports = []
+    for ending in (".ome.tif", ".ome.zarr"):
+        target = tmp_path / "out" / f"gold{ending}"
+        assert main(["restore", str(source), "-o", str(target), "--quiet", *engine]) == 0
+        assert main(["trust", str(target), "--model", str(tiny_model), "--json"]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+    tiff, zarr = (report["consistency"] for report in reports)
+    for figure in ("spread", "mean_shift"):
+        assert zarr[figure] == pytest.approx(tiff[figure], rel=1e-3)
+
+
 def test_a_lost_source_is_asked_for(
     picture: Path, restored: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

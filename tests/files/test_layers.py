@@ -17,6 +17,7 @@ from napari_semnet.files.layers import (
     write_layer,
     write_layers,
 )
+from napari_semnet.files.ome_zarr import write_ome_zarr
 from napari_semnet.files.provenance import Provenance, read_sidecar
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
@@ -54,6 +55,25 @@ def test_detectors_that_shared_a_frame_become_layers(tmp_path: Path) -> None:
     layers = layer_data(read_image(write(tmp_path / "a.tif", WITH_BAR, {50431: header})))
     assert [options["name"] for _, options, _ in layers] == ["a SE", "a BSE"]
     assert [pixels.shape for pixels, _, _ in layers] == [(200, 128)] * 2
+
+
+@pytest.mark.parametrize("largest", [2**30, 1000])  # read whole, and left on the disk
+def test_sliders_show_the_same_slices_whatever_order_of_axes_a_file_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: int
+) -> None:
+    monkeypatch.setattr("napari_semnet.files.tiff_pixels.LAZY_BYTES", largest)
+    stack = np.stack([np.stack([specimen() // (2 + 3 * z + c) for c in (0, 1)]) for z in range(3)])
+    write_tiff(tmp_path / "a.ome.tif", stack, pixel_size_nm=(5, 5), axes="ZCYX", z_step_nm=7)
+    write_ome_zarr(tmp_path / "a.ome.zarr", stack, pixel_size_nm=(5, 5), axes="ZCYX")
+    tifffile.imwrite(tmp_path / "b.ome.tif", stack, metadata={"axes": "ZCYX"}, tile=(64, 64))
+    for name in ("a.ome.tif", "a.ome.zarr", "b.ome.tif"):
+        ((pixels, options, _),) = layer_data(read_image(tmp_path / name))
+        finest = pixels[0] if isinstance(pixels, list) else pixels
+        assert finest.shape == (2, 3, *specimen().shape)
+        assert options["axis_labels"] == ("c", "z", "y", "x")
+        assert np.array_equal(np.asarray(finest[1, 2]), stack[2, 1])
+    ((_, options, _),) = layer_data(read_image(tmp_path / "a.ome.tif"))
+    assert options["scale"] == pytest.approx((1.0, 7.0, 5.0, 5.0))
 
 
 def test_only_what_it_adds_something_to_is_taken(tmp_path: Path) -> None:

@@ -77,10 +77,10 @@ def judge_file(
     SemnetError
         One of the two cannot be read, they do not belong together, or there is no room.
     """
-    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.reader import in_usual_order, read_image
     from napari_semnet.restoration.trust import as_record, describe_sensitivity, sentences
 
-    image, result = read_image(source), read_image(target)
+    image, result = (in_usual_order(read_image(path)) for path in (source, target))
     judgement = _judged(image, result, restorer)
     said, record = list(sentences(judgement)), as_record(judgement)
     record |= {"source": source.name, "result": target.name}

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_semnet.commands.jobs import Job, refuse_unwritable
 from napari_semnet.errors import FileFormatError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from napari_semnet.files.reader import SemImage
     from napari_semnet.files.replay import Replay
     from napari_semnet.restoration.restorer import Restorer
 
@@ -71,13 +68,19 @@ def _rows(again: Replay) -> tuple[int, int]:
     image = read_image(again.source)
     here, then = tuple(image.pixels.shape), again.record.source_shape
     grey = here[:-1] if image.axes.endswith("S") else here
-    if then and then not in (here, grey):
+    # A layer has its axes in the usual order, and a file in its own.
+    if then and _unordered(then) not in (_unordered(here), _unordered(grey)):
         raise FileFormatError(
             f"The record is of {' x '.join(map(str, then))} pixels, and {again.source.name} holds "
             f"{' x '.join(map(str, grey))}: what was one layer of several in napari cannot be "
             "repeated from the file."
         )
     return again.specimen_rows or (0, here[image.axes.index("Y")])
+
+
+def _unordered(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Sort the axes before the last two by their length."""
+    return (*sorted(shape[:-2]), *shape[-2:])
 
 
 def prepare(again: Replay, model: str | None) -> Restorer:
@@ -105,13 +108,13 @@ def compare(target: Path, record: Path, again: Replay) -> str:
     """Say whether a repeated result has the pixels of the first one, where that is still there."""
     import numpy as np
 
-    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.reader import in_usual_order, read_image
     from napari_semnet.files.replay import find_result
 
     first = find_result(again.record, record)
     if first is None:
         return "The first result is not there any more, so the two cannot be compared."
-    one, other = (_in_storage_order(read_image(path)) for path in (first, target))
+    one, other = (np.asarray(in_usual_order(read_image(p)).pixels) for p in (first, target))
     if np.array_equal(one, other):
         return f"Every pixel is the same as in {first.name}."
     if one.shape != other.shape:
@@ -121,13 +124,3 @@ def compare(target: Path, record: Path, again: Replay) -> str:
         f"The pixels differ from those in {first.name} by up to {difference:g} grey levels. Only "
         "the CPU in fp32 repeats a run bit for bit, on the same kind of machine."
     )
-
-
-def _in_storage_order(image: SemImage) -> NDArray[Any]:
-    """Give pixels in the order of an OME-Zarr's axes; a TIFF has that of its source."""
-    import numpy as np
-
-    from napari_semnet.files.ome_metadata import axis_letters, storage_order
-
-    letters = axis_letters(image.axes, len(image.axes))
-    return np.transpose(np.asarray(image.pixels), storage_order(letters))

@@ -21,6 +21,7 @@ from napari_semnet.files.reader import (
     PICTURE_SUFFIXES,
     TIFF_SUFFIXES,
     SemImage,
+    in_usual_order,
     read_image,
     sidecars,
 )
@@ -78,8 +79,9 @@ def layer_data(image: SemImage) -> list[LayerData]:
     list of (pixels, keyword arguments, "image")
         Scale in nanometres, where the pixel size is known, with units and axis labels. The
         databar is part of the pixels; ``metadata["semnet_file"]["specimen_rows"]`` tells where
-        the specimen is.
+        the specimen is. Axes before the last two come as time, channels, Z, in any file.
     """
+    image = in_usual_order(image)
     name = "SEM" if image.path is None else split_ending(image.path.name, _ENDINGS)[0]
     arrays = (image.pixels, *image.coarser)
     if image.axes != "CYX":

@@ -19,9 +19,11 @@ from napari_semnet.errors import FileFormatError
 from napari_semnet.files.calibration import Confidence, Findings, PixelSize
 from napari_semnet.files.databar import find_databar
 from napari_semnet.files.em_formats import DM_SUFFIXES, MRC_SUFFIXES, read_dm, read_mrc
+from napari_semnet.files.ome_metadata import storage_order
 from napari_semnet.files.ome_zarr import Levels, is_ome_zarr, read_levels
 from napari_semnet.files.pictures import embedded_header, read_picture
 from napari_semnet.files.provenance import Provenance
+from napari_semnet.files.reordered import reordered
 from napari_semnet.files.tiff_pixels import Picture, TiffTags, open_tiff, read_pixels
 from napari_semnet.files.vendors.fei import read_fei
 from napari_semnet.files.vendors.fibics import read_fibics
@@ -39,7 +41,14 @@ from napari_semnet.files.vendors.thermo_xml import read_thermo_xml
 from napari_semnet.files.vendors.zeiss import read_zeiss
 from napari_semnet.files.vendors.zeiss_orion import read_zeiss_orion
 
-__all__ = ["PICTURE_SUFFIXES", "TIFF_SUFFIXES", "SemImage", "read_image", "sidecars"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "TIFF_SUFFIXES",
+    "SemImage",
+    "in_usual_order",
+    "read_image",
+    "sidecars",
+]
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -144,6 +153,27 @@ def read_image(path: str | Path) -> SemImage:
     except OSError as error:
         raise FileFormatError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     return _traced(_assembled(path, picture, found))
+
+
+def in_usual_order(image: SemImage) -> SemImage:
+    """Put time first, then channels, then Z, as OME-Zarr does, whatever a file's order is.
+
+    A TIFF has the order of its source, so that an index means another slice in each of the two.
+
+    Parameters
+    ----------
+    image : SemImage
+        Is given back as it is where an axis is of another kind, or of unknown meaning.
+    """
+    if not set(image.axes[:-2]) <= set("TCZ"):
+        return image
+    order = storage_order(image.axes)
+    return dataclasses.replace(
+        image,
+        pixels=reordered(image.pixels, order),
+        coarser=tuple(reordered(level, order) for level in image.coarser),
+        axes="".join(image.axes[axis] for axis in order),
+    )
 
 
 def sidecars(path: Path) -> list[Path]:

@@ -25,9 +25,11 @@ def reordered(array: Any, order: Sequence[int]) -> Any:
     Returns
     -------
     array-like
-        The array itself where its axes come so already.
+        The array itself where its axes come so already; of what numpy and dask make a view.
     """
-    return array if list(order) == sorted(order) else _Reordered(array, order)
+    if list(order) == sorted(order):
+        return array
+    return array.transpose(order) if hasattr(array, "transpose") else _Reordered(array, order)
 
 
 class _Reordered:

@@ -97,8 +97,12 @@ def is_made_from(layer: Any, source: Any) -> bool:
 
 
 def _longer_axes(shape: Iterable[int]) -> list[int]:
-    """Pixels along all axes but those of length one, which files need not keep."""
-    return [int(size) for size in shape if size != 1]
+    """Pixels along all axes but those of length one, in ascending order but for the last two.
+
+    Files need not keep axes of length one, and each kind of file has its own order of axes.
+    """
+    longer = [int(size) for size in shape if size != 1]
+    return [*sorted(longer[:-2]), *longer[-2:]]
 
 
 def source_pixels(layer: Image) -> Any:
