@@ -178,6 +178,54 @@ def test_a_source_that_is_deleted_meanwhile_is_said_in_a_sentence(
     assert not (tmp_path / "out.tif").exists()
 
 
+@pytest.mark.parametrize("blocks", [1, 3], ids=["at-once", "after-the-last-block"])
+@pytest.mark.parametrize("part", [(1, 1), (1, 2)], ids=["all", "a-part"])
+def test_a_result_that_is_moved_away_meanwhile_is_said_in_a_sentence_and_not_as_written(
+    tmp_path: Path, tiny_model: Path, blocks: int, part: tuple[int, int]
+) -> None:
+    from napari_semnet.commands.batch import restore_files
+    from napari_semnet.commands.events import FileWritten, PartWritten
+    from napari_semnet.commands.jobs import FileFailed, Job
+    from napari_semnet.commands.volume import VolumeChoices
+
+    source, target = volume(tmp_path / "a.zarr", (3 * part[1], 60, 50)), tmp_path / "out.zarr"
+    settings = Settings(device="cpu", precision="fp32")
+    ended, written = [], 0
+    for event in restore_files(
+        [Job(source, target)],
+        lambda: Restorer(tiny_model, settings),
+        volumes=VolumeChoices(part=part),
+    ):
+        written += isinstance(event, BlockWritten)
+        if isinstance(event, BlockWritten) and written == blocks:
+            target.rename(tmp_path / "moved.zarr")
+        if isinstance(event, FileFailed | FileWritten | PartWritten):
+            ended.append(event)
+    assert [type(event) for event in ended] == [FileFailed]
+    assert "out.zarr is no longer where it was" in ended[0].reason
+    assert unfinished_record(tmp_path / "moved.zarr") is not None
+
+
+def test_blocks_that_get_lost_before_the_end_are_said_and_not_left_to_others(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    from napari_semnet.commands.batch import restore_files
+    from napari_semnet.commands.events import FileWritten, PartWritten
+    from napari_semnet.commands.jobs import FileFailed, Job
+
+    source, target = volume(tmp_path / "a.zarr", (3, 60, 50)), tmp_path / "out.zarr"
+    settings = Settings(device="cpu", precision="fp32")
+    ended, written = [], 0
+    for event in restore_files([Job(source, target)], lambda: Restorer(tiny_model, settings)):
+        written += isinstance(event, BlockWritten)
+        if isinstance(event, BlockWritten) and written == 3:
+            shutil.rmtree(target / ".unfinished")
+        if isinstance(event, FileFailed | FileWritten | PartWritten):
+            ended.append(event)
+    assert [type(event) for event in ended] == [FileFailed]
+    assert "still lacks 3 of 3 blocks" in ended[0].reason
+
+
 def test_workers_without_a_volume_are_refused(
     tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from napari_semnet.model import Card, Halo, Model
 from napari_semnet.network import RDB, Architecture, SEMNet
+from napari_semnet.restoration import restorer as restorer_module
 from napari_semnet.restoration.backends import Backend, TorchBackend
-from napari_semnet.restoration.runtime import Device, Precision
+from napari_semnet.restoration.runtime import Device, Precision, describe_device
 from napari_semnet.restoration.tiles import Box, TileKind
 
 REDUCED = Architecture(features=8, growth=4, blocks=1, rdb_per_block=2, conv_per_rdb=3)
@@ -43,6 +44,15 @@ def reduced_model(
 @pytest.fixture(scope="session")
 def model() -> Model:
     return reduced_model()
+
+
+def pretend_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second device by name; what it computes is computed on the CPU."""
+    gpu = Device("Pretended GPU", torch.device("cuda", 0), "fp32")
+    real = describe_device
+    monkeypatch.setattr(
+        restorer_module, "describe_device", lambda name: real("cpu") if name == "cpu" else gpu
+    )
 
 
 Fault = Callable[[NDArray[np.float32], Device, Precision], NDArray[np.float32] | None]

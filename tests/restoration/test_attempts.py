@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from napari_semnet.errors import DeviceError, ImageError
-from napari_semnet.restoration import restorer as restorer_module
 from napari_semnet.restoration.backends import is_out_of_memory
 from napari_semnet.restoration.events import Finished, Notice, Started, TileDone
 from napari_semnet.restoration.restorer import Restorer, Settings
-from napari_semnet.restoration.runtime import Device, describe_device
+from napari_semnet.restoration.runtime import describe_device
+from tests.restoration.conftest import pretend_gpu
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
 TILED = {"tile": 32, "halo": "exact"}
@@ -29,15 +29,6 @@ def told(restorer: Restorer, image: NDArray = IMAGE) -> tuple[list[str], NDArray
 
 def expected(model, precision: str = "fp32") -> NDArray:
     return Restorer(model, Settings(precision=precision, **TILED)).restore(IMAGE).pixels
-
-
-def pretend_gpu(monkeypatch) -> None:
-    """A second device by name; what it computes is computed on the CPU."""
-    gpu = Device("Pretended GPU", torch.device("cuda", 0), "fp32")
-    real = describe_device
-    monkeypatch.setattr(
-        restorer_module, "describe_device", lambda name: real("cpu") if name == "cpu" else gpu
-    )
 
 
 def too_large(error: Exception, pixels: int, kind: str = "cpu"):

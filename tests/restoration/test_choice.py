@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -165,14 +166,15 @@ class Failing(Concatenated):
             raise ArrangementError("The other runtime failed: no reason given")
 
 
-def test_an_arrangement_that_fails_is_replaced_for_good_and_that_is_said_once(model) -> None:
-    def make(network, device, precision):
-        return TorchBackend(
-            network, device, precision, partial(PreparedNetwork, arrange=Failing), "other"
-        )
+def failing(network, device, precision):
+    return TorchBackend(
+        network, device, precision, partial(PreparedNetwork, arrange=Failing), "other"
+    )
 
+
+def test_an_arrangement_that_fails_is_replaced_for_good_and_that_is_said_once(model) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
-    restorer = Restorer(model, Settings(precision="fp32", tile=20), make)
+    restorer = Restorer(model, Settings(precision="fp32", tile=20), failing)
     events = list(restorer.run(image))
     notices = [event.text for event in events if isinstance(event, Notice)]
     assert notices == ["The other runtime failed: no reason given. PyTorch computes in its place."]
@@ -180,6 +182,14 @@ def test_an_arrangement_that_fails_is_replaced_for_good_and_that_is_said_once(mo
     expected = Restorer(model, Settings(precision="fp32", tile=20)).restore(image).pixels
     np.testing.assert_array_equal(events[-1].restored.pixels, expected)
     assert restorer.restore(image).plan.backend == "torch"
+
+
+def test_the_record_names_what_computed_where_that_is_not_what_was_planned(model) -> None:
+    restorer = Restorer(model, Settings(precision="fp32"), failing)
+    started, *_, finished = restorer.run(np.zeros((20, 20), np.uint8))
+    assert started.plan.backend == "other"
+    assert finished.restored.plan.backend == "torch"
+    assert replace(finished.restored.plan, backend="other") == started.plan
 
 
 # ----- OpenVINO ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import numpy as np
@@ -101,6 +102,77 @@ def test_what_cannot_be_compiled_is_said_and_tried_again_the_next_time(
         with pytest.raises(ArrangementError, match="no room"):
             result(network, tile)
     np.testing.assert_allclose(result(network, tile), expected(tile), rtol=0, atol=1e-5)
+
+
+def test_who_waits_for_a_kind_to_be_compiled_can_stop_and_it_is_there_the_next_time(
+    network, monkeypatch
+) -> None:
+    compile_kind, go_on, tile = network._compile, threading.Event(), nine()[0]
+
+    def waiting(kind, threads):
+        go_on.wait()
+        return compile_kind(kind, threads)
+
+    monkeypatch.setattr(network, "_compile", waiting)
+    seen = torch.from_numpy(np.ascontiguousarray(IMAGE[tile.read.slices]))[None, None]
+    steps = network.steps(seen, tile.kept_maps)
+    try:
+        assert [next(steps), next(steps)] == [0.0, 0.0]
+        steps.close()
+    finally:
+        go_on.set()
+    monkeypatch.undo()
+    np.testing.assert_allclose(result(network, tile), expected(tile), rtol=0, atol=1e-5)
+
+
+def test_expected_kinds_that_are_compiled_already_stay_and_no_more_are_kept_than_said(
+    network, monkeypatch
+) -> None:
+    compiled = []
+    compile_kind = network._compile
+
+    def counting(kind, threads):
+        compiled.append(kind)
+        return compile_kind(kind, threads)
+
+    monkeypatch.setattr(network, "_compile", counting)
+    monkeypatch.setattr(openvino_network, "_KEPT_KINDS", 4)
+    tiles = nine()
+    others, wanted = tiles[1:4], [tiles[0], *tiles[4:7]]
+    result(network, tiles[0])  # the one that was not used for longest
+    for tile in others:
+        result(network, tile)
+    network.expect([tile.kind for tile in wanted])
+    assert len(network._compiled) == 4
+    compiled.clear()
+    for tile in wanted:
+        result(network, tile)
+    assert tiles[0].kind not in compiled
+
+
+class Compiled:
+    """A network whose maps cannot be released while it computes."""
+
+    def __init__(self) -> None:
+        self.computes, self.has_maps = False, True
+
+    def release_memory(self) -> None:
+        if self.computes:
+            raise RuntimeError("an infer request is busy")
+        self.has_maps = False
+
+
+def test_maps_that_are_in_use_are_released_once_they_are_not(network, monkeypatch) -> None:
+    monkeypatch.setattr(openvino_network, "_KEPT_PIXELS", 1)
+    large, small = Compiled(), Compiled()
+    network._keep_maps((300, 300, ()), large)
+    large.computes = True
+    network._keep_maps((16, 16, ()), small)
+    assert large.has_maps
+    large.computes = False
+    network._keep_maps((16, 16, ()), small)
+    assert (large.has_maps, small.has_maps) == (False, True)
+    assert list(network._with_maps) == [(16, 16, ())]
 
 
 def test_all_kinds_of_the_bundled_network_take_half_a_gigabyte() -> None:

@@ -231,7 +231,7 @@ def test_an_unfinished_result_is_no_picture_and_says_so(model: Model, tmp_path: 
     volume = begin_volume(Restorer(model, FP32), noise((160, 160)), path, block=BLOCK)
     with pytest.raises(FileFormatError, match="not finished"):
         read_levels(path)
-    with pytest.raises(ImageError, match="lacks 9 of 9"):
+    with pytest.raises(FileFormatError, match="lacks 9 of 9"):
         list(volume.finish(Provenance()))
 
 

@@ -78,10 +78,23 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def json_lines(stream: TextIO | None = None) -> Iterator[Reporter]:
-    """Write each event as one JSON object a line, at once, to standard output by default."""
+    """Write each event as one JSON object a line, at once, to standard output by default.
+
+    Progress is said when there is some: the engine tells it often, so that it can be stopped.
+    """
+    from napari_semnet.restoration.events import Progress as Done
+
     out = stream or sys.stdout
+    said = -1.0
 
     def report(event: BatchEvent) -> None:
+        nonlocal said
+        if isinstance(event, FileBegan):
+            said = -1.0
+        if isinstance(event, Done):
+            if event.fraction <= said:
+                return
+            said = event.fraction
         # ASCII, whatever the terminal's encoding and however odd a file's name.
         out.write(json.dumps(as_json(event)) + "\n")
         out.flush()

@@ -80,7 +80,7 @@ def restore_volume(job: Job, restorer: Restorer, choices: VolumeChoices) -> Iter
     fresh = not volume.store.finished()
     yield from _blocks(volume, opened, restorer, choices)
     left = volume.left
-    if left:
+    if left and choices.is_part:
         yield PartWritten(job.source, job.target, *choices.part, left)
         return
     alone = fresh and not choices.is_part

@@ -18,7 +18,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,70 +31,20 @@ from napari_semnet.files.atomic import work_folder
 from napari_semnet.files.endings import split_ending
 from napari_semnet.files.ome_metadata import multiscales, storage_order
 from napari_semnet.files.provenance import Provenance, named, write_sidecar
-from napari_semnet.files.pyramid import halved, level_shapes
+from napari_semnet.files.pyramid import halved
 from napari_semnet.files.reordered import reordered
+from napari_semnet.files.tile_layout import Layout
 
 __all__ = ["Layout", "TileStore", "unfinished_record"]
 
 _UNFINISHED = "semnet_unfinished"
 """The group's attribute that holds the plan for as long as there is something to do."""
+_FINISHED = "semnet"
+"""The one that holds where the picture came from, once everything is done."""
 _JOURNALS = ".unfinished"
-_FORMAT = 7
+_FORMAT = 8
 _NO_FLUSHING = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 """How systems refuse to flush a folder, or what is open for reading: it is no fault of the disk."""
-_CHUNK = 1024
-_SMALLEST_CHUNK = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a picture is cut into blocks and chunks."""
-
-    shape: tuple[int, ...]
-    """(..., Y, X) of the finest level."""
-    dtype: str
-    block: tuple[int, int]
-    """(Y, X) of a block in pixels of the finest level; those at the end are smaller."""
-    axes: str
-    """A letter an axis, as `napari_semnet.files.ome_metadata.axis_letters` gives them. On the disk
-    they come in the order that the format wants; everywhere else in this one."""
-
-    @property
-    def stored_axes(self) -> str:
-        """The letters in the order of the disk."""
-        return "".join(self.axes[axis] for axis in storage_order(self.axes))
-
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of all levels, the finest first."""
-        return level_shapes(self.shape)
-
-    @property
-    def _grid(self) -> tuple[int, int]:
-        """Largest chunk, along Y and X, that no border of a block cuts."""
-        y, x = (
-            _CHUNK if block >= length else min(_CHUNK, block & -block)
-            for block, length in zip(self.block, self.shape[-2:], strict=True)
-        )
-        return y, x
-
-    @property
-    def own_levels(self) -> int:
-        """How many levels, from the finest, are made of blocks alone.
-
-        Chunks get smaller with each of them, so that they too belong to one block.
-        """
-        levels = 1
-        while min(self._grid) >> levels >= _SMALLEST_CHUNK:
-            levels += 1
-        return min(levels, len(self.shapes))
-
-    def chunk(self, level: int) -> tuple[int, int]:
-        """(Y, X) of the chunks of a level."""
-        y, x = self._grid if level < self.own_levels else (_CHUNK, _CHUNK)
-        shift = level if level < self.own_levels else 0
-        height, width = self.shapes[level][-2:]
-        return min(y >> shift, height), min(x >> shift, width)
 
 
 class TileStore:
@@ -200,7 +150,24 @@ class TileStore:
     @property
     def is_picture(self) -> bool:
         """Whether everything is done, here or by another process."""
-        return self.path.exists() and unfinished_record(self.path) is None
+        return _FINISHED in _attributes(self.path)
+
+    @property
+    def left(self) -> int:
+        """How many blocks are not on the disk yet, whoever is to write them.
+
+        Raises
+        ------
+        FileFormatError
+            The folder is gone.
+        """
+        # The journals go when the picture is finished: looked at in this order, they are all
+        # there, or it is seen to be one.
+        done = self.finished()
+        if self.is_picture:
+            return 0
+        self._check_there()
+        return self.layout.blocks - len(done)
 
     def finished(self) -> set[int]:
         """Numbers of the blocks that are complete and on the disk."""
@@ -232,11 +199,11 @@ class TileStore:
         Raises
         ------
         FileFormatError
-            It cannot be written.
+            It cannot be written, or the folder is gone.
         """
         *leading, rows, columns = (where[axis] for axis in self._order)
         pixels = pixels.transpose(self._order)
-        with _said(self.path):
+        with _said(self.path), self._staying():
             written: list[Path] = []
             for level in range(self.layout.own_levels):
                 if level:
@@ -247,6 +214,8 @@ class TileStore:
                 self._arrays[level][place] = pixels
                 written += self._chunk_files(level, place)
             _flush(written)
+            # What was written after the folder was moved away is not in it.
+            self._check_there()
             self._note(number)
 
     def finish(
@@ -272,8 +241,14 @@ class TileStore:
         ------
         float
             The part of the work that is done, up to 1.
+
+        Raises
+        ------
+        FileFormatError
+            Blocks are missing, the folder is gone, or it cannot be written.
         """
         layout = self.layout
+        self._check_complete()
         levels = range(layout.own_levels, len(layout.shapes))
         steps = [(level, place) for level in levels for place in self._chunk_places(level)]
         with _said(self.path):
@@ -282,6 +257,8 @@ class TileStore:
                 *leading, rows, columns = place
                 finer = (*leading, *(slice(2 * s.start, 2 * s.stop) for s in (rows, columns)))
                 self._arrays[level][place] = halved(np.asarray(self._arrays[level - 1][finer]))
+            # Zarr has read zeros for whatever was deleted or moved meanwhile.
+            self._check_complete()
             record = named(provenance, self.path)
             ome = multiscales(
                 layout.stored_axes,
@@ -291,11 +268,37 @@ class TileStore:
                 origin_nm=origin_nm or (0.0, 0.0),
                 name=split_ending(self.path.name)[0],
             )
-            self._group.attrs.put({"ome": ome, "semnet": json.loads(record.to_json())})
+            self._group.attrs.put({"ome": ome, _FINISHED: json.loads(record.to_json())})
             _flush([self.path / "zarr.json"])
             shutil.rmtree(self.path / _JOURNALS, ignore_errors=True)
         write_sidecar(self.path, record)
         yield 1.0
+
+    def _check_there(self) -> None:
+        """Refuse to go on in a folder that is gone, of which Zarr would make one of zeros."""
+        try:
+            (self.path / "zarr.json").stat()
+        except FileNotFoundError as error:
+            raise FileFormatError(
+                f"{self.path.name} is no longer where it was, so nothing more is written to it. "
+                "Put it back and run the same again: what is finished in it is kept."
+            ) from error
+
+    @contextmanager
+    def _staying(self) -> Iterator[None]:
+        """Refuse a folder that is gone, whatever else goes wrong because of that."""
+        self._check_there()
+        try:
+            yield
+        finally:
+            self._check_there()
+
+    def _check_complete(self) -> None:
+        if left := self.left:
+            raise FileFormatError(
+                f"{self.path.name} still lacks {left} of {self.layout.blocks} blocks. Run the "
+                "same again, which restores them: what is finished is kept."
+            )
 
     def _note(self, number: int) -> None:
         """Add a block to this process's own journal."""
@@ -333,12 +336,16 @@ class TileStore:
 
 def unfinished_record(path: Path) -> dict[str, Any] | None:
     """Give what an unfinished store says of itself; None where there is no such store."""
-    try:
-        attributes = json.loads((path / "zarr.json").read_bytes())["attributes"]
-        record: dict[str, Any] = attributes[_UNFINISHED]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    record: dict[str, Any] | None = _attributes(path).get(_UNFINISHED)
     return record
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    """Give what a group says of itself; nothing where there is no group."""
+    try:
+        return dict(json.loads((path / "zarr.json").read_bytes())["attributes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _make_levels(path: Path, layout: Layout, record: Mapping[str, Any]) -> None:

@@ -73,7 +73,8 @@ class Progress:
     """Some work is done within a tile; said often, and what lets a run be stopped within one."""
 
     fraction: float
-    """Part of the whole run that is done, from 0 to 1; never less than said before."""
+    """Part of the whole run that is done, from 0 to 1; never less than said before, and often the
+    same: not everything that computes knows how far it is within a tile."""
 
 
 @dataclass(frozen=True, slots=True)

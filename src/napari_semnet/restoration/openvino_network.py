@@ -23,7 +23,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ from napari_semnet.restoration.tiles import Box, TileKind
 __all__ = ["OpenVINONetwork", "kept_bytes"]
 
 _POLL_MILLISECONDS = 20
-"""How often a run looks whether it is still wanted."""
+"""How often a run looks whether it is still wanted, while it waits for whatever it is."""
 
 _KEPT_KINDS = 12
 """Kinds of tiles that stay compiled: in corners, along borders and inside, and a few others."""
@@ -96,14 +96,16 @@ class OpenVINONetwork:
     def steps(self, image: Tensor, narrowed: Sequence[Box] = ()) -> Generator[float, None, Tensor]:
         """See `napari_semnet.restoration.prepared.Prepared.steps`.
 
-        It can be stopped at any time, but tells no progress.
+        It can be stopped at any time, also while it waits for its kind to be compiled, but does not
+        know how far it is.
         """
         rounded = image.bfloat16().float()
         given = torch.cat((rounded, image - rounded), 1).numpy()
         try:
             # A request of its own for each run: several may go on at a time.
             kind = (image.shape[-2], image.shape[-1], tuple(narrowed))
-            request = self._ready_for(kind).create_infer_request()
+            ready = yield from self._ready_for(kind)
+            request = ready.create_infer_request()
             request.start_async({0: given}, share_inputs=True)
             try:
                 while not request.wait_for(_POLL_MILLISECONDS):
@@ -120,36 +122,38 @@ class OpenVINONetwork:
     def expect(self, kinds: Sequence[TileKind]) -> None:
         """See `napari_semnet.restoration.prepared.Prepared.expect`."""
         with self._lock:
-            new = [kind for kind in kinds[:_KEPT_KINDS] if kind not in self._compiled]
-            if new:
-                threads = torch.get_num_threads()
-                pool = ThreadPoolExecutor(min(threads, len(new)), "semnet-compile")
-                for kind in new:
-                    self._compiled[kind] = pool.submit(self._compile, kind, threads)
-                pool.shutdown(wait=False)
+            self._compile_ahead(kinds[:_KEPT_KINDS])
 
-    def _ready_for(self, kind: TileKind) -> Any:
-        """Give the network compiled for a kind of tile, and let go what was not used for long."""
+    def _ready_for(self, kind: TileKind) -> Generator[float, None, Any]:
+        """Give the network compiled for a kind of tile, as soon as it is."""
         with self._lock:
-            compiled = self._compiled.get(kind)
-            here = compiled is None
-            if compiled is None:
-                compiled = self._compiled[kind] = Future()
-            self._compiled.move_to_end(kind)
-            while len(self._compiled) > _KEPT_KINDS:
-                self._with_maps.pop(self._compiled.popitem(last=False)[0], None)
+            self._compile_ahead([kind])
+            compiled = self._compiled[kind]
+        while not wait([compiled], _POLL_MILLISECONDS / 1000).done:
+            yield 0.0
         try:
-            if here:
-                compiled.set_result(self._compile(kind, torch.get_num_threads()))
             ready = compiled.result()
-        except BaseException as error:
+        except BaseException:
             with self._lock:
-                self._compiled.pop(kind, None)
-            if here:
-                compiled.set_exception(error)
+                # To be tried again, unless somebody does that already.
+                if self._compiled.get(kind) is compiled:
+                    del self._compiled[kind]
             raise
         self._keep_maps(kind, ready)
         return ready
+
+    def _compile_ahead(self, kinds: Sequence[TileKind]) -> None:
+        """Have kinds compiled that are not, and let go what was not used for long."""
+        new = [kind for kind in kinds if kind not in self._compiled]
+        if new:
+            threads = torch.get_num_threads()
+            pool = ThreadPoolExecutor(min(threads, len(new)), "semnet-compile")
+            self._compiled |= {kind: pool.submit(self._compile, kind, threads) for kind in new}
+            pool.shutdown(wait=False)
+        for kind in kinds:
+            self._compiled.move_to_end(kind)
+        while len(self._compiled) > _KEPT_KINDS:
+            self._with_maps.pop(self._compiled.popitem(last=False)[0], None)
 
     def _keep_maps(self, kind: TileKind, compiled: Any) -> None:
         """Release the maps of the kinds that were used before the last ones."""
@@ -160,8 +164,10 @@ class OpenVINONetwork:
             for other in reversed(list(self._with_maps)):
                 pixels += other[0] * other[1]
                 if other != kind and pixels > _KEPT_PIXELS:
-                    with suppress(RuntimeError):  # One that computes just now keeps them.
-                        self._with_maps.pop(other).release_memory()
+                    # One that computes just now keeps them until another tile is begun.
+                    with suppress(RuntimeError):
+                        self._with_maps[other].release_memory()
+                        del self._with_maps[other]
 
     def _compile(self, kind: TileKind, threads: int) -> Any:
         settings = {

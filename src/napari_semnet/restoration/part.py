@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_semnet.errors import ImageError
 from napari_semnet.imaging.geometry import Region
@@ -36,6 +38,13 @@ class PartOf:
         self.shape = (*region.shape, *(int(n) for n in image.shape[len(region.shape) :]))
         self.dtype = np.dtype(image.dtype)
         self.ndim = len(self.shape)
+        self.size = math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> npt.NDArray[Any]:
+        return np.asarray(self[()], dtype)
 
     def __getitem__(self, key: Any) -> Any:
         keys = full_key(key, self.ndim)

@@ -15,6 +15,7 @@ from napari_semnet.restoration.attempts import Attempts
 from napari_semnet.restoration.events import Notice, RunPlan
 from napari_semnet.restoration.host import TileReader
 from napari_semnet.restoration.masking import mark_missing
+from napari_semnet.restoration.runtime import Device
 from napari_semnet.restoration.saturation import range_ends, with_saturation
 from napari_semnet.restoration.strength import weakened
 from napari_semnet.restoration.tiles import Box, Surround, Tile, plan_tiles
@@ -74,9 +75,9 @@ class PlannedRun:
         self._ends = range_ends(plan.intensity, self.dtype)
 
     @property
-    def device_kind(self) -> str:
-        """Kind of the device that computes: ``cpu``, ``cuda`` or ``mps``."""
-        return self._attempts.backend.device.kind
+    def device(self) -> Device:
+        """What computes; another one than planned where that does not hold the network."""
+        return self._attempts.backend.device
 
     @property
     def backend_name(self) -> str:

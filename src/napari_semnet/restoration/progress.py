@@ -21,6 +21,8 @@ def of_whole(
 ) -> Generator[Notice | _Told, None, _Result]:
     """Turn a part's own progress into that of the whole, which never goes back.
 
+    Each step of the part is one of the whole, also where it is no further than the one before.
+
     Parameters
     ----------
     part : generator
@@ -44,6 +46,7 @@ def of_whole(
             return result
         if isinstance(said, Notice):
             yield said
-        elif said > furthest:
-            furthest = said
-            yield told((done + said) / total)
+        else:
+            # Also where nothing is new: only at a yield can whoever runs it stop.
+            furthest = max(furthest, said)
+            yield told((done + furthest) / total)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,8 @@ are slower again, and make progress and cancelling wait."""
 
 BackendMaker = Callable[[SEMNet, Device, Precision], Backend]
 """Prepares a network for a device and a precision."""
+
+_Prepared = TypeVar("_Prepared")
 
 
 class Restorer:
@@ -152,7 +154,8 @@ class Restorer:
             pixels = pixels.reshape((1,) * len(tile.index) + pixels.shape)
             target[tile.where] = pixels
             yield TileDone(tile.where, pixels, number, total)
-        yield Finished(Restoration(target, work.plan, time.perf_counter() - start))
+        plan = replace(work.plan, backend=work.backend_name)
+        yield Finished(Restoration(target, plan, time.perf_counter() - start))
 
     def restore(self, image: Any, out: Any = None) -> Restoration:
         """Restore an image; see `run` for what it takes and raises."""
@@ -189,17 +192,15 @@ class Restorer:
         """
         grey = as_grey(image)
         shape = tuple(grey.shape)
-        device, notices, name = self.device, list[Notice](), ""
         if plan is None:
-            device, plan, notices = self._planned(grey, largest)
+            plan, backend, notices = self._planned(grey, largest)
         else:
+            precision, name = as_precision(plan.precision), plan.backend
             # The one of the plan, so that every machine that works to it gives the same bytes.
-            name = plan.backend
-        precision = as_precision(plan.precision)
+            backend, notices = self._where_it_fits(lambda at: self._backend(at, precision, name))
         surround = surround_of(self.model.card, (shape[-2], shape[-1]), plan.halo)
         surround = replace(surround, core=plan.tile)
         reader = TileReader(grey, plan.intensity, self.settings.non_finite)
-        backend = self._backend(device, precision, name)
         attempts = Attempts(backend, self._backend, self._cpu, surround)
         return PlannedRun(
             plan, grey, surround, reader, attempts, self.settings.strength, tuple(notices)
@@ -207,13 +208,15 @@ class Restorer:
 
     def _planned(
         self, grey: ArrayLike, largest: tuple[int, int] | None
-    ) -> tuple[Device, RunPlan, list[Notice]]:
+    ) -> tuple[RunPlan, Backend, list[Notice]]:
         """Choose and measure all that decides about the result."""
         asked = self.settings.intensity
         intensity = measure_range(grey) if asked == "auto" else given_range(*asked)
         reader = TileReader(grey, intensity, self.settings.non_finite)
-        device, precision, notices = self._settle(reader, tuple(grey.shape))
-        backend = self._backend(device, precision)
+        (backend, said), notices = self._where_it_fits(
+            lambda device: self._settle(device, reader, tuple(grey.shape))
+        )
+        device, precision = backend.device, backend.precision
         halo = self._halo()
         height, width = grey.shape[-2:]
         tallest, widest = largest or (height, width)
@@ -232,7 +235,7 @@ class Restorer:
             self.model.sha256,
             backend.name,
         )
-        return device, plan, notices
+        return plan, backend, [*notices, *said]
 
     def _halo(self) -> int:
         asked = self.settings.halo
@@ -290,12 +293,12 @@ class Restorer:
         make = self._make_backend or TorchBackend
         return kept or make(self.model.network, device, "fp32")
 
-    def _settle(
-        self, reader: TileReader, shape: tuple[int, ...]
-    ) -> tuple[Device, Precision, list[Notice]]:
-        """Choose device and precision; the CPU where the device cannot even hold the network."""
+    def _where_it_fits(
+        self, prepared: Callable[[Device], _Prepared]
+    ) -> tuple[_Prepared, list[Notice]]:
+        """Prepare a network: on the CPU where the device cannot even hold it, which is said."""
         try:
-            return self.device, *self._settle_precision(self.device, reader, shape)
+            return prepared(self.device), []
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or self.device == self._cpu:
                 raise
@@ -303,26 +306,25 @@ class Restorer:
             f"{self.device.name} has too little free memory for the network; "
             f"{self._cpu.name} restores the image."
         )
-        precision, notices = self._settle_precision(self._cpu, reader, shape)
-        return self._cpu, precision, [notice, *notices]
+        return prepared(self._cpu), [notice]
 
-    def _settle_precision(
+    def _settle(
         self, device: Device, reader: TileReader, shape: tuple[int, ...]
-    ) -> tuple[Precision, list[Notice]]:
+    ) -> tuple[Backend, list[Notice]]:
         """Settle the precision at first use, by a look at the middle of the first slice."""
         asked = self.settings.precision
         wanted: Precision = device.precision if asked == "auto" else asked
         backend = self._backend(device, wanted)
         if wanted == "fp32":
-            return wanted, []
+            return backend, []
         with self._lock:
             if device in self._settled:
-                return self._settled[device], []
+                return self._backend(device, self._settled[device]), []
             sample = reader.read(_middle(shape))[0]
             agreement = agrees_with_fp32(backend, self._exact(device), sample)
             self._settled[device] = precision = wanted if agreement.is_enough else "fp32"
         complaint = [] if agreement.is_enough else [Notice(agreement.complaint)]
-        return precision, [*agreement.said, *complaint]
+        return self._backend(device, precision), [*agreement.said, *complaint]
 
 
 def _measured_cost(backend: Backend, counted: MemoryCost) -> MemoryCost:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semnet.errors import DeviceError, ImageError
+from napari_semnet.errors import DeviceError
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.tile_store import TileStore
 from napari_semnet.restoration.blocks import Block, BlockGrid, Shard
@@ -87,11 +87,14 @@ class VolumeRun:
 
     @property
     def left(self) -> int:
-        """How many blocks are not on the disk yet, whoever is to restore them."""
-        # The journals go when the picture is finished: looked at in this order, they are all
-        # there, or it is seen to be one.
-        done = self.store.finished()
-        return 0 if self.store.is_picture else len(self.grid) - len(done)
+        """How many blocks are not on the disk yet, whoever is to restore them.
+
+        Raises
+        ------
+        FileFormatError
+            The result is gone.
+        """
+        return self.store.left
 
     def remaining(self, shard: Shard = Shard()) -> list[int]:  # noqa: B008  frozen
         """Numbers of the blocks of a part that are still to be done."""
@@ -177,11 +180,12 @@ class VolumeRun:
         Yields
         ------
         Progress, then Finished
+
+        Raises
+        ------
+        FileFormatError
+            Blocks are missing, the result is gone, or it cannot be written.
         """
-        if left := self.left:
-            raise ImageError(
-                f"{self.store.path.name} still lacks {left} of {len(self.grid)} blocks."
-            )
         for done in self.store.finish(provenance, z_step_nm=z_step_nm, origin_nm=origin_nm):
             yield Progress(done)
         yield Finished(Restoration(self.store.finest, self.plan, seconds))
@@ -217,7 +221,7 @@ class VolumeRun:
 
     def _check(self, work: PlannedRun) -> None:
         """Refuse what something else has computed than the blocks before it."""
-        if work.device_kind == "cpu" and work.backend_name != self.plan.backend:
+        if work.device.kind == "cpu" and work.backend_name != self.plan.backend:
             raise DeviceError(
                 f"{self.store.path.name} was begun with the backend {self.plan.backend}, which "
                 "failed here. What is finished is kept: go on where it works, or give "
@@ -225,5 +229,9 @@ class VolumeRun:
             )
 
     def _tiles(self, block: Block) -> Iterator[Tile]:
-        for part in plan_tiles(block.core.shape, self.plan.tile, halo=0):
+        # The tile was chosen so: cores at the border of a picture are larger by the halo that they
+        # have none of there, and those of a block that goes on beside it are not.
+        is_slice = block.core.shape == self.grid.shape[-2:]
+        wider = self.plan.halo if is_slice else 0
+        for part in plan_tiles(block.core.shape, self.plan.tile, wider):
             yield self._work.tile(block.index, part.core.moved(block.core.top, block.core.left))

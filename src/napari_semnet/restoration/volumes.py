@@ -6,7 +6,7 @@ kept with the result, so that the same bytes result however often the job is sto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import count
@@ -21,6 +21,7 @@ from napari_semnet.errors import FileFormatError, ImageError, SemnetError
 from napari_semnet.files.ome_metadata import axis_letters
 from napari_semnet.files.tile_store import Layout, TileStore, unfinished_record
 from napari_semnet.imaging.intensity import ArrayLike, as_grey, check_finite, is_in_memory
+from napari_semnet.model import Model
 from napari_semnet.restoration.blocks import block_sides
 from napari_semnet.restoration.choice import ARRANGEMENTS
 from napari_semnet.restoration.events import Notice, RunPlan
@@ -30,7 +31,7 @@ from napari_semnet.restoration.openvino_network import kept_bytes
 from napari_semnet.restoration.part import PartOf
 from napari_semnet.restoration.planned import PlannedRun
 from napari_semnet.restoration.restorer import Restorer
-from napari_semnet.restoration.runtime import as_precision, compute_alone
+from napari_semnet.restoration.runtime import Device, as_precision, compute_alone
 from napari_semnet.restoration.tiles import SCALE
 from napari_semnet.restoration.volume_run import VolumeRun
 
@@ -79,7 +80,7 @@ def begin_volume(
     """
     grey = as_grey(image)
     job = job_record(grey, restorer.model.name, restorer.model.sha256, restorer.settings)
-    notices: list[Notice] = []
+    begun: PlannedRun | None = None
     if path.exists():
         store = TileStore.open(path)
     else:
@@ -88,15 +89,13 @@ def begin_volume(
         side = block or _SIDES.get(restorer.device.kind, 512)
         sides = block_sides((grey.shape[-2], grey.shape[-1]), side)
         begun = _alone(lambda: restorer.another().begin(grey, largest=sides))
-        notices += begun.notices
         # Another process may be first; then its plan is what counts.
         record = {**job, "plan": asdict(begun.plan), "pytorch": str(torch.__version__)}
         store = TileStore.create(path, _layout(grey, sides, axes), record)
     try:
         check_same_job(store.run, job, path.name)
         plan = _plan_from(store.run["plan"])
-        if not notices:
-            notices += _changes(plan, store.run, restorer)
+        pytorch = str(store.run["pytorch"])
     except SemnetError:
         raise
     except (LookupError, TypeError, ValueError) as error:
@@ -110,9 +109,11 @@ def begin_volume(
 
     if at_once is None:
         at_once = torch.get_num_threads()
-    most = _most(at_once, plan, restorer)
+    work = begun if begun is not None and begun.plan == plan else _alone(another)
+    most = _most(at_once, plan, restorer.model, work.device)
+    notices = (*work.notices, *_changes(plan, pytorch, work.device))
     there = image.check_there if isinstance(image, PartOf) else None
-    return VolumeRun(_alone(another), store, notices, another, most, there)
+    return VolumeRun(work, store, notices, another, most, there)
 
 
 def place_for(restorer: Restorer, image: Any, folder: Path, name: str) -> Path:
@@ -158,20 +159,20 @@ def _alone(work: Callable[[], _Result]) -> _Result:
         return pool.submit(work).result()
 
 
-def _most(at_once: int, plan: RunPlan, restorer: Restorer) -> int:
+def _most(at_once: int, plan: RunPlan, model: Model, device: Device) -> int:
     """How many blocks are computed at once: as many as is asked for, and as memory holds."""
-    cost = counted_cost(restorer.model.card.architecture, as_precision(plan.precision))
+    cost = counted_cost(model.card.architecture, as_precision(plan.precision))
     height, width = (side + 2 * plan.halo for side in plan.tile)
     each = cost.of(height * width)
     if plan.backend == "openvino":
-        each += kept_bytes(sum(p.numel() for p in restorer.model.network.parameters()))
-    return max(1, min(at_once, tiles_at_once(restorer.device, each)))
+        each += kept_bytes(sum(p.numel() for p in model.network.parameters()))
+    return max(1, min(at_once, tiles_at_once(device, each)))
 
 
-def _changes(plan: RunPlan, begun: Mapping[str, Any], restorer: Restorer) -> Iterator[Notice]:
+def _changes(plan: RunPlan, pytorch: str, device: Device) -> Iterator[Notice]:
     """Say what is different from where the job was begun and cannot be made the same."""
-    before = (plan.device_name, f"PyTorch {begun['pytorch']}")
-    now = (restorer.device.name, f"PyTorch {torch.__version__}")
+    before = (plan.device_name, f"PyTorch {pytorch}")
+    now = (device.name, f"PyTorch {torch.__version__}")
     for old, new in zip(before, now, strict=True):
         if old != new:
             yield Notice(
