@@ -239,3 +239,10 @@ def test_a_name_that_is_no_text_gives_cases(tmp_path: Path) -> None:
     _save(path, references()["gold"])
     (case,) = _cases(Plan(tmp_path, draws=1))
     assert case.picture == path.name
+
+
+def test_absolute_paths_in_a_table_name_their_pictures(folder: Path) -> None:
+    table = folder.parent / "table.csv"
+    table.write_text(f"file,source\n{(folder / 'gold.png').as_posix()},au\n")
+    sources = {f.name: f.source for f in _found(Plan(folder, table=table))}
+    assert sources == {"gold.png": "au", "mat.png": "", "film.png": ""}

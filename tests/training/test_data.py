@@ -268,3 +268,42 @@ def test_tones_are_varied_within_what_was_asked(tmp_path: Path) -> None:
     flat = drawn(contrast=[0.5, 0.5])
     assert flat.std() < 0.75 * plain.std()
     assert np.allclose(flat.mean(axis=(1, 2, 3)), plain.mean(axis=(1, 2, 3)), atol=1e-6)
+
+
+def test_a_table_about_other_pictures_is_told_of(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 4)
+    table = tmp_path / "table.csv"
+    source = {"images": str(folder), "table": str(table)}
+    for name, is_told in (("other.png", True), ("scene-1.png", False)):
+        table.write_text(f"file,group\n{name},wood\n")
+        for _ in range(2):  # also where the pictures were decoded before
+            _, said = prepared(small_config(tmp_path, data=[source]))
+            assert any("names none of the pictures" in text for text in said) == is_told
+
+
+def test_frames_of_a_validation_pair_are_trained_on_from_no_source(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        clean = scene(number, 96, 96)
+        for frame, sigma in (("fast", 0.03), ("again", 0.03), ("slow", 0.003)):
+            if frame != "slow" or number == 0:
+                noisy = clean + rng.normal(0, sigma, clean.shape)
+                write_png(tmp_path / frame / f"{number}.png", noisy)
+    fast, again, slow = (str(tmp_path / frame) for frame in ("fast", "again", "slow"))
+    frames = {"kind": "noise2noise", "low": fast, "high": again}
+    pair = {"kind": "pairs", "low": fast, "high": slow}
+    validation = {"crops": 1, "crop": 16, "sources": [pair]}
+    data, _ = prepared(small_config(tmp_path, data=[frames], validation=validation))
+    assert named(data.validation) == {"0.png"}
+    assert named(data.training) == {"1.png", "2.png"}
+
+
+def test_no_picture_is_held_out_that_cannot_be_measured_on(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 5)
+    noise = np.random.default_rng(0).normal(0, 0.1, (80, 96))
+    write_png(folder / "scene-3.png", scene(3) + noise)
+    source = {"images": str(folder), "largest_noise": 8}
+    for seed in range(12):
+        data, _ = prepared(small_config(tmp_path, data=[source], seed=seed))
+        assert len(named(data.validation)) == 1
+        assert "scene-3.png" not in named(data.validation) | named(data.training)

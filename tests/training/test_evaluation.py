@@ -193,3 +193,14 @@ def test_nothing_to_measure_is_an_error_that_says_why(place: Path, tmp_path: Pat
         evaluate(tmp_path, [place / "copy.safetensors"], EXACT)
     with pytest.raises(ModelFileError, match="no model"):
         evaluate(place / "hq", ["semnet-x9"], EXACT)
+
+
+def test_a_table_that_tells_of_no_picture_is_told_of(place: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    for name, is_told in (("other.png", True), ("gold.png", False)):
+        table.write_text(f"file,source\n{name},metal\n")
+        plan = Plan(place / "hq", table=table, baselines=("bicubic",))
+        said = run_evaluation(plan, [place / "copy.safetensors"], EXACT)
+        early = [event for event, _ in zip(said, range(4), strict=False)]
+        notices = [event.text for event in early if isinstance(event, Notice)]
+        assert any("says nothing in its column 'source'" in text for text in notices) == is_told

@@ -75,3 +75,9 @@ def test_inverted_contrast_is_refused() -> None:
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(TrainingError, match="60 x 50 and 90 x 75 pixels"):
         join_pair(np.zeros((50, 60)), np.zeros((75, 90)))
+
+
+def test_equally_noisy_frames_keep_their_contrast() -> None:
+    clean = 0.5 + 0.03 * (scene(3, 256, 256) - 0.5) / scene(3, 256, 256).std()
+    frames = (noisy(clean, 0.1, seed) for seed in (1, 2))
+    assert join_pair(*frames, equally_noisy=True).gain == pytest.approx(1, abs=0.04)

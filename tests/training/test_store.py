@@ -193,3 +193,48 @@ def test_two_equal_frames_are_no_noisy_frames_of_one_field(tmp_path: Path) -> No
     assert {Path(f.path).name for f in store.fields} == {"good.png"}
     (copied,) = store.rejected
     assert "not independent" in copied.reason
+
+
+def test_noisy_frames_of_little_contrast_keep_it_as_targets(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clean = scene(4, 256, 256)
+    for frame in ("one", "two"):
+        noisy = 0.5 + 0.03 * (clean - clean.mean()) / clean.std() + rng.normal(0, 0.1, clean.shape)
+        write_png(tmp_path / frame / "a.png", noisy)
+    source = Source.model_validate(
+        {"kind": "noise2noise", "low": tmp_path / "one", "high": tmp_path / "two"}
+    )
+    store = open_store(source, tmp_path / "store")
+    for field in store.fields:
+        recorded = np.asarray(Image.open(field.path)) / 255
+        target = store.pixels(field.target) / 65535
+        # A shift of part of a pixel smooths the noise a little.
+        assert target.std() / recorded.std() == pytest.approx(1, abs=0.07)
+
+
+def test_a_picture_whose_noise_cannot_be_seen_is_listed(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 1)
+    white = 0.1 + 0.8 * scene(5, 1500, 1500)
+    white[230:1270, 230:1270] = 1
+    write_png(folder / "white.png", white)
+    store = open_store(hq(folder), tmp_path / "store")
+    assert [Path(f.path).name for f in store.fields] == ["scene-0.png"]
+    (entry,) = store.rejected
+    assert (entry.path, "its noise cannot be seen" in entry.reason) == ("white.png", True)
+
+
+def test_a_licence_that_is_changed_is_told_without_decoding_anew(tmp_path: Path) -> None:
+    folder, root = write_scenes(tmp_path / "pictures", 2), tmp_path / "store"
+    open_store(hq(folder), root)
+    assert list(prepare_source(hq(folder, licence="CC0"), root)) == []
+    assert {f.licence for f in open_store(hq(folder, licence="CC0"), root).fields} == {"CC0"}
+    assert {f.licence for f in open_store(hq(folder), root).fields} == {""}
+
+
+def test_absolute_paths_in_a_table_name_their_pictures(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 2)
+    table = tmp_path / "table.csv"
+    table.write_text(f"file,group,licence\n{(folder / 'scene-1.png').as_posix()},wood,MIT\n")
+    store = open_store(hq(folder, table=table), tmp_path / "store")
+    assert (store.fields[1].group, store.fields[1].licence) == ("wood", "MIT")
+    assert store.named == 1

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_semnet.errors import SemnetError
 from napari_semnet.training.scores import Score
 from napari_semnet.training.summary import bootstrap_mean, gain_of, per_picture, summarise
 
@@ -63,3 +64,8 @@ def test_one_picture_or_an_infinite_figure_has_no_interval() -> None:
     assert bootstrap_mean(np.array([3.0])) == bootstrap_mean(np.array([3.0, 3.0, 3.0]))
     infinite = bootstrap_mean(np.array([3.0, np.inf]))
     assert infinite.low == infinite.mean == np.inf
+
+
+def test_a_gain_over_a_method_that_was_not_measured_names_those_that_were() -> None:
+    with pytest.raises(SemnetError, match=r"no figures of 'BM3D \+ bicubic'.*one of: one, two\."):
+        gain_of(SCORES, "one", "BM3D + bicubic")

@@ -450,3 +450,53 @@ def test_threads_started_after_a_run_compute_with_as_many_processors_as_before(
         assert counted == [3]
     finally:
         torch.set_num_threads(before)
+
+
+def test_settings_edited_in_the_run_folder_are_named(finished: Finished, tmp_path: Path) -> None:
+    config, _, _ = finished
+    train(config, tmp_path / "run", max_minutes=1e-6)
+    path = RunFolder(tmp_path / "run").config
+    path.write_text(path.read_text().replace("steps = 12", "steps = 3"))
+    said = list(training_run(load_config(path), tmp_path / "run", resume=True))
+    notices = [event.text for event in said if isinstance(event, events.Notice)]
+    assert notices[0].startswith("Settings differ from before in steps;")
+
+
+def test_a_file_named_stop_ends_a_run_in_a_state_that_can_be_resumed(
+    finished: Finished, tmp_path: Path
+) -> None:
+    config, _, _ = finished
+    run = RunFolder(tmp_path / "run")
+    said: list[Event] = []
+
+    def follow(event: Event) -> None:
+        said.append(event)
+        if isinstance(event, events.Step) and event.step == 4:
+            run.stop_request.touch()
+
+    train(config, run.path, callback=follow)
+    assert isinstance(said[-1], events.Stopped)
+    assert said[-1].step == 5
+    train(config, run.path, resume=True, callback=said.append)  # the wish is an old one by then
+    assert isinstance(said[-1], events.Finished)
+
+
+def test_the_time_limit_holds_while_the_halo_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scenes(tmp_path / "pictures", 2, rows=160, columns=176)
+    clock = SimpleNamespace(monotonic=lambda: hours[0])
+    hours = [0.0]
+    monkeypatch.setattr("napari_semnet.training.trainer.time", clock)
+    said: list[Event] = []
+
+    def follow(event: Event) -> None:
+        said.append(event)
+        if isinstance(event, events.MeasuringHalo):
+            hours[0] = 3600.0
+
+    config = small_config(tmp_path, steps=1, validation={"crops": 0})
+    model = train(config, tmp_path / "run", max_minutes=30, callback=follow)
+    assert isinstance(said[-1], events.Finished)
+    assert "because its time was over" in said[-2].text  # type: ignore[union-attr]
+    assert load_model(model).card.halo is None

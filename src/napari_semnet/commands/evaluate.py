@@ -197,7 +197,7 @@ def _profile(name: str) -> Profile:
 @contextmanager
 def _reporter(arguments: argparse.Namespace) -> Iterator[Callable[[Event], None]]:
     if arguments.json:
-        yield lambda event: _say_json(_as_json(event))
+        yield _json_reporter()
     elif arguments.quiet:
         yield lambda event: None
     else:
@@ -205,10 +205,22 @@ def _reporter(arguments: argparse.Namespace) -> Iterator[Callable[[Event], None]
             yield report
 
 
-def _as_json(event: Event) -> dict[str, Any]:
+def _json_reporter() -> Callable[[Event], None]:
+    """Write events as JSON lines; progress is told often, and is said when there is some."""
     from napari_semnet.commands.reporting import as_json
+    from napari_semnet.training.evaluation import Restoring
 
-    return as_json(event)
+    said: Restoring | None = None
+
+    def report(event: Event) -> None:
+        nonlocal said
+        if isinstance(event, Restoring):
+            if event == said:
+                return
+            said = event
+        _say_json(as_json(event))
+
+    return report
 
 
 def _say_json(content: dict[str, Any]) -> None:

@@ -58,21 +58,19 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_semnet.training.event_log import EventLog
     from napari_semnet.training.events import Stopped
     from napari_semnet.training.run_folder import RunFolder
-    from napari_semnet.training.stopping import is_asked_to_stop, stop_request
     from napari_semnet.training.trainer import training_run
 
     config = load_config(arguments.config)
     folder = arguments.output or default_folder(arguments.config)
     say = _json_line if arguments.json else _text_line
     log = EventLog(RunFolder(folder).events, resume=arguments.resume)
-    before = stop_request(folder)
     with _stopping_signals() as signals:
         events = training_run(
             config,
             folder,
             resume=arguments.resume,
             max_minutes=arguments.max_minutes,
-            stop=lambda: signals.is_asked or is_asked_to_stop(folder, before),
+            stop=lambda: signals.is_asked,
         )
         is_announced = False
         with closing(events):  # type: ignore[type-var]

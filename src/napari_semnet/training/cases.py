@@ -29,7 +29,7 @@ from napari_semnet.imaging.intensity import (
     to_unit,
 )
 from napari_semnet.training.degradation import PROFILES, degrade
-from napari_semnet.training.partners import join_by_name, name_within
+from napari_semnet.training.partners import ends_of, join_by_name, name_within
 from napari_semnet.training.profile import Profile
 
 __all__ = [
@@ -267,9 +267,7 @@ def _table(plan: Plan) -> Mapping[str, str]:
 
 def _about(path: Path, table: Mapping[str, str]) -> str:
     """Row whose path is the end of the picture's path; the longest such end wins."""
-    parts = path.parts
-    ends = ("/".join(parts[start:]) for start in range(len(parts)))
-    return next((table[end] for end in ends if end in table), "")
+    return next((table[end] for end in ends_of(path) if end in table), "")
 
 
 def _number(path: Path) -> int:

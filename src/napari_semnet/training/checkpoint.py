@@ -9,6 +9,8 @@ second moment. Counts stand as JSON under the key ``progress`` of the header.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,19 @@ from torch import Tensor, nn
 
 from napari_semnet.errors import TrainingError
 from napari_semnet.files.atomic import replacing
+from napari_semnet.training.split import Split
 
-__all__ = ["CHECKPOINT_VERSION", "Best", "Progress", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "CHECKPOINT_VERSION",
+    "Best",
+    "Progress",
+    "load_checkpoint",
+    "read_progress",
+    "save_checkpoint",
+]
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
+"""1: without what was held out, which a release that knows no other would choose anew."""
 
 _MOMENTS = {"first_moment": "exp_avg", "second_moment": "exp_avg_sq"}
 """Names of the optimiser's tensors in the file, and what the optimiser calls them."""
@@ -41,6 +52,9 @@ class Best:
     ssim: float
     bicubic_psnr: float
     bicubic_ssim: float
+    crops: str = ""
+    """What it was measured on, see `napari_semnet.training.validation.fingerprint`; empty where
+    an earlier release measured."""
 
 
 @dataclass(slots=True)
@@ -60,6 +74,22 @@ class Progress:
     """The last validation."""
     hardware: list[str] = field(default_factory=list)
     """Devices that took part."""
+    held_out: list[str] | None = None
+    """Digests of the pictures that are measured on; None where an earlier release wrote it."""
+    trained_on: list[str] = field(default_factory=list)
+    """Digests of the pictures that the weights have seen."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The configuration of the last part of the run; empty where an earlier release wrote it."""
+
+    @property
+    def split(self) -> Split:
+        """Which pictures the run was measured and trained on."""
+        held_out = None if self.held_out is None else frozenset(self.held_out)
+        return Split(held_out, frozenset(self.trained_on))
+
+    def take(self, split: Split) -> None:
+        """Note which pictures the run is measured and trained on from now on."""
+        self.held_out, self.trained_on = sorted(split.held_out or ()), sorted(split.trained_on)
 
 
 def save_checkpoint(
@@ -154,6 +184,18 @@ def load_checkpoint(
     return progress
 
 
+def read_progress(path: Path) -> Progress:
+    """Read how far a run has come, without its tensors.
+
+    Raises
+    ------
+    TrainingError
+        The file is missing or damaged, or from a newer version.
+    """
+    with _opened(path) as (_, progress):
+        return progress
+
+
 def _with_one_moment(optimiser: torch.optim.Optimizer) -> set[Tensor]:
     """Weights of which Muon keeps the averaged gradient alone."""
     return {
@@ -171,6 +213,13 @@ def _count(optimiser: torch.optim.Optimizer, parameter: Tensor, updates: int) ->
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Progress]:
+    with _opened(path) as (file, progress):
+        return {key: file.get_tensor(key) for key in file.keys()}, progress  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Progress]]:
+    """Open a state whose header can be used, and word what is wrong with it."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header: dict[str, str] = file.metadata() or {}
@@ -179,8 +228,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Progress]:
                 raise TrainingError(
                     f"{path} was written by a newer napari-semnet. Update, then resume."
                 )
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return tensors, _progress(json.loads(header["progress"]))
+            yield file, _progress(json.loads(header["progress"]))
     except FileNotFoundError as error:
         raise TrainingError(
             f"There is no run to resume: {path} does not exist. Start without --resume."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,16 @@ from napari_semnet.errors import TrainingError
 from napari_semnet.training.config import Augmentation, Source, TrainingConfig
 from napari_semnet.training.events import Notice, Preparing
 from napari_semnet.training.pictures import Rejected
-from napari_semnet.training.randomness import Draws, Keys, sample_keys, stream_keys
+from napari_semnet.training.randomness import Draws, Keys, sample_keys
+from napari_semnet.training.split import (
+    SMALLEST_SIDE,
+    Split,
+    change_of,
+    choose_held_out,
+    specimens_of,
+    specimens_with,
+    why_unusable,
+)
 from napari_semnet.training.store import Field, Store, prepare_source, store_root
 
 __all__ = ["Data", "Patches", "Pool", "prepare_data"]
@@ -84,6 +93,15 @@ class Data:
         return sum(len(pool.fields) for pool in self.training)
 
     @property
+    def split(self) -> Split:
+        """What is held out, and what is trained on."""
+        held_out, trained_on = (
+            frozenset(digest for pool in pools for f in pool.fields for digest in f.digests)
+            for pools in (self.validation, self.training)
+        )
+        return Split(held_out, trained_on)
+
+    @property
     def megapixels(self) -> float:
         """Of the references to train on, in millions."""
         places = [field.target for pool in self.training for field in pool.fields]
@@ -133,8 +151,17 @@ class Data:
         return Patches(targets, lows, has_low)
 
 
-def prepare_data(config: TrainingConfig) -> Generator[Preparing | Notice, None, Data]:
+def prepare_data(
+    config: TrainingConfig, before: Split | None = None
+) -> Generator[Preparing | Notice, None, Data]:
     """Decode, select and split what a configuration names.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    before : Split, optional
+        Of the run that goes on with these pictures: what it held out stays held out, and what it
+        was trained on is not measured on.
 
     Yields
     ------
@@ -147,45 +174,86 @@ def prepare_data(config: TrainingConfig) -> Generator[Preparing | Notice, None, 
         A source has no picture that can be used.
     """
     root = store_root(config.store)
+    seen = before or Split()
     rejected: list[Rejected] = []
     training: list[Pool] = []
     validation: list[Pool] = []
     wanted = config.validation.crops > 0
     for source in config.validation.sources if wanted else ():
-        store = yield from prepare_source(source, root)
+        store = yield from _prepared(source, root)
         rejected += store.rejected
-        validation.append(_pool(source, store, store.fields, 32, rejected))
+        new, known = _parted(store.fields, lambda f: seen.trained_on.isdisjoint(f.digests))
+        rejected += [Rejected(field.path, "it was trained on before") for field in known]
+        validation.append(_pool(source, store, new, SMALLEST_SIDE, rejected))
     stores: list[Store] = []
     for source in config.data:
-        stores.append((yield from prepare_source(source, root)))
+        stores.append((yield from _prepared(source, root)))
         rejected += stores[-1].rejected
     parts: list[Pool | Store] = [*validation, *stores]
-    specimens = _specimens(field for part in parts for field in part.fields)
-    measured_on = {field.digest for pool in validation for field in pool.fields}
+    fields = [field for part in parts for field in part.fields]
+    specimens = specimens_of(fields)
+    measured_on = {digest for pool in validation for f in pool.fields for digest in f.digests}
     apart = {specimens[field.group] for pool in validation for field in pool.fields}
     splits = wanted and not validation
-    if splits:
-        apart = _held_out(config, stores, specimens)
+    if splits and seen.held_out is None:
+        those = [store.fields for store in stores]
+        apart = choose_held_out(config, those, specimens, by_place=before is not None)
+    elif splits and seen.held_out is not None:
+        apart = specimens_with(seen.held_out, fields, specimens)
     for source, store in zip(config.data, stores, strict=True):
-        rest = tuple(field for field in store.fields if specimens[field.group] in apart)
-        if rest and splits and source.kind != "noise2noise":
-            validation.append(_pool(source, store, rest, 32, rejected))
-        else:
-            rejected += [Rejected(field.path, _why_apart(field, measured_on)) for field in rest]
-        kept = tuple(field for field in store.fields if specimens[field.group] not in apart)
+        rest, kept = _parted(store.fields, lambda f: specimens[f.group] in apart)
+        if splits and source.kind != "noise2noise":
+            held, rest = _parted(rest, lambda f: seen.held_out is None or f.digest in seen.held_out)
+            usable = _usable(source, held, SMALLEST_SIDE, rejected)
+            validation += [_pool_of(source, store, usable)] if usable else []
+        rejected += [Rejected(field.path, _why_apart(field, measured_on)) for field in rest]
         training.append(_pool(source, store, kept, config.patch, rejected))
+    data = Data(tuple(training), tuple(validation), tuple(rejected), config.augmentation)
+    yield from _notices(config, data, before)
+    return data
+
+
+def _parted(
+    fields: Iterable[Field], is_first: Callable[[Field], bool]
+) -> tuple[list[Field], list[Field]]:
+    """Part fields into those of which something is true and the others."""
+    parts: tuple[list[Field], list[Field]] = ([], [])
+    for field in fields:
+        parts[0 if is_first(field) else 1].append(field)
+    return parts
+
+
+def _prepared(source: Source, root: Path) -> Generator[Preparing | Notice, None, Store]:
+    """Decode a source, and say when its table is about other pictures."""
+    store = yield from prepare_source(source, root)
+    if source.table is not None and store.named == 0:
+        yield Notice(
+            f"The table {source.table.name} names none of the pictures of the source "
+            f"'{source.title}', so it tells neither their groups nor their licences. Its column "
+            f"'{source.file_column}' must hold the pictures' paths, or their ends."
+        )
+    return store
+
+
+def _notices(config: TrainingConfig, data: Data, before: Split | None) -> Iterator[Notice]:
+    """Say what a person would not expect of the pictures."""
     if config.preset == "poster" and all(s.content != "natural" for s in config.data):
         yield Notice(
             "The poster learns from SEM and natural images, half and half; this configuration "
             'names no source with content = "natural", so the recipe is followed without them.'
         )
-    if wanted and not validation:
-        yield Notice("There are too few groups to hold any out, so progress is not measured.")
-    if rejected:
+    if before is not None and (changed := change_of(before, data.split)):
+        yield Notice(changed)
+    if config.validation.crops > 0 and not data.validation:
+        yield Notice(
+            "There are too few groups to hold any out, so progress is not measured."
+            if before is None
+            else "No picture is here that the run held out before, so progress is not measured."
+        )
+    if rejected := data.rejected:
         shown = "; ".join(f"{Path(r.path).name}: {r.reason}" for r in rejected[:_SHOWN])
         more = f"; and {len(rejected) - _SHOWN} more" if len(rejected) > _SHOWN else ""
         yield Notice(f"{len(rejected)} pictures are not used ({shown}{more}).")
-    return Data(tuple(training), tuple(validation), tuple(rejected), config.augmentation)
 
 
 class _Tones:
@@ -207,27 +275,25 @@ class _Tones:
 
 
 def _pool(
-    source: Source,
-    store: Store,
-    fields: Sequence[Field],
-    side: int,
-    rejected: list[Rejected],
+    source: Source, store: Store, fields: Sequence[Field], side: int, rejected: list[Rejected]
 ) -> Pool:
-    usable = []
-    for field in fields:
-        rows, columns = field.target.rows, field.target.columns
-        if min(rows, columns) < 2 * side:
-            reason = f"too small: {columns} x {rows} pixels for a patch of {2 * side}"
-        elif source.largest_noise is not None and field.noise > source.largest_noise:
-            reason = f"too noisy: {field.noise:.1f} grey levels of 255"
-        else:
-            usable.append(field)
-            continue
-        rejected.append(Rejected(field.path, reason))
+    usable = _usable(source, fields, side, rejected)
     if not usable:
         why = "".join(f" The last one: {Path(r.path).name}: {r.reason}." for r in rejected[-1:])
         raise TrainingError(f"The source '{source.title}' has no picture that can be used.{why}")
+    return _pool_of(source, store, usable)
+
+
+def _pool_of(source: Source, store: Store, usable: Sequence[Field]) -> Pool:
     return Pool(source, store, tuple(usable), _weights(source, usable))
+
+
+def _usable(
+    source: Source, fields: Sequence[Field], side: int, rejected: list[Rejected]
+) -> list[Field]:
+    reasons = [(field, why_unusable(source, field, side)) for field in fields]
+    rejected += [Rejected(field.path, reason) for field, reason in reasons if reason]
+    return [field for field, reason in reasons if not reason]
 
 
 def _weights(source: Source, fields: Sequence[Field]) -> tuple[float, ...]:
@@ -241,40 +307,8 @@ def _weights(source: Source, fields: Sequence[Field]) -> tuple[float, ...]:
             return (1.0,) * len(fields)
 
 
-def _specimens(fields: Iterable[Field]) -> Mapping[str, str]:
-    """Name the specimen of each group: groups that have a picture in common are of one."""
-    specimens: dict[str, str] = {}
-    group_of: dict[str, str] = {}
-    for field in fields:
-        specimens.setdefault(field.group, field.group)
-        known = group_of.setdefault(field.digest, field.group)
-        first, second = sorted((specimens[known], specimens[field.group]))
-        if first != second:
-            specimens.update((group, first) for group in specimens if specimens[group] == second)
-    return specimens
-
-
-def _held_out(
-    config: TrainingConfig, stores: Sequence[Store], specimens: Mapping[str, str]
-) -> set[str]:
-    """Choose the specimens to hold out: their share of each source, and of no source all."""
-    sources = [{specimens[field.group] for field in store.fields} for store in stores]
-    apart: set[str] = set()
-    for source, names in zip(config.data, sources, strict=True):
-        share = 0.0 if source.kind == "noise2noise" else config.validation.share
-        count = max(round(share * len(names)), 1 if share > 0 else 0)
-        keys = sample_keys(config.seed, 0, 0, len(names))
-        order = np.argsort(stream_keys(keys, "held out groups"))
-        for name in (sorted(names)[index] for index in order):
-            if len(apart & names) >= count:
-                break
-            if all(there - apart - {name} for there in sources if there):
-                apart.add(name)
-    return apart
-
-
 def _why_apart(field: Field, measured_on: set[str]) -> str:
-    if field.digest in measured_on:
+    if not measured_on.isdisjoint(field.digests):
         return "it is a validation picture"
     return f"it shows a specimen that is held out for validation ({Path(field.group).name})"
 

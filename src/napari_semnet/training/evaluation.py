@@ -139,7 +139,7 @@ def run_evaluation(
     found = find_cases(plan)
     skipped = [entry for entry in found if isinstance(entry, Skipped)]
     yield from skipped
-    notices = _notices(chosen)
+    notices = [*_notices(chosen), *_about_table(plan, found)]
     yield from map(Notice, notices)
     usable = [entry for entry in found if isinstance(entry, Found)]
     readable, widths = yield from _searched(usable, GAUSSIAN in chosen, skipped)
@@ -212,6 +212,18 @@ def _notices(chosen: Sequence[str]) -> list[str]:
         for word in chosen
         if word in BASELINES and not BASELINES[word].is_installed()
     ]
+
+
+def _about_table(plan: Plan, found: Sequence[Found | Skipped]) -> list[str]:
+    """Say when a table that was asked for tells nothing of any picture."""
+    if plan.table is None or any(isinstance(one, Found) and one.source for one in found):
+        return []
+    said = (
+        f"The table {plan.table.name} says nothing in its column '{plan.column}' of any picture "
+        f"in {plan.hq}, so results are not told apart. Its column 'file' must hold the pictures' "
+        "paths, or their ends."
+    )
+    return [said]
 
 
 def _methods(

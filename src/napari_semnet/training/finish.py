@@ -28,7 +28,7 @@ from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data, Pool
 from napari_semnet.training.degradation import Profile, degrade
 from napari_semnet.training.events import MeasuringHalo, Notice
-from napari_semnet.training.validation import Crop, cut_crops
+from napari_semnet.training.validation import Crop, cut_crops, places_of
 
 __all__ = ["add_halo", "card_for", "noise_range", "write_model"]
 
@@ -78,13 +78,13 @@ def card_for(
         architecture=network.architecture,
         training=Training(
             data=tuple(_described(pool) for pool in data.training),
-            recipe=_recipe(config, profile),
+            recipe=_recipe(config, profile if _degrades(data) else None),
             steps=step,
             hardware=", ".join(progress.hardware),
             hours=round(progress.seconds / 3600, 3),
             started_from=origin,
         ),
-        metrics=_metrics(measured, data, config, profile) if measured else (),
+        metrics=_metrics(measured, _measured_on(data, config, profile)) if measured else (),
         noise_range=noise_range(profile) if _degrades(data) else None,
         pixel_size_range_nm=wording.pixel_size_range_nm or _pixel_sizes(data),
         limits=wording.limits or _LIMITS,
@@ -107,7 +107,7 @@ def add_halo(
     config: TrainingConfig,
     profile: Profile,
     device: torch.device,
-    stop: Callable[[], bool],
+    why_stop: Callable[[], str],
 ) -> Iterator[MeasuringHalo | Notice]:
     """Measure how far a finished model looks, and write that into its card.
 
@@ -119,8 +119,8 @@ def add_halo(
         Of the run. Validation pictures are used where there are any.
     device : torch.device
         Where to measure.
-    stop : callable
-        Asked all along whether to leave the halo unmeasured.
+    why_stop : callable
+        Asked all along why to leave the halo unmeasured; says nothing as long as it need not be.
 
     Yields
     ------
@@ -142,10 +142,10 @@ def add_halo(
     told = 0.0
     yield MeasuringHalo(told)
     for said in measure_halo(model, pictures, device=str(device)):
-        if stop():
+        if reason := why_stop():
             yield Notice(
-                "It was asked to stop before the model's halo was measured, so tiles use the exact "
-                "one, which takes longer."
+                f"The model's halo was not measured, because {reason}, so tiles use the exact one, "
+                "which takes longer."
             )
             return
         if isinstance(said, Progress) and said.fraction >= told + _TOLD_SHARE:
@@ -212,7 +212,7 @@ def _described(pool: Pool) -> str:
 _OPTIMISERS = {"adam": "Adam", "muon": "Muon"}
 
 
-def _recipe(config: TrainingConfig, profile: Profile) -> str:
+def _recipe(config: TrainingConfig, profile: Profile | None) -> str:
     losses, optimiser, schedule = config.losses, config.optimiser, config.schedule
     form = {
         "constant": "constant"
@@ -222,7 +222,8 @@ def _recipe(config: TrainingConfig, profile: Profile) -> str:
     }[schedule.kind]
     warmup = f", warm-up {schedule.warmup} steps" if schedule.warmup else ""
     return (
-        f"degradation profile {profile.name}; L1 {losses.l1:g}, histogram {losses.histogram:g}, "
+        ("" if profile is None else f"degradation profile {profile.name}; ")
+        + f"L1 {losses.l1:g}, histogram {losses.histogram:g}, "
         f"total variation {losses.total_variation:g}, brightness {losses.brightness:g}, "
         f"PSNR {losses.psnr:g}"
         + (f", reach beyond {losses.halo} pixels {losses.reach:g}" if losses.reach else "")
@@ -236,17 +237,24 @@ def _recipe(config: TrainingConfig, profile: Profile) -> str:
     )
 
 
-def _metrics(
-    measured: Best, data: Data, config: TrainingConfig, profile: Profile
-) -> tuple[Metric, ...]:
+def _measured_on(data: Data, config: TrainingConfig, profile: Profile) -> str:
+    """Describe the validation crops as they are: smaller than asked for in small pictures."""
+    wanted = config.validation
+    places = places_of(data.validation, wanted.crops, wanted.crop)
+    sides = sorted({place.side for place in places})
+    size = " to ".join(f"{side} x {side}" for side in dict.fromkeys((*sides[:1], *sides[-1:])))
+    pictures = len({(place.field.path, place.field.page) for place in places})
+    degraded = any(place.is_degraded for place in places)
+    return (
+        f"{len(places)} fixed crops of {size} poor pixels from {pictures} held-out "
+        f"{'picture' if pictures == 1 else 'pictures'}"
+        + (f", degradation profile {profile.name}" if degraded else "")
+    )
+
+
+def _metrics(measured: Best, where: str) -> tuple[Metric, ...]:
     from napari_semnet.imaging.quality import PSNR_DEFINITION, SSIM_DEFINITION
 
-    pictures = sum(len(pool.fields) for pool in data.validation)
-    where = (
-        f"{config.validation.crops} fixed crops of {config.validation.crop} x "
-        f"{config.validation.crop} poor pixels from {pictures} held-out pictures, "
-        f"degradation profile {profile.name}"
-    )
     psnr, ssim = f"{PSNR_DEFINITION}; R = 255", f"{SSIM_DEFINITION}; data range 255"
 
     def metric(name: str, value: float, unit: str, definition: str) -> Metric:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import TrainingError
 from napari_semnet.training.pieces import shown_name
+from napari_semnet.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from napari_semnet.training.config import TrainingConfig
@@ -113,7 +114,7 @@ def judge(config: TrainingConfig, tuned: Path) -> Generator[float, None, Judgeme
     config : TrainingConfig
         Of the run.
     tuned : Path
-        The model that came of it.
+        The model that came of it, in the run's folder.
 
     Yields
     ------
@@ -130,6 +131,7 @@ def judge(config: TrainingConfig, tuned: Path) -> Generator[float, None, Judgeme
     import torch
 
     from napari_semnet.model import load_model
+    from napari_semnet.training.checkpoint import read_progress
     from napari_semnet.training.data import prepare_data
     from napari_semnet.training.learner import profile_of, started_from
     from napari_semnet.training.validation import cut_crops
@@ -139,7 +141,9 @@ def judge(config: TrainingConfig, tuned: Path) -> Generator[float, None, Judgeme
         raise TrainingError("The run did not start from a model, so there is nothing to compare.")
     before, after = load_model(start), load_model(tuned)
     yield 0.0
-    reading = prepare_data(config)
+    state = RunFolder(tuned.parent).last
+    # Pictures may have come and gone since; those that were trained on prove nothing.
+    reading = prepare_data(config, read_progress(state).split if state.is_file() else None)
     while True:
         try:
             next(reading)
@@ -155,7 +159,7 @@ def judge(config: TrainingConfig, tuned: Path) -> Generator[float, None, Judgeme
         )
     fields = []
     for done, crop in enumerate(crops, 1):
-        name = shown_name(Path(crop.name.rsplit(" (", 1)[0]))
+        name = shown_name(Path(crop.picture))
         fields.append(_scored(name, crop.low, crop.target, before.network, after.network))
         yield done / len(crops)
     return Judgement(before.name, after.name, tuple(fields))

@@ -57,7 +57,7 @@ class Pair:
     offset: float
 
 
-def join_pair(low: NDArray[Any], high: NDArray[Any]) -> Pair:
+def join_pair(low: NDArray[Any], high: NDArray[Any], *, equally_noisy: bool = False) -> Pair:
     """Lay a good picture over a poor one of the same field.
 
     Parameters
@@ -68,12 +68,15 @@ def join_pair(low: NDArray[Any], high: NDArray[Any]) -> Pair:
         Of twice the pixels, (2Y, 2X); or of as many, (Y, X): then the mean of 2 x 2 pixels of
         `low` becomes the poor picture, so that the good one, as it is, has twice its pixels.
         The mean halves white noise; a network trained on such pairs alone expects that.
+    equally_noisy : bool
+        Whether `high` is a second frame of the same noise as `low`, not a better picture.
 
     Returns
     -------
     Pair
         The part that both show. The poor picture is not resampled; the good one is moved by
-        cubic splines, and fitted in gain and offset by least squares on smoothed copies.
+        cubic splines, and fitted in gain and offset on smoothed copies: by least squares, or,
+        where both are equally noisy, so that their standard deviations agree.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def join_pair(low: NDArray[Any], high: NDArray[Any]) -> Pair:
             f"(allowed: {LARGEST_DRIFT:g})"
         )
     poor, good = _overlaid(poor, good, shift)
-    gain, offset = _matched(poor, _halved(good))
+    gain, offset = _matched(poor, _halved(good), equally_noisy)
     return Pair(poor, (gain * good + offset).astype(np.float32), shift, drift, gain, offset)
 
 
@@ -155,7 +158,7 @@ def _smooth(pixels: Floats) -> Floats:
     return smooth
 
 
-def _matched(poor: Floats, good: Floats) -> tuple[float, float]:
+def _matched(poor: Floats, good: Floats, equally_noisy: bool) -> tuple[float, float]:
     one, other = (_smooth(part).astype(np.float64) for part in (poor, good))
     spreads = float(one.std()), float(other.std())
     if min(spreads) == 0:
@@ -169,6 +172,7 @@ def _matched(poor: Floats, good: Floats) -> tuple[float, float]:
             f"(needed: {LEAST_CORRELATION:g})"
         )
     # What is left of the noise after smoothing is in the poor picture, so the good one is the
-    # regressor: its slope is then not flattened by noise.
-    gain = covariance / spreads[1] ** 2
+    # regressor: its slope is then not flattened by noise. Where both are noisy it would be, and
+    # the network would learn to take contrast away.
+    gain = spreads[0] / spreads[1] if equally_noisy else covariance / spreads[1] ** 2
     return gain, float(one.mean() - gain * other.mean())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Partners", "join_by_name", "name_within"]
+__all__ = ["Partners", "ends_of", "join_by_name", "name_within"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,12 @@ def name_within(place: Path, path: Path) -> str:
     """Name a picture by its path within a folder, without suffix, whatever the case."""
     inside = path.relative_to(place) if place in path.parents else Path(path.name)
     return inside.with_suffix("").as_posix().lower()
+
+
+def ends_of(path: Path) -> Iterator[str]:
+    """List the ends of a path with forward slashes, as tables name pictures: the longest first."""
+    parts = path.parts
+    return (Path(*parts[start:]).as_posix() for start in range(len(parts)))
 
 
 def join_by_name(ones: Mapping[Path, str], others: Mapping[Path, str]) -> Partners:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import SemnetError, TrainingError
 from napari_semnet.imaging.intensity import IntensityRange, measure_range, to_unit
-from napari_semnet.training.partners import Partners, join_by_name, name_within
+from napari_semnet.training.partners import Partners, ends_of, join_by_name, name_within
 
 __all__ = [
     "Facts",
@@ -268,12 +268,7 @@ def read_table(
 
 def facts_about(path: Path, table: Mapping[str, Facts]) -> Facts:
     """Find the row whose path is the end of a picture's path; the longest end wins."""
-    parts = path.parts
-    for start in range(len(parts)):
-        facts = table.get("/".join(parts[start:]))
-        if facts is not None:
-            return facts
-    return Facts()
+    return next((table[end] for end in ends_of(path) if end in table), Facts())
 
 
 def _number(text: str | None) -> float | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from napari_semnet.errors import TrainingError
-from napari_semnet.model import load_model
+from napari_semnet.errors import ModelFileError, TrainingError
+from napari_semnet.model import load_model, read_card
 from napari_semnet.training.checkpoint import Best, Progress, load_checkpoint, save_checkpoint
-from napari_semnet.training.config import TrainingConfig, load_config
+from napari_semnet.training.config import TrainingConfig, config_from, load_config
 from napari_semnet.training.data import Data
 from napari_semnet.training.engine import Engine
 from napari_semnet.training.events import (
@@ -28,7 +30,8 @@ from napari_semnet.training.learner import Learner, first_network, make_batch, p
 from napari_semnet.training.meter import Meter
 from napari_semnet.training.prefetch import prefetched
 from napari_semnet.training.run_folder import Reports, RunFolder
-from napari_semnet.training.validation import fixed_crops, measure, triplets
+from napari_semnet.training.split import change_of, joined
+from napari_semnet.training.validation import Quality, fingerprint, fixed_crops, measure, triplets
 
 __all__ = ["Run"]
 
@@ -36,6 +39,8 @@ CHECK_EVERY = 10
 """Steps between looks at the device and at the other processes."""
 MOST_SKIPPED = 10
 """Steps in a row without a finite gradient after which a run stops."""
+_SAME_FIGURE = 1e-3
+"""PSNR in dB and SSIM that differ by less on two devices are of the same crops."""
 
 
 class Run:
@@ -50,15 +55,25 @@ class Run:
         network, self.origin = first_network(config)
         self.learner = Learner(network, config, engine)
         self.progress = Progress()
+        before = None
         if resume:
             self.progress = load_checkpoint(
                 files.last, self.learner.network, self.learner.average, self.learner.optimiser
             )
             self.learner.skipped += self.progress.skipped
+            before = self.progress.split
+        self._settings_before = self.progress.settings
+        self.progress.settings = config.model_dump(mode="json")
+        self.progress.take(joined(before, data.split))
+        self._is_as_before = self.progress.settings == self._settings_before and not (
+            before and change_of(before, data.split)
+        )
+        self.bicubic: Quality | None = None
         self.resumed_at = self.progress.step if resume else None
         if engine.name not in self.progress.hardware:
             self.progress.hardware.append(engine.name)
         self.crops = fixed_crops(data, config, self.profile, engine.device) if self.is_first else ()
+        self.fingerprint = fingerprint(data, config, self.profile)
         self.meter = Meter(engine.device)
         self.meter.skipped = self.progress.skipped
         self._seconds_before = self.progress.seconds
@@ -68,7 +83,7 @@ class Run:
         """Open the folder, and say what is about to happen."""
         config = self.config
         if self.resumed_at is not None:
-            yield from _changes(self.files, config)
+            yield from _changes(self._settings_before, self.files, config)
         if self.is_first:
             self.files.begin(config, self.engine.name, resumed_at=self.resumed_at)
             self.files.list_rejected(self.data.rejected)
@@ -78,6 +93,7 @@ class Run:
             except ImportError as error:
                 self.crops = ()
                 yield Notice(f"Progress is not measured, as a package is missing: {error}.")
+            yield from self._forget_best()
         yield Started(
             step=self.progress.step,
             total=config.steps,
@@ -90,6 +106,42 @@ class Run:
         if self.origin and self.crops and self.resumed_at is None:
             # What a model could do before is what it has to beat.
             yield self._evaluate()
+
+    def _forget_best(self) -> Iterator[Notice]:
+        """Drop figures that say nothing of what is measured from now on, or of no file there is."""
+        progress = self.progress
+        if progress.best is None:
+            return
+        if not self._is_of_these_crops(progress.best):
+            progress.best = progress.latest = None
+            yield Notice(
+                "The validation crops differ from those of before, so that figures cannot be "
+                "compared with earlier ones; the best model is looked for anew from here on."
+            )
+            return
+        step = _step_of(self.files.best)
+        # A run that is killed can have written a better model after the state that it goes on
+        # from. It comes to that one again, unless it goes on in another way.
+        is_found_again = self._is_as_before and step is not None and step > progress.step
+        if step != progress.best.step and not is_found_again:
+            what = "is missing" if step is None else f"is of step {step:,}"
+            yield Notice(
+                f"The file of the best model so far {what} instead of step "
+                f"{progress.best.step:,}, so the best one is looked for anew from here on."
+            )
+            progress.best = None
+
+    def _is_of_these_crops(self, measured: Best) -> bool:
+        if measured.crops:
+            return measured.crops == self.fingerprint
+        # Earlier releases did not write down what they measured; bicubic figures tell it as well.
+        return self.bicubic is not None and all(
+            math.isclose(now, before, abs_tol=_SAME_FIGURE)
+            for now, before in (
+                (self.bicubic.psnr, measured.bicubic_psnr),
+                (self.bicubic.ssim, measured.bicubic_ssim),
+            )
+        )
 
     def steps(self, why_stop: Callable[[], str]) -> Generator[Event, None, str]:
         """Take all steps that are left; return why it stopped early, or nothing."""
@@ -169,7 +221,12 @@ class Run:
         quality, progress = measure(self.learner.restore, self.crops), self.progress
         assert self.bicubic is not None
         latest = Best(
-            progress.step, quality.psnr, quality.ssim, self.bicubic.psnr, self.bicubic.ssim
+            progress.step,
+            quality.psnr,
+            quality.ssim,
+            self.bicubic.psnr,
+            self.bicubic.ssim,
+            self.fingerprint,
         )
         progress.latest = latest if quality.is_finite else None
         is_best = quality.is_finite and (progress.best is None or quality.psnr > progress.best.psnr)
@@ -220,7 +277,8 @@ class Run:
         path = self.files.model(self.config.model.name)
         if self.is_first:
             best, latest = self.progress.best, self.progress.latest
-            if self.config.model.keep == "best" and best is not None:
+            wants_best = self.config.model.keep == "best"
+            if best is not None and wants_best and _step_of(self.files.best) == best.step:
                 network = load_model(self.files.best).network
                 self.learner.average.load_state_dict(network.state_dict())
                 self._write(path, best, torch.float16)
@@ -230,11 +288,11 @@ class Run:
         self.engine.wait()
         return path
 
-    def finish(self, path: Path, stop: Callable[[], bool]) -> Iterator[Event]:
+    def finish(self, path: Path, why_stop: Callable[[], str]) -> Iterator[Event]:
         """Measure what takes time and is not needed before the model is complete."""
         if self.is_first:
             device = self.engine.device
-            yield from add_halo(path, self.data, self.config, self.profile, device, stop)
+            yield from add_halo(path, self.data, self.config, self.profile, device, why_stop)
         self.engine.wait()
 
 
@@ -274,10 +332,23 @@ def _threads_restored() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _changes(files: RunFolder, config: TrainingConfig) -> Iterator[Notice]:
-    """Say which settings differ from those that the run was started with; the new ones count."""
+def _step_of(model: Path) -> int | None:
+    """Read for how many steps a model file was trained; None where it cannot be read."""
     try:
-        before = load_config(files.config).model_dump(mode="json")
+        return read_card(model).training.steps
+    except ModelFileError:
+        return None
+
+
+def _changes(
+    saved: Mapping[str, Any], files: RunFolder, config: TrainingConfig
+) -> Iterator[Notice]:
+    """Say which settings differ from those that were saved with the state; the new ones count."""
+    try:
+        # Earlier releases saved none: then the file tells them, unless that was edited itself.
+        # What was saved is checked, so that settings of later releases have their defaults.
+        old = config_from(saved) if saved else load_config(files.config)
+        before = old.model_dump(mode="json")
     except TrainingError as error:
         yield Notice(f"The run's configuration before this resumption cannot be read: {error}")
         return

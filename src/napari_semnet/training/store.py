@@ -13,18 +13,19 @@ import json
 import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semnet.errors import TrainingError
+from napari_semnet.errors import SemnetError, TrainingError
 from napari_semnet.files.atomic import replacing, work_folder
 from napari_semnet.training.config import Source
 from napari_semnet.training.events import Preparing
 from napari_semnet.training.pairs import join_pair
+from napari_semnet.training.partners import ends_of
 from napari_semnet.training.pictures import (
     Facts,
     Plane,
@@ -41,8 +42,10 @@ from napari_semnet.training.pictures import (
 
 __all__ = ["Field", "Place", "Store", "default_store", "open_store", "prepare_source"]
 
-STORE_VERSION = {"hq": 1, "pairs": 2, "noise2noise": 2}
+STORE_VERSION = {"hq": 1, "pairs": 3, "noise2noise": 3}
 """By the kind of source; changes when the same pictures would be stored otherwise."""
+_TABLE_VERSION = 2
+"""Of what is taken from tables; changes when the same table would be understood otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Field:
     path: str
     page: int
     digest: str
-    """Equal for equal pictures."""
+    """Of the reference; equal for equal pictures."""
     group: str
     licence: str
     noise: float
@@ -72,16 +75,37 @@ class Field:
     target: Place
     low: Place | None
     """Half the rows and columns of `target`; None where it is made by degradation."""
+    low_digest: str | None = None
+    """As `digest`, of the picture that `low` is made of."""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of all pictures that it is made of."""
+        return (self.digest,) if self.low_digest is None else (self.digest, self.low_digest)
 
 
 class Store:
-    """A prepared source, mapped into memory."""
+    """A prepared source, mapped into memory.
+
+    Parameters
+    ----------
+    folder : Path
+        In which it was prepared.
+
+    Attributes
+    ----------
+    fields : tuple of Field
+    rejected : tuple of Rejected
+    named : int or None
+        Files that the table names; None where there was no table, or nobody counted.
+    """
 
     def __init__(self, folder: Path) -> None:
         try:
             index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
             self.fields = tuple(_field(entry) for entry in index["fields"])
             self.rejected = tuple(Rejected(**entry) for entry in index["rejected"])
+            self.named: int | None = index.get("named")
             self._flat: Mapping[str, NDArray[Any]] = {
                 path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))
             }
@@ -96,6 +120,14 @@ class Store:
         flat = self._flat[place.dtype]
         stop = place.offset + place.rows * place.columns
         return flat[place.offset : stop].reshape(place.rows, place.columns)
+
+    def with_licence(self, source: Source, *, from_table: bool) -> Store:
+        """Let the source's licence, which may change, stand where the table names none."""
+        self.fields = tuple(
+            replace(field, licence=(field.licence if from_table else "") or source.licence)
+            for field in self.fields
+        )
+        return self
 
 
 def default_store() -> Path:
@@ -132,11 +164,12 @@ def prepare_source(source: Source, root: Path) -> Generator[Preparing, None, Sto
         is listed in `Store.rejected` instead.
     """
     if len(source.images) == 1 and (source.images[0] / "index.json").is_file():
-        return Store(source.images[0])
+        return Store(source.images[0]).with_licence(source, from_table=True)
     jobs, alone = _jobs(source)
     folder = root / _key(source, jobs, alone)
+    has_table = source.table is not None
     if (folder / "index.json").is_file():
-        return Store(folder)
+        return Store(folder).with_licence(source, from_table=has_table)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with work_folder(root, ".preparing-") as making:
@@ -149,7 +182,7 @@ def prepare_source(source: Source, root: Path) -> Generator[Preparing, None, Sto
             f"The decoded pictures cannot be stored in {root}: {error.strerror}. Free some space, "
             'or name another folder as "store" in the configuration.'
         ) from error
-    return Store(folder)
+    return Store(folder).with_licence(source, from_table=has_table)
 
 
 def open_store(source: Source, root: Path) -> Store:
@@ -182,6 +215,7 @@ def _key(source: Source, jobs: list[tuple[Path, ...]], alone: list[Rejected]) ->
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     columns = [source.file_column, source.group_column, source.noise_column, source.licence_column]
     what = [STORE_VERSION[source.kind], source.kind, source.reference, columns, stats]
+    what += [] if source.table is None else [_TABLE_VERSION]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
 
 
@@ -215,6 +249,7 @@ def _decode(
     source: Source, jobs: list[tuple[Path, ...]], alone: list[Rejected], folder: Path
 ) -> Iterator[Preparing]:
     table = _table(source)
+    named = 0
     flat: dict[str, _FlatFile] = {}
     fields: list[Field] = []
     rejected = list(alone)
@@ -223,6 +258,7 @@ def _decode(
         for done, job in enumerate(jobs, start=1):
             name = " + ".join(path.name for path in job)
             facts = facts_about(job[-1], table)
+            named += any(end in table for end in ends_of(job[-1]))
             # One file that cannot be read, for whatever reason, must not end the run.
             try:
                 read = list(zip(*(read_planes(path) for path in job), strict=True))
@@ -232,14 +268,18 @@ def _decode(
             for planes in read:
                 try:
                     _check(source.kind, planes, seen)
-                    fields += _stored(source, planes, facts, flat, folder)
-                except TrainingError as error:
-                    rejected.append(Rejected(name, str(error)))
+                    fields += list(_stored(source, planes, facts, flat, folder))
+                except SemnetError as error:
+                    rejected.append(Rejected(name, reason_of(error)))
             yield Preparing(source.title, done, len(jobs))
     finally:
         for file in flat.values():
             file.close()
-    index = {"fields": [asdict(f) for f in fields], "rejected": [asdict(r) for r in rejected]}
+    index = {
+        "fields": [asdict(f) for f in fields],
+        "rejected": [asdict(r) for r in rejected],
+        "named": None if source.table is None else named,
+    }
     with replacing(folder / "index.json") as temporary:
         temporary.write_text(json.dumps(index), encoding="utf-8")
 
@@ -285,7 +325,10 @@ def _stored(
         return flat[dtype].append(pixels)
 
     def described(
-        reference: Plane, pixel_nm: float | None, target: Place, low: Place | None
+        reference: Plane,
+        pixel_nm: float | None,
+        target: Place,
+        low: tuple[Place, Plane] | None = None,
     ) -> Field:
         noise = facts.noise if facts.noise is not None else reference.noise
         return Field(
@@ -293,11 +336,12 @@ def _stored(
             page=reference.page,
             digest=reference.digest,
             group=facts.group or str(planes[-1].path),
-            licence=facts.licence or source.licence,
+            licence=facts.licence,
             noise=noise / 2 if source.reference == "binned" else noise,
             pixel_nm=pixel_nm,
             target=target,
-            low=low,
+            low=None if low is None else low[0],
+            low_digest=None if low is None else low[1].digest,
         )
 
     def times(factor: float, size: float | None) -> float | None:
@@ -309,13 +353,13 @@ def _stored(
         pixels = halved(reference.pixels) if binned else reference.pixels
         # The network is given half the pixels of the reference, each twice as large.
         size = times(4 if binned else 2, reference.pixel_nm)
-        yield described(reference, size, put(pixels), None)
+        yield described(reference, size, put(pixels))
         return
     orders = [planes] if source.kind == "pairs" else [planes, planes[::-1]]
     for first, second in orders:
-        pair = join_pair(first.unit, second.unit)
+        pair = join_pair(first.unit, second.unit, equally_noisy=source.kind == "noise2noise")
         low, high = (_as_uint16(part) for part in (pair.low, pair.high))
-        yield described(second, times(2, second.pixel_nm), put(high), put(low))
+        yield described(second, times(2, second.pixel_nm), put(high), (put(low), first))
 
 
 def _as_uint16(unit: NDArray[np.float32]) -> NDArray[np.uint16]:

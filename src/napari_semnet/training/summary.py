@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_semnet.errors import SemnetError
 from napari_semnet.training.scores import Score, pictures_of
 
 __all__ = [
@@ -129,7 +130,19 @@ def summarise(scores: Sequence[Score], method: str) -> Summary:
 
 
 def gain_of(scores: Sequence[Score], method: str, over: str) -> Gain:
-    """Compare two methods, picture by picture."""
+    """Compare two methods, picture by picture.
+
+    Raises
+    ------
+    SemnetError
+        One of them was not measured; the text names those that were.
+    """
+    measured = list(dict.fromkeys(score.method for score in scores))
+    for name in (method, over):
+        if name not in measured:
+            raise SemnetError(
+                f"There are no figures of '{name}'. Use one of: {', '.join(measured)}."
+            )
     psnr, ssim = (
         per_picture(scores, method, figure) - per_picture(scores, over, figure)
         for figure in ("psnr", "ssim")

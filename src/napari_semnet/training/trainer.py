@@ -13,6 +13,7 @@ import torch
 from napari_semnet.errors import DeviceError, SemnetError, TrainingError
 from napari_semnet.model import resolve_model
 from napari_semnet.restoration.backends import is_out_of_memory
+from napari_semnet.training.checkpoint import read_progress
 from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data, prepare_data
 from napari_semnet.training.engine import Engine, engine_for, is_lost_partner
@@ -20,6 +21,8 @@ from napari_semnet.training.events import Event, Finished, Notice, Preparing, St
 from napari_semnet.training.learner import profile_of, started_from
 from napari_semnet.training.run import Run
 from napari_semnet.training.run_folder import RunFolder
+from napari_semnet.training.split import Split
+from napari_semnet.training.stopping import is_asked_to_stop, stop_request
 
 __all__ = ["train", "training_run"]
 
@@ -43,7 +46,8 @@ def train(
     resume : bool
         Go on with the run in `folder`.
     max_minutes : float, optional
-        Stop after this time, in a state that can be resumed.
+        Stop after this time, in a state that can be resumed. A run that has taken all its steps
+        by then is finished, without a measured halo.
     callback : callable, optional
         Called with each event.
 
@@ -84,7 +88,8 @@ def training_run(
         See `train`.
     stop : callable
         Asked after every step whether to stop, in a state that can be resumed; also after every
-        picture that is read, and while the halo of the finished model is measured.
+        picture that is read, and while the halo of the finished model is measured. A file named
+        ``stop`` that comes into the folder asks for the same.
 
     Yields
     ------
@@ -104,13 +109,22 @@ def training_run(
             "Python), or choose another folder."
         )
     engine = engine_for(config.hardware)
+    wish = stop_request(files.path)
+
+    def asked() -> bool:
+        return stop() or is_asked_to_stop(files.path, wish)
+
+    def why_stop() -> str:
+        return _why_stop(asked, deadline)
+
     with _alone(files, engine, resume), _backend(config), _explained(config, files):
         _check_names(config)
-        data = yield from _prepared(config, engine, stop)
+        before = read_progress(files.last).split if resume else None
+        data = yield from _prepared(config, engine, asked, before)
         run = Run(config, files, engine, data, resume)
         yield from run.beginning()
         try:
-            reason = yield from run.steps(lambda: _why_stop(stop, deadline))
+            reason = yield from run.steps(why_stop)
         except GeneratorExit:
             run.save()
             raise
@@ -118,7 +132,7 @@ def training_run(
         if reason:
             yield Stopped(run.progress.step, config.steps, reason, model)
         else:
-            yield from run.finish(model, stop)
+            yield from run.finish(model, why_stop)
             yield Finished(run.progress.step, model)
 
 
@@ -138,12 +152,13 @@ def _check_names(config: TrainingConfig) -> None:
 
 
 def _prepared(
-    config: TrainingConfig, engine: Engine, stop: Callable[[], bool]
+    config: TrainingConfig, engine: Engine, stop: Callable[[], bool], before: Split | None
 ) -> Generator[Preparing | Notice, None, Data]:
     """Let the first process decode the pictures, and the others find them decoded."""
     if engine.rank > 0:
         engine.wait()
-    data = yield from _until_stopped(prepare_data(config), stop if engine.world == 1 else _never)
+    preparing = prepare_data(config, before)
+    data = yield from _until_stopped(preparing, stop if engine.world == 1 else _never)
     if engine.rank == 0:
         engine.wait()
     return data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +20,19 @@ from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data, Pool
 from napari_semnet.training.degradation import Profile, degrade
 from napari_semnet.training.randomness import Draws, sample_keys
+from napari_semnet.training.store import Field
 
-__all__ = ["Crop", "Quality", "cut_crops", "fixed_crops", "measure", "triplets"]
+__all__ = [
+    "Crop",
+    "Place",
+    "Quality",
+    "cut_crops",
+    "fingerprint",
+    "fixed_crops",
+    "measure",
+    "places_of",
+    "triplets",
+]
 
 _SEED = 20_240_229
 """Crops and their degradation are the same for every run, whatever its own seed."""
@@ -31,9 +44,27 @@ class Crop:
     """A poor crop and its reference, (1, 1, Y, X) and (1, 1, 2Y, 2X) on the training device."""
 
     name: str
-    """Of the picture, and of the profile that degraded it."""
+    """Of the picture, and of the profile where one degraded it."""
     low: Tensor
     target: Tensor
+    picture: str = ""
+    """Name of the picture alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a crop is cut: a square of poor pixels whose corner is at (row, column)."""
+
+    pool: Pool
+    field: Field
+    row: int
+    column: int
+    side: int
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether its poor picture is made of the good one."""
+        return self.field.low is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +107,10 @@ def cut_crops(
     device : torch.device
         Where the crops are wanted.
     """
-    entries = [(pool, field) for pool in pools for field in pool.fields]
     crops = []
-    for number in range(count if entries else 0):
-        pool, field = entries[_spread(number, len(entries), count)]
-        rows, columns = field.target.rows // 2, field.target.columns // 2
-        here = min(side, rows, columns)
-        draws = Draws(sample_keys(_SEED, number, 0, 1))
-        row = int(draws.uniform("crop row")[0] * (rows - here + 1))
-        column = int(draws.uniform("crop column")[0] * (columns - here + 1))
-        good, measured = pool.patch(field, row, column, here)
+    for number, place in enumerate(places_of(pools, count, side)):
+        field = place.field
+        good, measured = place.pool.patch(field, place.row, place.column, place.side)
         target = torch.from_numpy(np.ascontiguousarray(good))[None, None].to(device)
         if measured is None:
             low = degrade(target, profile, seed=_SEED, step=number)
@@ -93,8 +118,39 @@ def cut_crops(
             low = torch.from_numpy(np.ascontiguousarray(measured))[None, None].to(device)
         # The name goes into the model's card, and a file's name need not be text.
         name = Path(field.path).name.encode("utf-8", "backslashreplace").decode()
-        crops.append(Crop(f"{name} ({profile.name})", low, target))
+        said = f"{name} ({profile.name})" if place.is_degraded else name
+        crops.append(Crop(said, low, target, name))
     return tuple(crops)
+
+
+def places_of(pools: Sequence[Pool], count: int, side: int) -> tuple[Place, ...]:
+    """Choose where crops are cut; see `cut_crops`."""
+    entries = [(pool, field) for pool in pools for field in pool.fields]
+    places = []
+    for number in range(count if entries else 0):
+        pool, field = entries[_spread(number, len(entries), count)]
+        rows, columns = field.target.rows // 2, field.target.columns // 2
+        here = min(side, rows, columns)
+        draws = Draws(sample_keys(_SEED, number, 0, 1))
+        row = int(draws.uniform("crop row")[0] * (rows - here + 1))
+        column = int(draws.uniform("crop column")[0] * (columns - here + 1))
+        places.append(Place(pool, field, row, column, here))
+    return tuple(places)
+
+
+def fingerprint(data: Data, config: TrainingConfig, profile: Profile) -> str:
+    """Give a text that is equal for equal validation crops, and only for those.
+
+    It tells of pictures, places and degradation, not of pixels, whose last bits differ from one
+    device to another.
+    """
+    wanted = config.validation
+    content = [
+        [*p.field.digests, p.pool.source.reference, p.row, p.column, p.side]
+        + ([profile.model_dump(mode="json")] if p.is_degraded else [])
+        for p in places_of(data.validation, wanted.crops, wanted.crop)
+    ]
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
 
 
 def _spread(number: int, entries: int, crops: int) -> int:

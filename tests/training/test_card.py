@@ -1,0 +1,62 @@
+"""A model's card says of its training what is true, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_semnet.card import Card
+from napari_semnet.model import load_model
+from napari_semnet.training.trainer import train
+from tests.training.runs import scene, small_config, write_png, write_scenes
+
+
+@pytest.fixture(scope="module")
+def of_pairs(tmp_path_factory: pytest.TempPathFactory) -> Card:
+    """Card of a run on pairs of 160 x 160 pixels, measured on crops that were to be larger."""
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        clean = scene(number, 160, 160)
+        write_png(folder / "slow" / f"{number}.png", clean)
+        write_png(folder / "fast" / f"{number}.png", clean + rng.normal(0, 0.03, clean.shape))
+    source = {"kind": "pairs", "low": str(folder / "fast"), "high": str(folder / "slow")}
+    config = small_config(
+        folder, steps=1, data=[source], validation={"crops": 2, "crop": 128, "share": 0.25}
+    )
+    return load_model(train(config, folder / "run")).card
+
+
+def test_the_sides_of_validation_crops_are_the_true_ones(of_pairs: Card) -> None:
+    said = {metric.data for metric in of_pairs.metrics}
+    assert said == {"2 fixed crops of 80 x 80 poor pixels from 1 held-out picture"}
+
+
+def test_no_degradation_is_named_where_nothing_was_degraded(of_pairs: Card) -> None:
+    assert "profile" not in of_pairs.training.recipe
+    assert of_pairs.halo is not None
+    assert "poster" not in of_pairs.halo.measured_on
+
+
+def test_crops_of_several_sizes_are_told_from_the_smallest_to_the_largest(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "pictures", 2)
+    write_png(tmp_path / "held" / "large.png", scene(8, 120, 120))
+    write_png(tmp_path / "held" / "small.png", scene(9, 80, 80))
+    held = {"crops": 2, "crop": 128, "sources": [{"images": str(tmp_path / "held")}]}
+    card = load_model(train(small_config(tmp_path, steps=1, validation=held), tmp_path / "r")).card
+    assert card.metrics[0].data == (
+        "2 fixed crops of 40 x 40 to 60 x 60 poor pixels from 2 held-out pictures, "
+        "degradation profile poster"
+    )
+
+
+def test_the_licence_is_that_of_the_configuration_whatever_was_decoded_before(
+    tmp_path: Path,
+) -> None:
+    for number, licence in enumerate(("", "our own")):
+        data = [{"images": str(tmp_path / "pictures"), "licence": licence}]
+        config = small_config(tmp_path, steps=1, data=data)
+        card = load_model(train(config, tmp_path / f"run-{number}")).card
+        assert card.training.data[0].endswith(f"licence: {licence or 'not stated'}")
