@@ -11,7 +11,10 @@ import tifffile
 from PIL import Image
 
 from napari_semnet.cli import main
+from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.reader import read_image
+from napari_semnet.files.writer import write_tiff
+from napari_semnet.imaging.methods_figure import draw_figure
 from tests.files.making import databar, fei_header, specimen, write
 
 
@@ -49,6 +52,33 @@ def test_the_picture_itself_is_enough(result: Path, tmp_path: Path) -> None:
     result.with_name("grains_semnet-x2.semnet.json").unlink()
     assert main(["methods", str(result), "-o", str(tmp_path / "paper")]) == 0
     assert sorted(p.suffix for p in (tmp_path / "paper").iterdir()) == [".pdf", ".png", ".txt"]
+
+
+def test_the_figure_shows_the_slice_that_was_restored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As napari saves the restoration of one slice of a stack, and of one of two detectors."""
+    shown = []
+
+    def draw(raw: np.ndarray, restored: np.ndarray, **about: object) -> object:
+        shown.append(raw)
+        return draw_figure(raw, restored, **about)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("napari_semnet.imaging.methods_figure.draw_figure", draw)
+    stack = np.stack([specimen((64, 80), seed) for seed in range(4)])
+    write_tiff(tmp_path / "s.ome.tif", stack, pixel_size_nm=(4, 4), axes="ZYX")
+    region = {"region_start": [3, 8, 0], "region_stop": [4, 64, 80]}
+    record = Provenance(source="s.ome.tif", source_shape=stack.shape, parameters=region)
+    fine = np.kron(stack[3, 8:], np.ones((2, 2), np.uint8))
+    write_tiff(tmp_path / "r.ome.tif", fine, pixel_size_nm=(2, 2), provenance=record)
+    assert main(["methods", str(tmp_path / "r.ome.tif")]) == 0
+    said = capsys.readouterr().out
+    assert "Of it was processed, counted from 0: slice 3, rows 8 to 63." in said
+    assert np.array_equal(shown[0], stack[3, 8:])
+    one = record.model_copy(update={"source_shape": (64, 80), "parameters": {}})
+    write_tiff(tmp_path / "d.ome.tif", fine, pixel_size_nm=(2, 2), provenance=one)
+    assert main(["methods", str(tmp_path / "d.ome.tif")]) == 0
+    assert "4 x 80 x 64 pixels, where a layer of 80 x 64 pixels was" in capsys.readouterr().out
 
 
 def test_without_the_source_there_is_still_the_paragraph(

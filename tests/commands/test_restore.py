@@ -14,10 +14,12 @@ from napari_semnet.cli import main
 from napari_semnet.commands.batch import restore_files
 from napari_semnet.commands.events import BatchEnded
 from napari_semnet.commands.jobs import FileFailed, Job
+from napari_semnet.files.ome_zarr import write_ome_zarr
 from napari_semnet.files.provenance import read_sidecar, sha256_of, sidecar_path
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
 from napari_semnet.imaging.phantom import acquire, particles
+from napari_semnet.restoration.events import TileDone
 from napari_semnet.restoration.restorer import Restorer, Settings
 from tests.files.making import specimen
 
@@ -227,6 +229,19 @@ def test_a_stack_that_was_restored_as_a_layer_in_another_order_of_axes_is_repeat
     for shape, status in (([2, 3, 32, 40], 0), ([2, 4, 32, 40], 1)):
         sidecar_path(target).write_text(json.dumps(record | {"source_shape": shape}))
         assert main([*again, str(tmp_path / f"again-{shape[1]}.tif")]) == status
+
+
+def test_what_no_tiff_can_hold_is_refused_before_anything_is_computed(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    stack = np.stack([specimen((32, 40), n) for n in range(2)]).astype(np.float16)
+    write_ome_zarr(tmp_path / "h.ome.zarr", stack, pixel_size_nm=None)
+    engine = Restorer(str(tiny_model), Settings(device="cpu"))
+    job = Job(tmp_path / "h.ome.zarr", tmp_path / "h.ome.tif")
+    events = list(restore_files([job], lambda: engine))
+    assert not any(isinstance(event, TileDone) for event in events)
+    (failed,) = (event for event in events if isinstance(event, FileFailed))
+    assert "float16 cannot be written" in failed.reason
 
 
 def test_where_rows_are_not_certain_it_says_what_can_be_given(

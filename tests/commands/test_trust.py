@@ -9,6 +9,7 @@ import pytest
 
 from napari_semnet import model as models
 from napari_semnet.cli import main
+from napari_semnet.files.ome_zarr import write_ome_zarr
 from napari_semnet.files.provenance import read_sidecar, sidecar_path
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
@@ -95,16 +96,48 @@ def test_slices_meet_their_own_where_the_result_has_another_order_of_axes(
     stack = np.stack([acquire(particles((96, 112), 1 + n), seed=n) for n in range(6)])
     source = tmp_path / "stack.ome.tif"
     shown = stack.reshape(3, 2, 96, 112)
-    write_tiff(source, shown, pixel_size_nm=(3.0, 3.0), axes="ZCYX")
+    write_tiff(source, shown, pixel_size_nm=(3.0, 3.0), axes="ZCYX", z_step_nm=50.0)
     reports = []
     for ending in (".ome.tif", ".ome.zarr"):
         target = tmp_path / "out" / f"gold{ending}"
         assert main(["restore", str(source), "-o", str(target), "--quiet", *engine]) == 0
         assert main(["trust", str(target), "--model", str(tiny_model), "--json"]) == 0
         reports.append(json.loads(capsys.readouterr().out))
+    assert (
+        main(["trust", str(target), "--residual", "--consistent", "--model", str(tiny_model)]) == 0
+    )
+    result = read_image(target)
+    for ending, size, corner in (("residual", 3.0, 0.0), ("consistent", 1.5, -0.75)):
+        beside = read_image(target.with_name(f"gold.{ending}.ome.tif"))
+        assert (beside.axes, beside.z_step_nm) == (result.axes, 50.0)
+        assert beside.pixel_size is not None
+        assert (beside.pixel_size.y_nm, beside.origin_nm) == (size, (corner, corner))
     tiff, zarr = (report["consistency"] for report in reports)
     for figure in ("spread", "mean_shift"):
         assert zarr[figure] == pytest.approx(tiff[figure], rel=1e-3)
+
+
+def test_a_consistent_result_is_not_repeated_as_if_it_were_a_restoration(
+    restored: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["trust", str(restored), "--consistent", "--model", str(tiny_model)]) == 0
+    record = restored.with_name("gold.consistent.semnet.json")
+    assert main(["restore", "--from", str(record), "--model", str(tiny_model)]) == 1
+    assert "made consistent with the denoised input" in capsys.readouterr().err
+
+
+def test_axes_of_length_one_do_not_part_a_result_from_its_source(
+    tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = np.stack([acquire(particles((96, 112), 1 + n), seed=n) for n in range(2)])
+    write_ome_zarr(tmp_path / "s.ome.zarr", stack[None, None], pixel_size_nm=(3.0, 3.0))
+    command = ["restore", str(tmp_path / "s.ome.zarr"), *engine, "-o"]
+    assert main([*command, str(tmp_path / "r.ome.tif"), "--trust"]) == 0
+    assert "  r.trust.json" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "r.ome.zarr")]) == 0
+    again = ["restore", "--from", str(tmp_path / "r.semnet.json"), *engine[:2]]
+    assert main([*again, "-o", str(tmp_path / "again.ome.tif")]) == 0
+    assert "Every pixel is the same" in capsys.readouterr().err
 
 
 def test_a_lost_source_is_asked_for(

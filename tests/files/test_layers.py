@@ -76,6 +76,16 @@ def test_sliders_show_the_same_slices_whatever_order_of_axes_a_file_has(
     assert options["scale"] == pytest.approx((1.0, 7.0, 5.0, 5.0))
 
 
+def test_axes_of_length_one_make_no_slider(tmp_path: Path) -> None:
+    stack = np.stack([specimen() // (2 + z) for z in range(3)])[None, None]
+    write_ome_zarr(tmp_path / "a.ome.zarr", stack, pixel_size_nm=(5, 5), z_step_nm=7)
+    assert read_image(tmp_path / "a.ome.zarr").pixels.shape == (1, 1, 3, *specimen().shape)
+    ((pixels, options, _),) = layer_data(read_image(tmp_path / "a.ome.zarr"))
+    assert options["axis_labels"] == ("z", "y", "x")
+    assert options["scale"] == pytest.approx((7.0, 5.0, 5.0))
+    assert np.array_equal(np.asarray(pixels), stack[0, 0])
+
+
 def test_only_what_it_adds_something_to_is_taken(tmp_path: Path) -> None:
     Image.fromarray(specimen()).save(tmp_path / "a.png")
     assert get_reader(str(tmp_path / "a.png")) is None

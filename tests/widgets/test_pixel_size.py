@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_semnet.widgets.calibrating import calibrate
+from napari_semnet.widgets.layers import specimen_rows
+from napari_semnet.widgets.record import pixel_size_nm
+from napari_semnet.widgets.specimen import state_specimen
+
 pytestmark = pytest.mark.gui
 
 Open = Callable[..., Any]
@@ -88,6 +93,38 @@ def test_undo_reaches_restorations_that_were_made_since(
             result.data_to_world(fine), source.data_to_world(corner), atol=1e-9
         )
     assert result.metadata["semnet"]["pixel_size_nm"] is None
+
+
+def test_undo_leaves_what_was_said_of_other_things_since(
+    viewer: Any, open_widget: Open, finish: Finish
+) -> None:
+    source = viewer.add_image(picture(40, 60), name="s")
+    widget = open_widget()
+    widget.start()
+    finish(widget)
+    result = viewer.layers["s [SEMNet 2x]"]
+    widget.pixel_size.value.setText("5")
+    widget.pixel_size.set_button.click()
+    state_specimen(source, (0, 30))
+    widget.trust.strength.slider.setValue(40)
+    strength = result.metadata["semnet"]["parameters"]["strength"]
+    assert strength == pytest.approx(0.4)
+    widget.pixel_size.undo_button.click()
+    assert specimen_rows(source) == (0, 30)
+    assert "pixel_size" not in source.metadata["semnet_file"]
+    assert result.metadata["semnet"]["parameters"]["strength"] == strength
+    assert result.metadata["semnet"]["pixel_size_nm"] is None
+
+
+@pytest.mark.parametrize("stretch", [(2.0, 2.0), (1.0, 2.0)])
+def test_the_given_size_counts_whatever_an_affine_makes_of_the_pixels(
+    stretch: tuple[float, float], viewer: Any
+) -> None:
+    layer = viewer.add_image(picture(40, 60), affine=np.diag([*stretch, 1.0]))
+    calibrate(viewer, layer, 5.0, "typed by the user")
+    height = 5.0 * stretch[0] / stretch[1]
+    assert pixel_size_nm(layer) == pytest.approx((height, 5.0))
+    assert layer.metadata["semnet_file"]["pixel_size"]["y_nm"] == pytest.approx(height)
 
 
 def test_a_line_over_the_scale_bar_gives_the_pixel_size(

@@ -18,6 +18,7 @@ from napari_semnet.widgets.planes import (
     flat_placement,
     part_placement,
     plane_of,
+    refuse_other_slices,
     rounded,
     slice_origin,
     world_points,
@@ -100,6 +101,40 @@ def test_a_layer_without_a_picture_at_the_slice_in_view_is_refused() -> None:
         else:
             with pytest.raises(ImageError, match="“slice 2” has no picture at the slice"):
                 plane_of(one, viewer)
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (1, 40, 60)])  # as a TIFF and an OME-Zarr come back
+def test_a_restored_slice_that_was_opened_again_is_compared_with_its_own_slice_only(
+    shape: tuple[int, ...],
+) -> None:
+    viewer = ViewerModel()
+    source = viewer.add_image(picture(5, 20, 30), name="s")
+    record = {
+        "source": "s",
+        "source_shape": (5, 20, 30),
+        "parameters": {"region_start": [3, 0, 0], "region_stop": [4, 20, 30]},
+    }
+    again = viewer.add_image(picture(*shape), name="r", metadata={"semnet": record})
+    viewer.dims.set_current_step(0, 0)
+    with pytest.raises(ImageError, match="restoration of slice 3 of “s”, where slice 0 is in view"):
+        refuse_other_slices(source, again, viewer)
+    viewer.dims.set_current_step(0, 3)
+    refuse_other_slices(source, again, viewer)
+
+
+def test_restored_slices_of_a_stack_that_lie_elsewhere_are_not_compared() -> None:
+    viewer = ViewerModel()
+    source = viewer.add_image(picture(5, 20, 30), name="s")
+    parameters = {"region_start": [2, 0, 0], "region_stop": [4, 20, 30]}
+    record = {"source": "s", "source_shape": (5, 20, 30), "parameters": parameters}
+    again = viewer.add_image(picture(2, 40, 60), name="r", metadata={"semnet": record})
+    viewer.dims.set_current_step(0, 1)
+    with pytest.raises(ImageError, match="slice 2 to 3"):
+        refuse_other_slices(source, again, viewer)
+    again.translate = (2, 0, 0)
+    for index in (2, 3):
+        viewer.dims.set_current_step(0, index)
+        refuse_other_slices(source, again, viewer)
 
 
 def test_lazy_multiscale_and_grey_colour_layers_give_their_finest_grey_pixels() -> None:

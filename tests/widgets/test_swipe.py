@@ -83,6 +83,30 @@ def test_stacks_colour_lazy_and_multiscale_layers_can_be_swiped(qtbot: Any) -> N
         swipe.stop()
 
 
+def test_of_a_volume_on_the_disk_only_slices_in_view_are_read(qtbot: Any) -> None:
+    read = []
+
+    class OnDisk:
+        shape, dtype, ndim, size = (24, 20, 30), np.dtype(np.uint8), 3, 24 * 20 * 30
+
+        def __getitem__(self, key: Any) -> np.ndarray:
+            piece = np.broadcast_to(np.arange(24, dtype=np.uint8)[:, None, None], self.shape)[key]
+            read.append(piece.size)
+            return np.array(piece)
+
+    viewer = ViewerModel()
+    raw = viewer.add_image(np.zeros((24, 20, 30), np.uint8), name="raw")
+    over = viewer.add_image(OnDisk(), name="over", contrast_limits=(0, 30))
+    read.clear()
+    swipe = Swipe(viewer, raw, over)
+    swipe.move_to(0.1)
+    qtbot.waitUntil(lambda: not swipe._redraw.isActive())
+    viewer.dims.set_current_step(0, 7)
+    assert swipe.layer.get_value(swipe.layer.data_to_world((7, 2, 2)), world=True) == 7
+    assert sum(read) < 8 * 20 * 30
+    swipe.stop()
+
+
 def test_contrast_and_new_pixels_of_the_layer_are_followed(qtbot: Any) -> None:
     viewer = ViewerModel()
     raw, restored = two_layers(viewer)

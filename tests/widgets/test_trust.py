@@ -9,6 +9,7 @@ import pytest
 
 from napari_semnet.imaging.phantom import acquire, particles
 from napari_semnet.imaging.plane import bicubic_double, block_mean
+from napari_semnet.widgets.trust import TrustPage
 from tests.widgets.patience import until
 
 pytestmark = pytest.mark.gui
@@ -172,6 +173,22 @@ def test_a_consistent_result_has_the_means_of_the_image(
     before = np.abs(block_mean(result.data) - image).mean()
     assert np.abs(block_mean(layer.data) - image).mean() < before
     assert "made consistent" in layer.metadata["semnet"]["operation"]
+
+
+def test_a_consistent_part_lies_where_it_was_compared_and_its_record_says_which_part_it_is(
+    viewer: Any, restored: tuple[Any, Any], image: np.ndarray, qtbot: Any
+) -> None:
+    _, result = restored
+    crop = viewer.add_image(image[20:60, 30:80], name="part", translate=(80, 120), scale=(4, 4))
+    crop.units = NM
+    page = TrustPage(viewer, lambda: (crop, result))
+    page.make_consistent()
+    wait(page, qtbot)
+    layer = viewer.layers["gold [SEMNet 2x] consistent"]
+    assert layer.data_to_world((-0.5, -0.5)) == pytest.approx(crop.data_to_world((-0.5, -0.5)))
+    parameters = layer.metadata["semnet"]["parameters"]
+    assert (parameters["region_start"], parameters["region_stop"]) == ((20, 30), (60, 80))
+    page.let_go()
 
 
 def test_strength_moves_between_enlargement_and_model_and_back(

@@ -116,8 +116,8 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
         The file cannot be read, restored or written; there is no new file then.
     """
     from napari_semnet.files.provenance import sha256_of
-    from napari_semnet.files.writer import write_tiff
-    from napari_semnet.restoration.events import Finished, Notice
+    from napari_semnet.files.writer import checked_axes, write_tiff
+    from napari_semnet.restoration.events import Finished, Notice, Started
 
     digest, before = sha256_of(job.source), _state(job.source)
     opened = open_source(job.source, job.specimen_rows)
@@ -125,6 +125,8 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
         yield Notice(note)
     restored: Restoration | None = None
     for event in restorer.run(opened.pixels):
+        if isinstance(event, Started):
+            checked_axes(job.target, event.output_shape, event.dtype, opened.axes)
         if isinstance(event, Finished):
             restored = event.restored
         yield event

@@ -161,12 +161,17 @@ def _range_of(result: SemImage) -> IntensityRange | None:
 
 def _restored_part(image: SemImage, result: SemImage) -> Any:
     """Pixels of the source that the result was made from."""
-    record = result.provenance
-    rows = image.specimen_rows if record is None else record.specimen_rows
+    rows = _restored_rows(image, result)
     if rows is None:
         return image.pixels
     at = (slice(None),) * image.axes.index("Y")
     return image.pixels[(*at, slice(*rows))]
+
+
+def _restored_rows(image: SemImage, result: SemImage) -> tuple[int, int] | None:
+    """Rows of the source that were restored; None for all."""
+    record = result.provenance
+    return image.specimen_rows if record is None else record.specimen_rows
 
 
 def _write_residual(
@@ -184,10 +189,25 @@ def _write_residual(
     for band in residual_bands(grey, result.pixels, intensity, judgement.consistency.noise):
         rows = slice(band.top, band.top + len(band.standardised))
         residual[band.index][rows] = band.standardised
-    size = None if image.pixel_size is None else image.pixel_size.yx
-    path = _path(folder, target, RESIDUAL)
-    described = "Input less 2 x 2 mean of the restoration, in units of the input's noise"
-    return write_tiff(path, residual, pixel_size_nm=size, description=described)
+    size, origin = None, None
+    if image.pixel_size is not None:
+        size = image.pixel_size.yx
+        (top, left), restored = image.origin_nm or (0.0, 0.0), _restored_rows(image, result)
+        origin = top + (0 if restored is None else restored[0]) * size[0], left
+    return write_tiff(
+        _path(folder, target, RESIDUAL),
+        residual,
+        pixel_size_nm=size,
+        origin_nm=origin,
+        axes=_written_axes(result),
+        z_step_nm=image.z_step_nm,
+        description="Input less 2 x 2 mean of the restoration, in units of the input's noise",
+    )
+
+
+def _written_axes(result: SemImage) -> str | None:
+    """Letters of the axes where they mean something; None leaves them to the writer."""
+    return result.axes if set(result.axes[:-2]) <= set("TCZ") else None
 
 
 def _write_consistent(
@@ -219,6 +239,8 @@ def _write(
         pixels,
         pixel_size_nm=None if result.pixel_size is None else result.pixel_size.yx,
         origin_nm=result.origin_nm,
+        axes=_written_axes(result),
+        z_step_nm=result.z_step_nm,
         provenance=record,
     )
 

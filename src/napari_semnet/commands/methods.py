@@ -75,7 +75,7 @@ def write_methods(record_path: Path, folder: Path) -> MethodsFiles:
     from napari_semnet.errors import SemnetError
     from napari_semnet.files.methods import methods_paragraph, write_methods_files
     from napari_semnet.files.provenance import sidecar_path
-    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.reader import in_usual_order, read_image
     from napari_semnet.files.replay import find_source, read_record
 
     record = read_record(record_path)
@@ -85,7 +85,7 @@ def write_methods(record_path: Path, folder: Path) -> MethodsFiles:
         reason = f"the source, {record.source or 'unknown'}, is not there any more."
     else:
         try:
-            source = read_image(found)
+            source = in_usual_order(read_image(found))
         except SemnetError as error:
             reason = str(error)
     conditions = {} if source is None else source.metadata
@@ -108,12 +108,14 @@ def _figure(record: Provenance, record_path: Path, source: SemImage) -> Any:
     Raises
     ------
     SemnetError
-        The result is gone, or does not belong to the source.
+        The result is gone, or does not belong to the source, or is of a layer that is only a part
+        of the source's file.
     """
     import numpy as np
 
     from napari_semnet.errors import FileFormatError
-    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.methods import restored_part
+    from napari_semnet.files.reader import in_usual_order, read_image
     from napari_semnet.files.replay import find_result
     from napari_semnet.imaging.intensity import as_grey
     from napari_semnet.imaging.methods_figure import draw_figure
@@ -121,10 +123,9 @@ def _figure(record: Provenance, record_path: Path, source: SemImage) -> Any:
     place = find_result(record, record_path)
     if place is None:
         raise FileFormatError("the result is not beside its record any more.")
-    whole, result = as_grey(source.pixels), as_grey(read_image(place).pixels)
-    rows = record.specimen_rows or (0, whole.shape[-2])
-    first = (0,) * (len(whole.shape) - 2)
-    raw, restored = np.asarray(whole[(*first, slice(*rows))]), np.asarray(result[first])
+    whole, result = as_grey(source.pixels), as_grey(in_usual_order(read_image(place)).pixels)
+    raw = np.asarray(whole[restored_part(record, tuple(whole.shape))])
+    restored = np.asarray(result[(0,) * (len(result.shape) - 2)])
     limits = record.intensity_range or (float(raw.min()), float(raw.max()))
     return draw_figure(
         raw,

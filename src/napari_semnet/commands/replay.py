@@ -79,8 +79,8 @@ def _rows(again: Replay) -> tuple[int, int]:
 
 
 def _unordered(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Sort the axes before the last two by their length."""
-    return (*sorted(shape[:-2]), *shape[-2:])
+    """Sort the axes before the last two by their length, without those of length one."""
+    return (*sorted(length for length in shape[:-2] if length > 1), *shape[-2:])
 
 
 def prepare(again: Replay, model: str | None) -> Restorer:
@@ -118,7 +118,10 @@ def compare(target: Path, record: Path, again: Replay) -> str:
     if np.array_equal(one, other):
         return f"Every pixel is the same as in {first.name}."
     if one.shape != other.shape:
-        return f"{first.name} has another number of pixels: it was changed later."
+        return (
+            f"{first.name} has another number of pixels: it is a part of that run, or was changed "
+            "later."
+        )
     difference = np.abs(one.astype(np.float64) - other.astype(np.float64)).max()
     return (
         f"The pixels differ from those in {first.name} by up to {difference:g} grey levels. Only "

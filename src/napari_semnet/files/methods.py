@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,14 @@ from napari_semnet.errors import FileFormatError
 from napari_semnet.files.atomic import replacing
 from napari_semnet.files.provenance import Provenance
 
-__all__ = ["MethodsFiles", "methods_paragraph", "pixel_size_text", "write_methods_files"]
+__all__ = [
+    "MethodsFiles",
+    "methods_paragraph",
+    "pixel_size_text",
+    "restored_part",
+    "rows_and_columns",
+    "write_methods_files",
+]
 
 _ESTIMATES = (
     "The restored image is the output of a neural network: its pixels are estimates, not "
@@ -108,6 +115,48 @@ def methods_paragraph(
     return " ".join(filter(None, sentences))
 
 
+def restored_part(record: Provenance, shape: tuple[int, ...]) -> tuple[int | slice, ...]:
+    """Say which picture of the source a record's first one was made from.
+
+    Parameters
+    ----------
+    record : Provenance
+    shape : tuple of int
+        Of the source, (..., Y, X), its axes as `napari_semnet.files.reader.in_usual_order` has
+        them.
+
+    Returns
+    -------
+    tuple of int and slice
+        A key of the source's pixels, which gives (Y, X). Axes of length one are left out.
+
+    Raises
+    ------
+    FileFormatError
+        What was restored had other slices, such as one detector of several.
+    """
+    *leading, height, width = shape
+    told = record.source_shape
+    if len(told) > 2 and told[-1] in (3, 4) and told[-3:-1] == (height, width):
+        told = told[:-1]  # colours
+    start = record.region[0] if record.region else (0,) * len(told)
+    known = [(at, n) for at, n in zip(start, told[:-2], strict=False) if n > 1]
+    if told and sorted(n for _, n in known) != sorted(n for n in leading if n > 1):
+        raise FileFormatError(
+            f"{record.source or 'the source'} holds {_shape(shape)}, where a layer of "
+            f"{_shape(told)} was restored."
+        )
+    first = [at for at, _ in known] if told else [0 for n in leading if n > 1]
+    return (*first, *rows_and_columns(record, (height, width)))
+
+
+def rows_and_columns(record: Provenance, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Say which rows and columns of the source, of `shape` (..., Y, X), were restored."""
+    start, stop = record.region or ((0, 0), shape)
+    top, bottom = record.specimen_rows or (0, shape[-2])
+    return slice(max(start[-2], top), min(stop[-2], bottom)), slice(start[-1], stop[-1])
+
+
 def pixel_size_text(size: tuple[float, float]) -> str:
     """Say a pixel size (y, x), in nanometres or micrometres.
 
@@ -161,6 +210,9 @@ def _restoration(record: Provenance) -> str:
 
 
 def _part(record: Provenance) -> str:
+    if record.region is not None and len(record.region[0]) == len(record.source_shape):
+        region = _region(*record.region, record.source_shape)
+        return f"Of it was processed, counted from 0: {region}."
     rows = record.specimen_rows
     if rows is None or len(record.source_shape) < 2:
         return ""
@@ -170,6 +222,18 @@ def _part(record: Provenance) -> str:
         f"Rows {rows[0]} to {rows[1] - 1}, which show the specimen, were processed; the databar "
         "was left out."
     )
+
+
+def _region(start: Sequence[int], stop: Sequence[int], shape: Sequence[int]) -> str:
+    """Name a part of an image, counted from 0 as napari does."""
+    names = [*(f"index of axis {n + 1}" for n in range(len(shape) - 3)), "slice", "row", "column"]
+    parts = []
+    for name, first, end, length in zip(names[-len(shape) :], start, stop, shape, strict=True):
+        if end - first == 1 < length:
+            parts.append(f"{name} {first}")
+        elif (first, end) != (0, length):
+            parts.append(f"{name}s {first} to {end - 1}")
+    return ", ".join(parts)
 
 
 def _computation(record: Provenance) -> str:

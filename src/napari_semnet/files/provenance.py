@@ -23,6 +23,7 @@ from napari_semnet.files.endings import split_ending
 
 __all__ = [
     "NAMESPACE",
+    "RESTORATION",
     "STATEMENT",
     "SUFFIX",
     "Provenance",
@@ -43,6 +44,7 @@ STATEMENT = (
     "Keep the unprocessed picture and state the processing wherever this one is shown."
 )
 
+RESTORATION = "denoise and double the pixels"
 FORMAT_VERSION = 1
 SUFFIX = ".semnet.json"
 """How the name of a record ends."""
@@ -79,7 +81,7 @@ class Provenance(BaseModel):
     format_version: int = FORMAT_VERSION
     software: str = "napari-semnet"
     version: str = __version__
-    operation: str = "denoise and double the pixels"
+    operation: str = RESTORATION
     model: str = ""
     """Name on the model's card."""
     model_sha256: str = ""
@@ -119,6 +121,18 @@ class Provenance(BaseModel):
     date: str = Field(default_factory=_now)
     """When the result was made, ISO 8601 with the offset to UTC."""
     statement: str = STATEMENT
+
+    @property
+    def region(self) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """First index along every axis of the source and the one after the last; None for all."""
+        start, stop = (self.parameters.get(f"region_{end}") for end in ("start", "stop"))
+        if not isinstance(start, list | tuple) or not isinstance(stop, list | tuple):
+            return None
+        if len(start) != len(stop) or len(start) < 2:
+            return None
+        if not all(isinstance(index, int) for index in (*start, *stop)):
+            return None
+        return tuple(start), tuple(stop)
 
     def to_json(self) -> str:
         """Give the record as indented JSON that ends in a newline."""

@@ -156,9 +156,10 @@ def read_image(path: str | Path) -> SemImage:
 
 
 def in_usual_order(image: SemImage) -> SemImage:
-    """Put time first, then channels, then Z, as OME-Zarr does, whatever a file's order is.
+    """Put time first, then channels, then Z, without those of length one.
 
-    A TIFF has the order of its source, so that an index means another slice in each of the two.
+    A TIFF has the order of its source, and an OME-Zarr its own and often all five axes, so that an
+    index means another slice in each of the two.
 
     Parameters
     ----------
@@ -167,12 +168,16 @@ def in_usual_order(image: SemImage) -> SemImage:
     """
     if not set(image.axes[:-2]) <= set("TCZ"):
         return image
-    order = storage_order(image.axes)
+    lengths = image.pixels.shape[:-2]
+    first = (*(0 if length == 1 else slice(None) for length in lengths), ...)
+    longer = "".join(a for a, length in zip(image.axes, lengths, strict=False) if length > 1)
+    axes = longer + image.axes[-2:]
+    order = storage_order(axes)
     return dataclasses.replace(
         image,
-        pixels=reordered(image.pixels, order),
-        coarser=tuple(reordered(level, order) for level in image.coarser),
-        axes="".join(image.axes[axis] for axis in order),
+        pixels=reordered(image.pixels[first], order),
+        coarser=tuple(reordered(level[first], order) for level in image.coarser),
+        axes="".join(axes[axis] for axis in order),
     )
 
 

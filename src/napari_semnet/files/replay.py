@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.provenance import (
+    RESTORATION,
     SUFFIX,
     Provenance,
     name_on_disk,
@@ -85,6 +86,11 @@ def replay_arguments(path: str | Path) -> Replay:
         raise FileFormatError(
             f"The record of {path.name} does not tell enough to repeat the run (model, tile and "
             "halo)."
+        )
+    if record.operation != RESTORATION:
+        raise FileFormatError(
+            f"The record of {path.name} is of more than a restoration ({record.operation}), which "
+            "cannot be repeated from it. Repeat the restoration that it was made from."
         )
     if "region_start" in record.parameters:
         raise FileFormatError(

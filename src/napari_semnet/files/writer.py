@@ -29,7 +29,7 @@ from napari_semnet.files.provenance import (
 )
 from napari_semnet.files.xml import xml_text
 
-__all__ = ["write_tiff"]
+__all__ = ["checked_axes", "write_tiff"]
 
 _TILE = 256
 _BIGTIFF_BYTES = 2**31
@@ -67,7 +67,7 @@ def write_tiff(
         an older picture of that name is removed.
     axes : str, optional
         One of ``T``, ``Z``, ``C`` for each leading axis, then ``YX``; any other letter is written
-        as the first of them that is free. By default stacks are ``ZYX``, ``TZYX``, ``TZCYX``.
+        as one of them that is free. By default stacks are ``ZYX``, ``TZYX``, ``TCZYX``.
     z_step_nm : float, optional
         Distance of slices along ``Z``, in nanometres.
     origin_nm : (float, float), optional
@@ -88,15 +88,8 @@ def write_tiff(
         The path, the pixels or the size cannot be written, or there is no room.
     """
     path = Path(path)
-    if path.suffix.lower() not in {".tif", ".tiff"}:
-        raise FileFormatError(f"A TIFF file must end in .tif or .tiff, not '{path.suffix}'.")
     shape, dtype = tuple(int(n) for n in pixels.shape), np.dtype(pixels.dtype)
-    axes = _checked_axes(shape, axes)
-    if dtype.name not in _OME_DTYPES or 0 in shape:
-        raise FileFormatError(
-            f"Pixels of shape {shape} and type {dtype} cannot be written as OME-TIFF. "
-            "Convert them to 8- or 16-bit integers or to float32 first."
-        )
+    axes = checked_axes(path, shape, dtype, axes)
     size = _checked_size(pixel_size_nm)
     if provenance is not None:
         provenance = named(provenance, path)
@@ -135,15 +128,47 @@ def write_tiff(
     return path
 
 
-def _checked_axes(shape: tuple[int, ...], axes: str | None) -> str:
+def checked_axes(path: Path, shape: tuple[int, ...], dtype: Any, axes: str | None = None) -> str:
+    """Refuse what `write_tiff` would refuse, so that nothing is computed in vain.
+
+    Parameters
+    ----------
+    path, axes
+        As `write_tiff` has them.
+    shape : tuple of int
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    str
+        Letters that the axes will have in the file.
+
+    Raises
+    ------
+    FileFormatError
+        The path does not end as a TIFF does, or no OME-TIFF can hold such pixels.
+    """
+    if path.suffix.lower() not in {".tif", ".tiff"}:
+        raise FileFormatError(f"A TIFF file must end in .tif or .tiff, not '{path.suffix}'.")
+    if np.dtype(dtype).name not in _OME_DTYPES or 0 in shape:
+        raise FileFormatError(
+            f"Pixels of shape {shape} and type {dtype} cannot be written as OME-TIFF. "
+            "Convert them to 8- or 16-bit integers or to float32 first."
+        )
+    return _letters(shape, axes)
+
+
+def _letters(shape: tuple[int, ...], axes: str | None) -> str:
     if len(shape) < 2 or len(shape) > 5:
         raise FileFormatError(
             f"Pixels of shape {shape} have {len(shape)} axes; a TIFF takes Y and X and up to "
             "three of time, Z and channel."
         )
-    axes = axes or {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}[len(shape)]
-    # OME knows time, depth and channel only: pages of unknown meaning take the first one free.
-    free = (letter for letter in "TZC" if letter not in axes[:-2])
+    axes = axes or {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}[len(shape)]
+    # OME knows time, depth and channel only: pages of unknown meaning take what is free, in the
+    # usual order, so that no reader exchanges them.
+    unknown = sum(a not in "TZC" for a in axes[:-2])
+    free = iter(sorted([a for a in "TZC" if a not in axes[:-2]][:unknown], key="TCZ".index))
     leading = "".join(a if a in "TZC" else next(free, "?") for a in axes[:-2])
     axes = leading + axes[-2:]
     fits = len(axes) == len(shape) and axes.endswith("YX")

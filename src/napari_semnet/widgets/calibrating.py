@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["Calibration", "calibrate", "trusted_size"]
 
 NM = "nanometer"
-_TOLD = (FILE_KEY, METADATA_KEY)
+_SIZES = {
+    FILE_KEY: ("pixel_size",),
+    METADATA_KEY: ("source_pixel_size_nm", "source_pixel_size_from", "pixel_size_nm"),
+}
+"""What of a layer's metadata tells the size of its pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,16 @@ class _Before:
 
     layer: weakref.ref[Image]
     placement: Placement
-    told: dict[str, Any]
-    """What its metadata said of its file and of how it was made."""
+    told: dict[str, dict[str, Any]]
+    """What its metadata said of the size of its pixels."""
 
     @classmethod
     def of(cls, layer: Image) -> _Before:
-        told = {key: layer.metadata[key] for key in _TOLD if key in layer.metadata}
+        told = {
+            key: {name: known[name] for name in names if name in known}
+            for key, names in _SIZES.items()
+            if isinstance(known := layer.metadata.get(key), dict)
+        }
         return cls(weakref.ref(layer), Placement.of(layer), told)
 
     def restore(self) -> None:
@@ -46,9 +54,12 @@ class _Before:
         if layer is None:
             return
         _place(layer, self.placement)
-        for key in _TOLD:
-            layer.metadata.pop(key, None)
-        layer.metadata.update(self.told)
+        for key, names in _SIZES.items():
+            # What was said of other things since then stays, such as where the databar is.
+            known = layer.metadata.pop(key, None) or {}
+            others = {name: value for name, value in known.items() if name not in names}
+            if others or key in self.told:
+                layer.metadata[key] = others | self.told.get(key, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +120,15 @@ def calibrate(viewer: Any, layer: Image, size_nm: float, source: str) -> Calibra
     ImageError
         No pixel of an electron microscope has this size.
     """
-    width = abs(float(layer.scale[-1]))
-    height = abs(float(layer.scale[-2]))
+    present = pixel_size_nm(layer)
+    height, width = _size_in_world(layer) if present is None else present
     size = checked_size(size_nm * height / width, size_nm, source, "medium")
     if size is None:
         raise ImageError(
             f"{size_nm:g} nm is no size of a pixel: it must be between 0.001 nm and 1 mm. Check "
             "the number and its unit."
         )
-    present = pixel_size_nm(layer)
-    factor = size_nm / (width if present is None else present[1])
+    factor = size_nm / width
     family = _family(layer, viewer)
     befores = tuple(_Before.of(one) for one in family)
     for one in family:
@@ -133,6 +143,15 @@ def calibrate(viewer: Any, layer: Image, size_nm: float, source: str) -> Calibra
     _zoom(viewer, factor)
     words = f"'{layer.name}': {pixel_size_text(size.yx)} per pixel, {_short(size)}"
     return Calibration(words, factor, befores)
+
+
+def _size_in_world(layer: Image) -> tuple[float, float]:
+    """Length of a pixel along Y and X in units of the world, whatever they are."""
+    place, n = Placement.of(layer), layer.ndim
+    steps = place.to_world(np.eye(n)[-2:]) - place.to_world(np.zeros(n))
+    # A turn of the layer would leave its rounding in what the user typed.
+    height, width = (float(f"{length:.12g}") for length in np.linalg.norm(steps[:, -2:], axis=1))
+    return height, width
 
 
 def _short(size: PixelSize) -> str:

@@ -19,7 +19,7 @@ from napari_semnet.widgets.background import Steps
 from napari_semnet.widgets.layer_combo import LayerCombo
 from napari_semnet.widgets.layers import image_layers
 from napari_semnet.widgets.lineage import is_ours, source_of
-from napari_semnet.widgets.planes import plane_of, rounded, slice_origin
+from napari_semnet.widgets.planes import plane_of, refuse_other_slices, rounded, slice_origin
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -139,6 +139,7 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
         layer = _chosen(self.restored_list, "restoration")
         if layer is self.raw_list.layer():
             raise SemnetError("The raw image and the restoration are one layer. Choose two.")
+        self._refuse_other_slices()
         return layer
 
     def pair(self) -> tuple[Image, Image]:
@@ -166,11 +167,17 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
         layers = self.layers()
         if not layers:
             raise SemnetError("Choose the raw image and its restoration above.")
+        self._refuse_other_slices()
         planes = [plane_of(layer, self.viewer) for layer in layers]
         known = self.classical()
         if known is not None:
             planes.insert(1 if self.raw_list.layer() is not None else 0, known)
         return planes
+
+    def _refuse_other_slices(self) -> None:
+        raw, restored = self.raw_list.layer(), self.restored_list.layer()
+        if raw is not None and restored is not None:
+            refuse_other_slices(raw, restored, self.viewer)
 
     def classical(self) -> Plane | None:
         """Give the classical restoration, if it is asked for and computed."""

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from napari.experimental import link_layers, unlink_layers
 from napari.layers import Image
+from pydantic import ValidationError
 
 from napari_semnet.errors import ImageError
 from napari_semnet.files.layers import FILE_KEY
+from napari_semnet.files.provenance import Provenance
 from napari_semnet.imaging.geometry import (
     Placement,
     Region,
@@ -35,6 +37,7 @@ __all__ = [
     "is_made_from",
     "link_contrast",
     "name_of_result",
+    "record_of",
     "region_of",
     "source_name",
     "source_pixels",
@@ -74,6 +77,22 @@ def source_name(layer: Any) -> str | None:
     """Name of the layer that a restored one was made from; None for what is no restoration."""
     record = layer.metadata.get(METADATA_KEY)
     return record.get("source") if isinstance(record, dict) else None
+
+
+def record_of(layer: Image) -> Provenance:
+    """Read how a restored layer was made.
+
+    Raises
+    ------
+    ImageError
+        The layer's metadata do not tell.
+    """
+    try:
+        return Provenance.model_validate(layer.metadata[METADATA_KEY])
+    except (KeyError, ValidationError) as error:
+        raise ImageError(
+            f"'{layer.name}' does not tell how it was made. Restore its source again."
+        ) from error
 
 
 def identity(layer: Any) -> str:

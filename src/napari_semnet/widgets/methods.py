@@ -6,38 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.files.layers import FILE_KEY
-from napari_semnet.files.methods import methods_paragraph, write_methods_files
+from napari_semnet.files.methods import (
+    methods_paragraph,
+    rows_and_columns,
+    write_methods_files,
+)
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.widgets.background import Steps
-from napari_semnet.widgets.layers import METADATA_KEY, source_shape
-from napari_semnet.widgets.planes import plane_of
+from napari_semnet.widgets.layers import record_of, source_shape
+from napari_semnet.widgets.planes import plane_of, refuse_other_slices
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_semnet.imaging.plane import Plane
 
-__all__ = ["methods_steps", "record_of"]
-
-
-def record_of(result: Image) -> Provenance:
-    """Read how a restored layer was made.
-
-    Raises
-    ------
-    ImageError
-        The layer's metadata do not tell.
-    """
-    try:
-        return Provenance.model_validate(result.metadata[METADATA_KEY])
-    except (KeyError, ValidationError) as error:
-        raise ImageError(
-            f"'{result.name}' does not tell how it was made. Restore its source again."
-        ) from error
+__all__ = ["methods_steps"]
 
 
 def methods_steps(viewer: Any, source: Image | None, result: Image, text: Path) -> Steps:
@@ -75,23 +62,15 @@ def methods_steps(viewer: Any, source: Image | None, result: Image, text: Path) 
     try:
         if source is None:
             raise ImageError(f"the source, {record.source or 'unknown'}, is not open any more.")
-        pictures = plane_of(source, viewer), plane_of(result, viewer), _place(record, source)
+        refuse_other_slices(source, result, viewer)
+        place = rows_and_columns(record, source_shape(source))
+        pictures = plane_of(source, viewer), plane_of(result, viewer), place
     except SemnetError as error:
         reason = str(error)
     limits = record.intensity_range
     if limits is None or limits[0] >= limits[1]:
         limits = (float(result.contrast_limits[0]), float(result.contrast_limits[1]))
     return _steps(record, paragraph, pictures, limits, text, reason)
-
-
-def _place(record: Provenance, source: Image) -> tuple[slice, slice]:
-    """Rows and columns of the source that were restored."""
-    height, width = source_shape(source)[-2:]
-    start = record.parameters.get("region_start", (0, 0))[-2:]
-    stop = record.parameters.get("region_stop", (height, width))[-2:]
-    top, bottom = record.specimen_rows or (0, height)
-    rows = slice(max(int(start[0]), top), min(int(stop[0]), bottom))
-    return rows, slice(int(start[1]), int(stop[1]))
 
 
 def _steps(

@@ -21,7 +21,7 @@ from napari_semnet.training.pieces import Opened
 from napari_semnet.widgets.layer_list import LayerList
 from napari_semnet.widgets.layers import source_pixels, specimen_rows
 from napari_semnet.widgets.lineage import is_ours
-from napari_semnet.widgets.planes import nanometres_per_unit
+from napari_semnet.widgets.record import pixel_size_nm
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -100,9 +100,5 @@ class PicturePicker(QWidget):  # type: ignore[misc]  # Qt is not followed by the
 
 def opened(layer: Image) -> Opened:
     """Take a layer's pixels and what is known of them, as they come, without the viewer."""
-    factors = nanometres_per_unit(layer)
-    size = None
-    if factors is not None:
-        y, x = (abs(float(s)) * f for s, f in zip(layer.scale[-2:], factors, strict=True))
-        size = (y, x)
+    size = pixel_size_nm(layer)
     return Opened(layer.name, source_pixels(layer), bool(layer.rgb), specimen_rows(layer), size)

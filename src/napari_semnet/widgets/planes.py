@@ -13,7 +13,14 @@ from napari_semnet.errors import ImageError
 from napari_semnet.imaging.geometry import Placement, current_slice
 from napari_semnet.imaging.intensity import as_grey
 from napari_semnet.imaging.plane import Grid, Plane
-from napari_semnet.widgets.layers import bare, in_units_of, source_pixels, source_shape
+from napari_semnet.widgets.layers import (
+    bare,
+    in_units_of,
+    is_made_from,
+    record_of,
+    source_pixels,
+    source_shape,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -24,6 +31,7 @@ __all__ = [
     "nanometres_per_unit",
     "part_placement",
     "plane_of",
+    "refuse_other_slices",
     "rounded",
     "slice_origin",
     "world_points",
@@ -87,6 +95,43 @@ def slice_origin(layer: Image, viewer: Any) -> tuple[int, ...]:
     if len(shape) == 2:
         return ()
     return current_slice(shape, _index_in_view(layer, viewer)).start[:-2]
+
+
+def refuse_other_slices(source: Image, restored: Image, viewer: Any) -> None:
+    """Refuse to compare a slice of an image with the restoration of another one.
+
+    A restoration of some slices that was saved and opened again lies at the first ones: files do
+    not hold a place along these axes. Its record tells which slices they are.
+
+    Raises
+    ------
+    ImageError
+        It tells of other slices than the one in view.
+    """
+    if not is_made_from(restored, source):
+        return
+    try:
+        region = record_of(restored).region
+    except ImageError:
+        return
+    seen = slice_origin(source, viewer)
+    if region is None or len(region[0]) != len(seen) + 2:
+        return
+    # Files need not keep axes of length one.
+    shown = zip(slice_origin(restored, viewer), source_shape(restored), strict=False)
+    has_it = [index for index, length in shown if length > 1]
+    told = list(zip(*region, seen, strict=False))
+    wanted = [now - first for first, stop, now in told if stop - first > 1]
+    if has_it == wanted and all(first <= now < stop for first, stop, now in told):
+        return
+    slices = ", ".join(
+        f"{first}" if stop - first == 1 else f"{first} to {stop - 1}" for first, stop, _ in told
+    )
+    where = ", ".join(map(str, seen))
+    raise ImageError(
+        f"“{restored.name}” is the restoration of slice {slices} of “{source.name}”, where slice "
+        f"{where} is in view. Move the slider of the viewer there, or restore the slice again."
+    )
 
 
 def _is_in_view(layer: Image, viewer: Any) -> bool:

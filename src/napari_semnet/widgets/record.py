@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from napari_semnet.restoration.events import RunPlan
     from napari_semnet.widgets.choices import Choices
 
-__all__ = ["completed_record", "pixel_size_nm", "provenance_of", "sizes_of", "source_record"]
+__all__ = [
+    "completed_record",
+    "pixel_size_nm",
+    "provenance_of",
+    "record_of_part",
+    "sizes_of",
+    "source_record",
+]
 
 
 def pixel_size_nm(layer: Image) -> tuple[float, float] | None:
@@ -78,6 +85,41 @@ def source_record(source: Image, region: Region, choices: Choices) -> dict[str, 
         "source_dtype": str(source_pixels(source).dtype),
         "specimen_rows": rows,
     } | sizes_of(source)
+
+
+def record_of_part(
+    record: Mapping[str, Any], index: Sequence[int], corner: tuple[int, int], shape: tuple[int, int]
+) -> dict[str, Any]:
+    """Give the record of a part of a restored layer: that of the layer, with its own region.
+
+    Parameters
+    ----------
+    record : mapping
+        As `provenance_of` gave it.
+    index : sequence of int
+        Which of the layer's slices.
+    corner : (int, int)
+        First row and column of the part in the layer.
+    shape : (int, int)
+        Rows and columns of the source that the part is of.
+    """
+    known = Provenance.model_validate(dict(record))
+    if len(known.source_shape) < 2:
+        return dict(record)
+    rows = known.specimen_rows or (0, known.source_shape[-2])
+    everything = whole(known.source_shape).between_rows(*rows) or whole(known.source_shape)
+    start, stop = known.region or (everything.start, everything.stop)
+    if len(index) == len(start) - 2:
+        leading = tuple(first + at for first, at in zip(start, index, strict=False))
+        after = tuple(at + 1 for at in leading)
+    else:  # A file that was opened again need not have all axes.
+        leading, after = start[:-2], stop[:-2]
+    top, left = start[-2] + corner[0] // FACTOR, start[-1] + corner[1] // FACTOR
+    region = Region((*leading, top, left), (*after, top + shape[0], left + shape[1]))
+    if region == everything:
+        return dict(record)
+    own = {"region_start": region.start, "region_stop": region.stop}
+    return {**record, "parameters": known.parameters | own}
 
 
 def completed_record(

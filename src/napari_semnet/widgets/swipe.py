@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_semnet.imaging.geometry import Placement
+from napari_semnet.imaging.geometry import Placement, Region
 from napari_semnet.widgets.layers import bare, in_units_of, source_pixels, source_shape
 from napari_semnet.widgets.planes import part_placement
 
@@ -26,8 +26,9 @@ REDRAW_MS = 25
 class Swipe(QObject):  # type: ignore[misc]  # Qt is not followed by the type checker
     """Shows the right part of one layer over another one.
 
-    The part is a layer of its own, whose pixels are a view of the other's: nothing is copied, and
-    the two layers that are compared are only hidden or shown. Its frame is the divider.
+    The part is a layer of its own, whose pixels are a view of the other's: nothing is copied, of
+    what is on a disk only the slice in view is read, and the two layers that are compared are only
+    hidden or shown. Its frame is the divider.
 
     Parameters
     ----------
@@ -114,9 +115,13 @@ class Swipe(QObject):  # type: ignore[misc]  # Qt is not followed by the type ch
         return layer
 
     def _pixels(self) -> Any:
-        pixels = source_pixels(self._over)
-        columns = slice(min(self.column, self._columns - 1), None)
-        return pixels[..., columns, :] if self._over.rgb else pixels[..., columns]
+        pixels, first = source_pixels(self._over), min(self.column, self._columns - 1)
+        if not isinstance(pixels, np.ndarray):  # A slice of what is on a disk is read at once.
+            from napari_semnet.restoration.part import PartOf
+
+            shape = source_shape(self._over)
+            return PartOf(pixels, Region((*(0 for _ in shape[:-1]), first), shape))
+        return pixels[..., first:, :] if self._over.rgb else pixels[..., first:]
 
     def _placement(self) -> Placement:
         whole = Placement.of(self._over)

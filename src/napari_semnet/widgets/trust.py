@@ -31,6 +31,7 @@ from napari_semnet.widgets.layers import (
 from napari_semnet.widgets.lineage import MADE_BY_COMPARISON, source_of
 from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.planes import add_picture, part_placement, slice_origin
+from napari_semnet.widgets.record import record_of_part
 from napari_semnet.widgets.strength import StrengthSlider
 from napari_semnet.widgets.trust_work import (
     Judged,
@@ -178,7 +179,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         if chosen is None:
             return
         raw, restored, pair = chosen
-        origin = (*slice_origin(restored, self._viewer), 0, 0)
+        origin = (*slice_origin(restored, self._viewer), *pair.corner)
 
         def show(spread: NDArray[np.float32]) -> None:
             from napari_semnet.restoration.trust import describe_sensitivity
@@ -203,7 +204,8 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         if chosen is None:
             return
         raw, restored, pair = chosen
-        origin = (*slice_origin(restored, self._viewer), 0, 0)
+        index = slice_origin(restored, self._viewer)
+        origin = (*index, *pair.corner)
 
         def show(pixels: NDArray[Any]) -> None:
             if restored not in self._viewer.layers:
@@ -226,7 +228,8 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
                 operation = (
                     f"{record.get('operation', '')}; made consistent with the denoised input"
                 )
-                layer.metadata[METADATA_KEY] = {**record, "operation": operation}
+                part = record_of_part(record, index, pair.corner, pair.raw.grid.shape)
+                layer.metadata[METADATA_KEY] = part | {"operation": operation}
                 if SOURCE_KEY in restored.metadata:
                     layer.metadata[SOURCE_KEY] = restored.metadata[SOURCE_KEY]
 

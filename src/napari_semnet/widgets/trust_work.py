@@ -14,7 +14,7 @@ from napari_semnet.imaging.consistency import check_doubled
 from napari_semnet.imaging.intensity import IntensityRange
 from napari_semnet.imaging.plane import Plane, overlap
 from napari_semnet.widgets.layers import METADATA_KEY, UNFINISHED_KEY
-from napari_semnet.widgets.planes import plane_of
+from napari_semnet.widgets.planes import plane_of, refuse_other_slices
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -43,6 +43,8 @@ class Pair:
     rows: slice
     """Of the raw picture."""
     columns: slice
+    corner: tuple[int, int]
+    """Row and column of the restored layer where the part begins."""
     record: Mapping[str, Any] | None
     """How the restoration was made, as its layer tells."""
 
@@ -68,18 +70,21 @@ def pair_of(raw: Image, restored: Image, viewer: Any) -> Pair:
     Raises
     ------
     ImageError
-        They do not lie over one another, or one has not twice the other's pixels, or some of them
-        are still to come.
+        They do not lie over one another, or are of different slices, or one has not twice the
+        other's pixels, or some of them are still to come.
     """
     if UNFINISHED_KEY in restored.metadata:
         raise ImageError(f"“{restored.name}” is not finished. Wait until it is.")
+    refuse_other_slices(raw, restored, viewer)
     coarse, fine = plane_of(raw, viewer), plane_of(restored, viewer)
     rows, columns = overlap(coarse.grid, fine.grid)
     part = coarse.crop(rows, columns)
-    doubled = fine.crop(*overlap(fine.grid, part.grid))
+    over = overlap(fine.grid, part.grid)
+    doubled = fine.crop(*over)
     check_doubled(tuple(part.pixels.shape), tuple(doubled.pixels.shape))
     told = restored.metadata.get(METADATA_KEY)
-    return Pair(part, doubled, rows, columns, told if isinstance(told, dict) else None)
+    corner = over[0].start, over[1].start
+    return Pair(part, doubled, rows, columns, corner, told if isinstance(told, dict) else None)
 
 
 def judge_steps(pair: Pair) -> Generator[float, None, Judged]:
