@@ -16,7 +16,7 @@ from napari_semnet.restoration.narrowing import reaches
 from napari_semnet.restoration.openvino_network import OpenVINONetwork, kept_bytes
 from napari_semnet.restoration.openvino_runtime import openvino_version
 from napari_semnet.restoration.prepared import PreparedNetwork
-from napari_semnet.restoration.tiles import Tile, plan_tiles
+from napari_semnet.restoration.tiles import Tile, TileKind, plan_tiles
 from tests.restoration.conftest import REDUCED, reduced_network
 
 CPU = torch.device("cpu")
@@ -28,6 +28,20 @@ def network() -> OpenVINONetwork:
     if not openvino_version():
         pytest.skip("OpenVINO is not installed: pip install openvino")
     return OpenVINONetwork(reduced_network(), CPU, torch.float32)
+
+
+@pytest.fixture
+def compiled(network, monkeypatch) -> list[TileKind]:
+    """Kinds that the network has compiled, as often as it has."""
+    kinds: list[TileKind] = []
+    compile_kind = network._compile
+
+    def counting(kind, threads):
+        kinds.append(kind)
+        return compile_kind(kind, threads)
+
+    monkeypatch.setattr(network, "_compile", counting)
+    return kinds
 
 
 def nine() -> list[Tile]:
@@ -54,15 +68,7 @@ def test_tiles_of_every_kind_are_what_pytorch_gives_whether_they_were_expected_o
         np.testing.assert_allclose(result(network, tile), expected(tile), rtol=0, atol=1e-5)
 
 
-def test_a_kind_is_compiled_once_whoever_asks_first(network, monkeypatch) -> None:
-    compiled = []
-    compile_kind = network._compile
-
-    def counting(kind, threads):
-        compiled.append(kind)
-        return compile_kind(kind, threads)
-
-    monkeypatch.setattr(network, "_compile", counting)
+def test_a_kind_is_compiled_once_whoever_asks_first(network, compiled) -> None:
     tiles = nine()[:3]
     kinds = [tile.kind for tile in tiles]
     result(network, tiles[0])
@@ -126,16 +132,8 @@ def test_who_waits_for_a_kind_to_be_compiled_can_stop_and_it_is_there_the_next_t
 
 
 def test_expected_kinds_that_are_compiled_already_stay_and_no_more_are_kept_than_said(
-    network, monkeypatch
+    network, compiled, monkeypatch
 ) -> None:
-    compiled = []
-    compile_kind = network._compile
-
-    def counting(kind, threads):
-        compiled.append(kind)
-        return compile_kind(kind, threads)
-
-    monkeypatch.setattr(network, "_compile", counting)
     monkeypatch.setattr(openvino_network, "_KEPT_KINDS", 4)
     tiles = nine()
     others, wanted = tiles[1:4], [tiles[0], *tiles[4:7]]

@@ -31,8 +31,7 @@ class Opened:
     @property
     def axes(self) -> str | None:
         """Letters for the result's axes: without colour; None where the file's mean nothing."""
-        leading = self.image.axes[: self.image.axes.index("Y")]
-        return f"{leading}YX" if set(leading) <= set("TZC") else None
+        return self.image.grey_axes
 
     @property
     def pixel_size_nm(self) -> tuple[float, float] | None:

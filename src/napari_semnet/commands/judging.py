@@ -199,15 +199,10 @@ def _write_residual(
         residual,
         pixel_size_nm=size,
         origin_nm=origin,
-        axes=_written_axes(result),
+        axes=result.grey_axes,
         z_step_nm=image.z_step_nm,
         description="Input less 2 x 2 mean of the restoration, in units of the input's noise",
     )
-
-
-def _written_axes(result: SemImage) -> str | None:
-    """Letters of the axes where they mean something; None leaves them to the writer."""
-    return result.axes if set(result.axes[:-2]) <= set("TCZ") else None
 
 
 def _write_consistent(
@@ -239,7 +234,7 @@ def _write(
         pixels,
         pixel_size_nm=None if result.pixel_size is None else result.pixel_size.yx,
         origin_nm=result.origin_nm,
-        axes=_written_axes(result),
+        axes=result.grey_axes,
         z_step_nm=result.z_step_nm,
         provenance=record,
     )

@@ -64,23 +64,19 @@ def _rows(again: Replay) -> tuple[int, int]:
         was.
     """
     from napari_semnet.files.reader import read_image
+    from napari_semnet.files.reordered import unordered
 
     image = read_image(again.source)
     here, then = tuple(image.pixels.shape), again.record.source_shape
     grey = here[:-1] if image.axes.endswith("S") else here
     # A layer has its axes in the usual order, and a file in its own.
-    if then and _unordered(then) not in (_unordered(here), _unordered(grey)):
+    if then and unordered(then) not in (unordered(here), unordered(grey)):
         raise FileFormatError(
             f"The record is of {' x '.join(map(str, then))} pixels, and {again.source.name} holds "
             f"{' x '.join(map(str, grey))}: what was one layer of several in napari cannot be "
             "repeated from the file."
         )
     return again.specimen_rows or (0, here[image.axes.index("Y")])
-
-
-def _unordered(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Sort the axes before the last two by their length, without those of length one."""
-    return (*sorted(length for length in shape[:-2] if length > 1), *shape[-2:])
 
 
 def prepare(again: Replay, model: str | None) -> Restorer:

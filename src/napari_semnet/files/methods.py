@@ -10,6 +10,7 @@ from typing import Any
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.atomic import replacing
 from napari_semnet.files.provenance import Provenance
+from napari_semnet.files.reordered import unordered
 
 __all__ = [
     "MethodsFiles",
@@ -133,21 +134,21 @@ def restored_part(record: Provenance, shape: tuple[int, ...]) -> tuple[int | sli
     Raises
     ------
     FileFormatError
-        What was restored had other slices, such as one detector of several.
+        What was restored had other pixels, such as one detector of several.
     """
-    *leading, height, width = shape
     told = record.source_shape
-    if len(told) > 2 and told[-1] in (3, 4) and told[-3:-1] == (height, width):
+    if len(told) > 2 and told[-1] in (3, 4) and told[-3:-1] == shape[-2:]:
         told = told[:-1]  # colours
-    start = record.region[0] if record.region else (0,) * len(told)
-    known = [(at, n) for at, n in zip(start, told[:-2], strict=False) if n > 1]
-    if told and sorted(n for _, n in known) != sorted(n for n in leading if n > 1):
+    if told and unordered(told) != unordered(shape):
         raise FileFormatError(
             f"{record.source or 'the source'} holds {_shape(shape)}, where a layer of "
             f"{_shape(told)} was restored."
         )
-    first = [at for at, _ in known] if told else [0 for n in leading if n > 1]
-    return (*first, *rows_and_columns(record, (height, width)))
+    start = record.region[0] if record.region else (0,) * len(told)
+    first = [at for at, length in zip(start, told[:-2], strict=False) if length > 1]
+    if not told:  # Nothing is known: the first of all.
+        first = [0 for length in shape[:-2] if length > 1]
+    return (*first, *rows_and_columns(record, shape))
 
 
 def rows_and_columns(record: Provenance, shape: tuple[int, ...]) -> tuple[slice, slice]:

@@ -105,6 +105,12 @@ class SemImage:
     """Halved levels of a pyramid, where the file has one."""
 
     @property
+    def grey_axes(self) -> str | None:
+        """Letters of the axes without colour; None where what the file's mean is not known."""
+        leading = self.axes[: self.axes.index("Y")]
+        return f"{leading}YX" if set(leading) <= set("TCZ") else None
+
+    @property
     def specimen(self) -> Any:
         """Pixels without the databar, a view of `pixels`."""
         if self.specimen_rows is None:
@@ -164,9 +170,9 @@ def in_usual_order(image: SemImage) -> SemImage:
     Parameters
     ----------
     image : SemImage
-        Is given back as it is where an axis is of another kind, or of unknown meaning.
+        Is given back as it is where it is in colour, or an axis is of unknown meaning.
     """
-    if not set(image.axes[:-2]) <= set("TCZ"):
+    if image.grey_axes != image.axes:
         return image
     lengths = image.pixels.shape[:-2]
     first = (*(0 if length == 1 else slice(None) for length in lengths), ...)

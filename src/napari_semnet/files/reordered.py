@@ -1,4 +1,4 @@
-"""Arrays seen with their axes in another order, such as the one that a file format wants."""
+"""Arrays and shapes with their axes in another order, such as the one that a format wants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["reordered"]
+__all__ = ["reordered", "unordered"]
 
 
 def reordered(array: Any, order: Sequence[int]) -> Any:
@@ -30,6 +30,21 @@ def reordered(array: Any, order: Sequence[int]) -> Any:
     if list(order) == sorted(order):
         return array
     return array.transpose(order) if hasattr(array, "transpose") else _Reordered(array, order)
+
+
+def unordered(shape: Sequence[int]) -> tuple[int, ...]:
+    """Give a shape (..., Y, X) that is equal for equal stacks, whatever their order of axes.
+
+    Those before the last two are sorted by length and without those of length one, which files
+    need not keep.
+
+    Examples
+    --------
+    >>> unordered((3, 1, 2, 64, 80)) == unordered((2, 3, 64, 80))
+    True
+    """
+    *leading, height, width = shape
+    return (*sorted(length for length in leading if length > 1), height, width)
 
 
 class _Reordered:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from napari_semnet.errors import ImageError
 from napari_semnet.files.layers import FILE_KEY
 from napari_semnet.files.provenance import Provenance
+from napari_semnet.files.reordered import unordered
 from napari_semnet.imaging.geometry import (
     Placement,
     Region,
@@ -111,17 +112,8 @@ def is_made_from(layer: Any, source: Any) -> bool:
         return bool(layer.metadata[SOURCE_KEY] == identity(source))
     shape = layer.metadata[METADATA_KEY].get("source_shape")
     return source_name(layer) == source.name and (
-        not shape or _longer_axes(shape) == _longer_axes(source_shape(source))
+        not shape or unordered(shape) == unordered(source_shape(source))
     )
-
-
-def _longer_axes(shape: Iterable[int]) -> list[int]:
-    """Pixels along all axes but those of length one, in ascending order but for the last two.
-
-    Files need not keep axes of length one, and each kind of file has its own order of axes.
-    """
-    longer = [int(size) for size in shape if size != 1]
-    return [*sorted(longer[:-2]), *longer[-2:]]
 
 
 def source_pixels(layer: Image) -> Any:
