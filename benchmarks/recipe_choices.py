@@ -99,6 +99,24 @@ def poster_losses(recipe: Recipe, folder: Path) -> None:
     recipe["losses"] = {"l1": 1.0, "histogram": 0.1, "total_variation": 0.01}
 
 
+def psnr_alone(recipe: Recipe, folder: Path) -> None:
+    """Learn by the PSNR alone."""
+    recipe["losses"] = {"l1": 0.0, "histogram": 0.0, "total_variation": 0.0, "psnr": 0.02}
+
+
+def adam(recipe: Recipe, folder: Path) -> None:
+    """Let Adam take the steps, at half the rate."""
+    rate = recipe["optimiser"]["learning_rate"]
+    recipe["optimiser"] |= {"kind": "adam", "learning_rate": rate / 2}
+
+
+def large_batches(recipe: Recipe, folder: Path) -> None:
+    """Learn from four times as many patches at once, in a quarter of the steps."""
+    recipe["steps"] //= 4
+    recipe["batch"] *= 4
+    recipe["schedule"]["cooldown"] //= 4
+
+
 def reach_of_ten(recipe: Recipe, folder: Path) -> None:
     """Ask the network to do with 10 pixels."""
     recipe["losses"] |= {"reach": 2.0, "halo": 10, "power": 4.0}
@@ -111,7 +129,9 @@ def no_average(recipe: Recipe, folder: Path) -> None:
 
 def large_patches(recipe: Recipe, folder: Path) -> None:
     """Draw patches of 96 x 96 and fewer of them: as many pixels in all."""
-    recipe["steps"] = round(recipe["steps"] * (recipe["patch"] / 96) ** 2)
+    part = (recipe["patch"] / 96) ** 2
+    recipe["steps"] = round(part * recipe["steps"])
+    recipe["schedule"]["cooldown"] = round(part * recipe["schedule"]["cooldown"])
     recipe["patch"] = 96
 
 
@@ -128,6 +148,9 @@ VARIANTS: Mapping[str, Callable[[Recipe, Path], None]] = {
     "half as a microscope degrades": half_microscope,
     "L1 alone": l1_alone,
     "poster's losses": poster_losses,
+    "PSNR alone": psnr_alone,
+    "Adam": adam,
+    "batches of 16, as many patches": large_batches,
     "a reach of 10 pixels": reach_of_ten,
     "no average of the weights": no_average,
     "patches of 96, as many pixels": large_patches,
