@@ -11,7 +11,8 @@ convolution and one number: of all ends that were tried, only there it writes fl
 In a dense block each convolution sees all maps before it. To concatenate them all each time is a
 fifth of the time, to convolve each apart and add up makes too many small convolutions. So maps are
 concatenated in groups, the input and what is grown first, then two by two; each group is convolved,
-and the sums are made in place.
+and the sums are made in place: those of a dense block begin with its input, so that no pass over
+the maps is left but one for each RRDB.
 
 It is built and compiled for each kind of tile: a graph for any shape takes a fifth longer for every
 tile. Kinds that are expected are compiled side by side, each by a thread, while the first of them
@@ -203,13 +204,16 @@ def _graph(network: SEMNet, tail: _Tail, kind: TileKind) -> Any:
     weight, bias = _values(network.first)
     first = maps = _convolved(given, weight.sum(1, keepdims=True).repeat(2, 1), bias)
     for number, rrdb in enumerate(network.body):
+        *before, last = dense_blocks_of(rrdb)
         deep = maps
-        for rdb in dense_blocks_of(rrdb):
-            deep = ops.add(deep, _change(deep, rdb, a.residual_scaling, a.negative_slope))
+        for rdb in before:
+            deep = _changed(deep, deep, rdb, a.residual_scaling, a.negative_slope)
+        # What the RRDB gives but for the change by its last dense block, which is scaled twice.
+        given_so_far = ops.add(maps, ops.multiply(deep, scaling))
+        maps = _changed(given_so_far, deep, last, a.residual_scaling**2, a.negative_slope)
         if narrowed:
             outer = narrowed[number - 1] if number else Box(0, height, 0, width)
-            maps, deep = (_cut(m, outer, narrowed[number]) for m in (maps, deep))
-        maps = ops.add(maps, ops.multiply(deep, scaling))
+            maps = _cut(maps, outer, narrowed[number])
     if narrowed:
         first = _cut(first, Box(0, height, 0, width), narrowed[-1])
     deep = ops.add(first, _convolved(maps, *_values(network.trunk)))
@@ -218,8 +222,8 @@ def _graph(network: SEMNet, tail: _Tail, kind: TileKind) -> Any:
     return openvino.Model([ops.add(pixels, _constant(tail.last_bias))], [given], "semnet")
 
 
-def _change(maps: Any, rdb: RDB, scaling: float, slope: float) -> Any:
-    """Build what a dense block adds to its input."""
+def _changed(sums: Any, maps: Any, rdb: RDB, scaling: float, slope: float) -> Any:
+    """Build sums that what a dense block makes of maps, scaled, is added to."""
     import openvino.opset13 as ops
 
     *growing, last = convolutions_of(rdb)
@@ -230,16 +234,20 @@ def _change(maps: Any, rdb: RDB, scaling: float, slope: float) -> Any:
             groups.append(grown)
         else:
             groups[-1] = ops.concat([groups[-1], grown], 1)
-    return _convolved_together(groups, *_values(last, scaling))
+    return _convolved_together(groups, *_values(last, scaling), sums)
 
 
-def _convolved_together(groups: list[Any], weight: _Values, bias: _Values) -> Any:
-    """Convolve groups of maps as if they were concatenated."""
+def _convolved_together(
+    groups: list[Any], weight: _Values, bias: _Values, sums: Any | None = None
+) -> Any:
+    """Convolve groups of maps as if they were concatenated, and add that to sums."""
     import openvino.opset13 as ops
 
     ends = np.cumsum([group.get_output_shape(0)[1] for group in groups])
     first, *others = np.split(weight, ends[:-1], 1)
     together = _convolved(groups[0], first, bias)
+    if sums is not None:
+        together = ops.add(together, sums)
     for group, part in zip(groups[1:], others, strict=True):
         together = ops.add(_convolved(group, part), together)
     return together
