@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from napari_semnet.restoration.tile_size import WidthCost, choose_tile, largest_read
+from napari_semnet.restoration.tile_size import WidthCost, choose_tile, largest_read, suited
 from napari_semnet.restoration.tiles import (
     Box,
     Surround,
@@ -211,7 +211,7 @@ def test_strips_are_as_tall_as_what_is_read_around_them_allows() -> None:
     assert choose_tile(surround, (332 + 48) * 600 - 1) != (332, 600)
 
 
-STEADY = WidthCost((1, 801), (1.0, 2.0))
+STEADY = WidthCost(tuple(range(1, 802)), tuple(1 + n / 800 for n in range(801)))
 COSTLY = WidthCost((96, 192, 384), (1.0, 1.0, 1.4))
 
 
@@ -240,10 +240,51 @@ def test_of_tiles_that_take_as_long_those_of_the_fewest_kinds_are_chosen() -> No
     assert math.prod(fastest) < 512 * 512 / 3, "inside a larger image all tiles are of one kind"
 
 
-def test_what_width_costs_lies_between_what_was_measured_and_never_falls_beyond_it() -> None:
-    found = COSTLY.at(np.array([10, 96, 192, 288, 576]))
-    np.testing.assert_allclose(found, [1, 1, 1, 1.2, 1.8])
+def test_between_two_measured_widths_it_costs_what_the_slower_one_does() -> None:
+    found = COSTLY.at(np.array([10, 96, 97, 192, 193, 288, 384, 576]))
+    np.testing.assert_allclose(found, [1, 1, 1, 1, 1.4, 1.4, 1.4, 1.8])
+    falling = WidthCost((96, 192), (1.0, 0.5))
+    np.testing.assert_allclose(falling.at(np.array([[50, 96], [191, 192]])), [[1, 1], [1, 0.5]])
+
+
+def test_what_width_costs_never_falls_beyond_what_was_measured() -> None:
     assert WidthCost((96, 192), (1.0, 0.5)).at(np.array([1000])) == 0.5
+
+
+STAIRS = WidthCost((96, 216, 224, 254, 256, 384), (1.2, 1.2, 1.0, 1.0, 1.3, 1.3))
+
+
+def test_more_of_the_halo_is_kept_where_that_is_faster_and_never_less_than_is_needed() -> None:
+    surround = Surround((4096, 4096), 29, (28, 26, 23, 19, 12, 2))
+    assert suited(surround, 193, STAIRS).later == (28, 26, 23, 19, 16, 2)
+    assert suited(surround, 195, STAIRS).later == (28, 26, 23, 19, 15, 2)
+    assert suited(surround, 140, STAIRS).later == surround.later
+    assert suited(surround, 193, STEADY) == surround
+
+
+@given(
+    later=st.lists(st.integers(0, 40), max_size=6).map(lambda kept: sorted(kept, reverse=True)),
+    core=st.integers(1, 400),
+    times=st.lists(st.floats(0.5, 2), min_size=6, max_size=6),
+)
+def test_what_is_kept_to_be_faster_never_rises_from_one_rrdb_to_the_next(
+    later, core, times
+) -> None:
+    surround = Surround((2048, 2048), 40, tuple(later))
+    cost = WidthCost(STAIRS.widths, tuple(times))
+    kept = suited(surround, core, cost).later
+    assert list(kept) == sorted(kept, reverse=True)
+    assert all(least <= more <= 40 for least, more in zip(later, kept, strict=True))
+    for least, more in zip(later, kept, strict=True):
+        widths = core + 2 * np.array([least, more])
+        needed, chosen = widths * cost.at(widths)
+        assert chosen <= needed
+
+
+def test_tiles_are_chosen_so_that_narrowed_ones_are_fast_as_well() -> None:
+    surround = Surround((4096, 4096), 29, (28, 26, 23, 19, 12, 2))
+    _, width = choose_tile(surround, 130_000, STAIRS)
+    assert 186 <= width <= 196
 
 
 def test_too_little_room_gives_the_smallest_tile_instead_of_none() -> None:

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -62,8 +63,10 @@ ARRANGEMENTS: Mapping[str, Arrangement] = {
 _HEIGHT = 96
 WIDTHS = (96, 192, 384)
 """Pieces that all arrangements restore: rows, and pixels of a row."""
-_FINE = (*range(104, 281, 8), WIDTHS[-1])
-"""Pixels of a row that the fastest one restores."""
+_FINE = (*range(160, 281, 8), WIDTHS[-1])
+"""Pixels of a row that the fastest one restores: what tiles are wide together with their halo."""
+_PASSES = 2
+"""How often it goes through them: another program may be busy for as long as one width takes."""
 _HALVINGS = 2
 """How often the steepest step between two neighbours of them is halved."""
 _FIRST = (64, 64)
@@ -87,7 +90,7 @@ _HARDLY = 1.05
 _LEAST_OPERATIONS = 10**6
 """Operations a pixel below which nothing is gained by a choice."""
 _MOST_ENTRIES = 64
-_EDITION = 4
+_EDITION = 5
 """Of the arrangements and of how they are measured: times of others say nothing about these."""
 _UNKNOWN = dict.fromkeys(WIDTHS, 0.0)
 
@@ -286,20 +289,25 @@ def _finely(network: Prepared, times: Mapping[int, float]) -> dict[int, float]:
     Few shapes stay compiled, so widths come one after the other. Meanwhile a machine becomes
     faster or slower, so that each takes turns with the narrowest, which all are compared by.
     """
-    found = dict(times)
     narrow = WIDTHS[0]
+    ratios: dict[int, list[float]] = {}
 
     def measure(width: int) -> None:
         for pair in _in_turns({"": network}, (narrow, width)).values():
-            found[width] = times[narrow] * pair[width] / pair[narrow]
+            ratios.setdefault(width, []).append(pair[width] / pair[narrow])
 
-    for width in _FINE:
+    def found() -> dict[int, float]:
+        measured = {width: times[narrow] * fmean(each) for width, each in ratios.items()}
+        return dict(sorted((dict(times) | measured).items()))
+
+    for width in _FINE * _PASSES:
         measure(width)
     for _ in range(_HALVINGS):
-        near = sorted(found.keys() - {WIDTHS[-1]})
-        step = max(pairwise(near), key=lambda pair: found[pair[1]] / found[pair[0]])
-        measure(sum(step) // 2)
-    return dict(sorted(found.items()))
+        near = list(found().items())[:-1]
+        (below, _), (above, _) = max(pairwise(near), key=lambda pair: pair[1][1] / pair[0][1])
+        for _ in range(_PASSES):
+            measure((below + above) // 2)
+    return found()
 
 
 def _in_turns(networks: Mapping[str, Prepared], widths: tuple[int, ...]) -> _Times:

@@ -45,6 +45,8 @@ class RunPlan:
     model_sha256: str
     backend: str = "torch"
     """What computed: ``torch``, ``torch-stacked`` or ``openvino``."""
+    later: tuple[int, ...] | None = None
+    """Of the halo, pixels that are kept after each RRDB; by default what the model's card says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
 from napari_semnet.restoration.progress import of_whole
 from napari_semnet.restoration.runtime import Device, Precision, as_precision, describe_device
 from napari_semnet.restoration.settings import Settings
-from napari_semnet.restoration.tile_size import choose_tile, largest_read
+from napari_semnet.restoration.tile_size import choose_tile, largest_read, suited
 from napari_semnet.restoration.tiles import (
     SCALE,
     Box,
@@ -199,7 +199,8 @@ class Restorer:
             # The one of the plan, so that every machine that works to it gives the same bytes.
             backend, notices = self._where_it_fits(lambda at: self._backend(at, precision, name))
         surround = surround_of(self.model.card, (shape[-2], shape[-1]), plan.halo)
-        surround = replace(surround, core=plan.tile)
+        later = surround.later if plan.later is None else plan.later
+        surround = replace(surround, core=plan.tile, later=later)
         reader = TileReader(grey, plan.intensity, self.settings.non_finite)
         attempts = Attempts(backend, self._backend, self._cpu, surround)
         return PlannedRun(
@@ -225,6 +226,8 @@ class Restorer:
         if part != (height, width):
             surround = replace(surround, around=halo)
         core = self._core(surround, device, precision)
+        if backend.width_cost is not None:
+            surround = suited(surround, core[1], backend.width_cost)
         plan = RunPlan(
             intensity,
             device.name,
@@ -234,6 +237,7 @@ class Restorer:
             self.model.name,
             self.model.sha256,
             backend.name,
+            surround.later,
         )
         return plan, backend, [*notices, *said]
 

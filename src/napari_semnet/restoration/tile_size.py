@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.restoration.tiles import SMALLEST_CORE, Surround, part_count, part_length
 
-__all__ = ["WidthCost", "choose_tile", "largest_read"]
+__all__ = ["WidthCost", "choose_tile", "largest_read", "suited"]
 
 _SMALLEST_USEFUL = 2**17
 """Pixels below which tiles are not made smaller on purpose: a few seconds on a slow CPU."""
@@ -33,21 +33,46 @@ class WidthCost:
     """For each pixel, in any unit."""
 
     def at(self, widths: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Time for each pixel in tiles of some widths: measured, between measured ones, or beyond.
+        """Time for each pixel in tiles of some widths.
 
-        Beyond the widest it goes on as it did between the last two.
+        Times rise and fall in steps. Between two widths that were measured it is taken to be what
+        the slower one has, below the narrowest what that has, and beyond the widest it goes on as
+        it did between the last two.
         """
         (near, far), (before, last) = self.widths[-2:], self.times[-2:]
         slope = max(0.0, (last - before) / (far - near))
-        within = np.interp(widths.ravel(), self.widths, self.times).reshape(widths.shape)
-        times: NDArray[np.float64] = within + slope * np.maximum(0, widths - far)
-        return times
+        times = np.array(self.times)
+        above = np.searchsorted(self.widths, widths).clip(0, len(times) - 1)
+        below = (np.searchsorted(self.widths, widths, "right") - 1).clip(0, None)
+        steps: NDArray[np.float64] = np.maximum(times[above], times[below])
+        return steps + slope * np.maximum(0, widths - far)
 
 
 def largest_read(surround: Surround, core: tuple[int, int]) -> int:
     """Pixels that the largest tile of a plan reads, halo included."""
     rows, columns = (surround.spans(axis, part)[0].max() for axis, part in enumerate(core))
     return int(rows * columns)
+
+
+def suited(surround: Surround, core: int, width_cost: WidthCost) -> Surround:
+    """Keep more of the halo where RRDBs are computed sooner for it: a wider tile can be faster.
+
+    Parameters
+    ----------
+    surround : Surround
+        What is read around each core, and what has to be kept of it.
+    core : int
+        Columns of a core.
+    width_cost : WidthCost
+        What width costs.
+    """
+    kept: list[int] = []
+    for least in surround.later[:-1]:
+        halos = np.arange(least, (kept[-1] if kept else surround.halo) + 1)
+        widths = core + 2 * halos
+        kept.append(int(halos[np.argmin(widths * width_cost.at(widths))]))
+    # After the last RRDB little is computed.
+    return replace(surround, later=(*kept, *surround.later[-1:]))
 
 
 def choose_tile(
@@ -90,10 +115,11 @@ def choose_tile(
     )
     reads = {(y, x): int(heights[y][0].max() * widths[x][0].max()) for y, x in cores}
     # Each RRDB takes as long for a pixel as the others.
-    columns = {
-        part: (spans if width_cost is None else spans * width_cost.at(spans)).sum(1)
-        for part, spans in widths.items()
-    }
+    columns = {part: spans.sum(1) for part, spans in widths.items()}
+    if width_cost is not None:
+        for part in widths:
+            spans = suited(surround, part, width_cost).spans(1, part)
+            columns[part] = (spans * width_cost.at(spans)).sum(1)
     costs = {
         (y, x): float(heights[y].sum(1) @ columns[x]) for y, x in cores if reads[y, x] <= largest
     }

@@ -191,6 +191,7 @@ def _layout(image: ArrayLike, sides: tuple[int, int], axes: str | None) -> Layou
 def _plan_from(values: Any) -> RunPlan:
     """Read a plan from what a store keeps; raises ValueError where it is none."""
     plan = TypeAdapter(RunPlan).validate_python(values)
-    if plan.backend not in ARRANGEMENTS or min(*plan.tile) < 1 or plan.halo < 0:
+    halos = (plan.halo, *(plan.later or ()))
+    if plan.backend not in ARRANGEMENTS or min(*plan.tile) < 1 or min(halos) < 0:
         raise ValueError("it is no plan")
     return plan
