@@ -11,8 +11,8 @@ convolution and one number: of all ends that were tried, only there it writes fl
 In a dense block each convolution sees all maps before it. To concatenate them all each time is a
 fifth of the time, to convolve each apart and add up makes too many small convolutions. So maps are
 concatenated in groups, the input and what is grown first, then two by two; each group is convolved,
-and the sums are made in place: those of a dense block begin with its input, so that no pass over
-the maps is left but one for each RRDB.
+and the sums are made in place: those of a dense block begin with its input. Where an RRDB ends it
+is otherwise, since each sum in place is rounded, and there nothing makes the error smaller again.
 
 It is built and compiled for each kind of tile: a graph for any shape takes a fifth longer for every
 tile. Kinds that are expected are compiled side by side, each by a thread, while the first of them
@@ -204,16 +204,13 @@ def _graph(network: SEMNet, tail: _Tail, kind: TileKind) -> Any:
     weight, bias = _values(network.first)
     first = maps = _convolved(given, weight.sum(1, keepdims=True).repeat(2, 1), bias)
     for number, rrdb in enumerate(network.body):
-        *before, last = dense_blocks_of(rrdb)
         deep = maps
-        for rdb in before:
-            deep = _changed(deep, deep, rdb, a.residual_scaling, a.negative_slope)
-        # What the RRDB gives but for the change by its last dense block, which is scaled twice.
-        given_so_far = ops.add(maps, ops.multiply(deep, scaling))
-        maps = _changed(given_so_far, deep, last, a.residual_scaling**2, a.negative_slope)
+        for rdb in dense_blocks_of(rrdb):
+            deep = _densely(deep, rdb, a.residual_scaling, a.negative_slope)
         if narrowed:
             outer = narrowed[number - 1] if number else Box(0, height, 0, width)
-            maps = _cut(maps, outer, narrowed[number])
+            maps, deep = (_cut(m, outer, narrowed[number]) for m in (maps, deep))
+        maps = ops.add(maps, ops.multiply(deep, scaling))
     if narrowed:
         first = _cut(first, Box(0, height, 0, width), narrowed[-1])
     deep = ops.add(first, _convolved(maps, *_values(network.trunk)))
@@ -222,8 +219,8 @@ def _graph(network: SEMNet, tail: _Tail, kind: TileKind) -> Any:
     return openvino.Model([ops.add(pixels, _constant(tail.last_bias))], [given], "semnet")
 
 
-def _changed(sums: Any, maps: Any, rdb: RDB, scaling: float, slope: float) -> Any:
-    """Build sums that what a dense block makes of maps, scaled, is added to."""
+def _densely(maps: Any, rdb: RDB, scaling: float, slope: float) -> Any:
+    """Build a dense block."""
     import openvino.opset13 as ops
 
     *growing, last = convolutions_of(rdb)
@@ -234,7 +231,7 @@ def _changed(sums: Any, maps: Any, rdb: RDB, scaling: float, slope: float) -> An
             groups.append(grown)
         else:
             groups[-1] = ops.concat([groups[-1], grown], 1)
-    return _convolved_together(groups, *_values(last, scaling), sums)
+    return _convolved_together(groups, *_values(last, scaling), maps)
 
 
 def _convolved_together(
