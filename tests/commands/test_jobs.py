@@ -151,3 +151,50 @@ def test_a_zarr_is_an_image_not_a_folder_of_images(tmp_path: Path) -> None:
     assert sources(find_jobs([str(tmp_path / "in" / "a.zarr")], "out")) == ["a.zarr"]
     assert sources(find_jobs([str(tmp_path / "in")], "out")) == ["a.zarr"]
     assert result_name(tmp_path / "a.ome.zarr") == "a_semnet-x2.ome.zarr"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a_semnet-x2.residual.ome.tif",
+        "a_semnet-x2.sensitivity.ome.tif",
+        "a_semnet-x2_again.ome.tif",
+        "a_semnet-x2_methods.png",
+        "named.consistent.ome.tif",
+    ],
+)
+def test_what_was_made_of_a_result_is_no_picture_to_restore(folder: Path, name: str) -> None:
+    (folder / name).touch()
+    assert sources(find_jobs([str(folder)], "out")) == ["a.PNG", "b.tif"]
+
+
+@pytest.mark.parametrize("name", ["._b.tif", ".hidden.tif"])
+def test_what_is_hidden_in_a_folder_is_left_out_as_by_a_pattern(folder: Path, name: str) -> None:
+    (folder / name).touch()
+    for inputs in (str(folder), str(folder / "*.*")):
+        assert "b.tif" in sources(find_jobs([inputs], "out"))
+        assert name not in sources(find_jobs([inputs], "out"))
+
+
+def test_a_name_that_is_too_long_is_found_before_its_folder_is_made(
+    folder: Path, tmp_path: Path
+) -> None:
+    long = folder / f"{'n' * 245}.tif"
+    long.touch()
+    (entry,) = find_jobs([str(long)], str(tmp_path / "not" / "there"))
+    assert isinstance(entry, FileFailed)
+    assert "cannot be written" in entry.reason
+    (entry,) = find_jobs([str(folder / "b.tif")], str(tmp_path / ("d" * 300) / "there"))
+    assert isinstance(entry, FileFailed)
+
+
+def test_a_relative_folder_that_is_not_there_yet_can_be_written(folder: Path) -> None:
+    (entry,) = find_jobs([str(folder / "b.tif")], "not/there/yet")
+    assert isinstance(entry, Job)
+
+
+def test_a_link_that_leads_to_itself_is_no_place_for_results(folder: Path, tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(FileFormatError, match="leads back to itself"):
+        find_jobs([str(folder / "b.tif")], str(loop))

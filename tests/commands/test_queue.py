@@ -26,6 +26,7 @@ from napari_semnet.commands.jobs import FileFailed, FileSkipped, Job, find_jobs,
 from napari_semnet.commands.queue import Queue, csv_report
 from napari_semnet.commands.watching import ripe_jobs, watch_inputs
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.ome_zarr import write_ome_zarr
 from napari_semnet.files.writer import write_tiff
 from napari_semnet.restoration.restorer import Restorer, Settings
 
@@ -248,3 +249,45 @@ def test_ctrl_c_ends_watching_cleanly(tmp_path: Path, tiny_model: Path) -> None:
     assert "1 restored, 0 skipped, 0 failed" in said
     assert "Traceback" not in said
     assert [row["state"] for row in rows(report)] == ["done"]
+
+
+def test_a_picture_that_is_never_restored_is_said_once_while_watching(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.tif", "a.tiff"):
+        picture(folder / name)
+    write_ome_zarr(folder / "stack.zarr", np.zeros((8, 8), np.uint8), pixel_size_nm=None)
+    settings = Settings(device="cpu", precision="fp32")
+    events = watch_inputs(
+        [str(folder)],
+        lambda: skip_existing(find_jobs([str(folder)], str(out))),
+        lambda entries: restore_files(entries, lambda: Restorer(tiny_model, settings)),
+        settle=0.0,
+    )
+    said = []
+    for event in events:
+        said.append(event)
+        if said.count(Watching(0)) == 2 or len(said) > 1000:
+            break
+        if isinstance(event, Watching):
+            (folder / "b.tif").exists() or picture(folder / "b.tif")
+    failed = [event for event in said if isinstance(event, FileFailed)]
+    skipped = [event for event in said if isinstance(event, FileSkipped)]
+    assert [Path(event.source).name for event in failed] == ["a.tiff"]
+    assert "already the result" in failed[0].reason
+    assert [event.source.name for event in skipped] == ["stack.zarr"]
+    assert events.throw(KeyboardInterrupt()) == BatchEnded(2, 0, 1)
+
+
+@pytest.mark.parametrize("name", ["in/a.tif", "out/a_semnet-x2.ome.tif", "other.png"])
+def test_a_report_never_takes_the_place_of_a_picture(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    source = picture(tmp_path / "in" / "a.tif")
+    before = source.read_bytes()
+    command = ["restore", str(source), "-o", str(tmp_path / "out"), "--model", str(tiny_model)]
+    assert main([*command, "--report", str(tmp_path / name), "--device", "cpu"]) == 1
+    assert "ends in .csv" in capsys.readouterr().err
+    assert source.read_bytes() == before
+    assert not (tmp_path / "out").exists()

@@ -191,3 +191,17 @@ def test_strength_is_recorded_and_repeated(
     again = tmp_path / "again.ome.tif"
     main(["restore", "--from", str(record), "-o", str(again), "--model", str(tiny_model)])
     np.testing.assert_array_equal(np.asarray(read_image(again).pixels), pixels)
+
+
+def test_a_map_of_which_nothing_is_known_ends_no_batch_and_its_report_is_json(
+    picture: Path, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, out = tmp_path / "a.tif", tmp_path / "out"
+    pixels = read_image(picture).pixels.astype(np.float32)
+    write_tiff(first, np.stack([pixels, np.full_like(pixels, np.nan), pixels]), pixel_size_nm=None)
+    command = ["restore", str(first), str(picture), "-o", str(out), "--sensitivity", "--json"]
+    assert main([*command, "--non-finite", "mask", *engine]) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [e["event"] for e in said].count("file_written") == 2
+    for report in out.glob("*.trust.json"):
+        json.loads(report.read_text(), parse_constant=lambda word: pytest.fail(word))

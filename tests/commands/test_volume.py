@@ -360,3 +360,21 @@ def test_blocks_of_a_killed_worker_are_redone_to_the_same_bytes(
     process.communicate()
     assert process.returncode == 0
     assert chunk_bytes(target) == chunk_bytes(tmp_path / "once.zarr")
+
+
+def test_a_finished_volume_stays_where_a_new_one_is_refused(
+    tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    import zarr
+
+    source, target = volume(tmp_path / "a.zarr", (40, 50)), tmp_path / "out.zarr"
+    command = ["restore", str(source), "-o", str(target), "--quiet", *engine]
+    assert main(command) == 0
+    before = chunk_bytes(target)
+    shutil.rmtree(source)
+    zarr.create_array(str(source), shape=(40, 50), dtype="int64", chunks=(40, 50))
+    assert main([*command, "--overwrite"]) == 1
+    assert "64 bits" in capsys.readouterr().err
+    assert chunk_bytes(target) == before
+    assert sidecar_path(target).exists()
+    assert [path.name for path in tmp_path.iterdir() if "replaced" in path.name] == []

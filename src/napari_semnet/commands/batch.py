@@ -5,6 +5,7 @@ One file that cannot be restored never stops the others.
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -173,6 +174,9 @@ def _checked(written: FileWritten, restorer: Restorer, checks: Checks) -> Iterat
         yield from judge_file(written.source, written.target, restorer, checks)
     except SemnetError as error:
         yield Notice(f"The result could not be checked: {error}")
+    except Exception as error:  # noqa: BLE001  # The other files are still to be restored.
+        reason = "there is not enough memory" if lacks_memory(error) else f"{error!r}"
+        yield Notice(f"The result could not be checked: {reason}.")
 
 
 def _guarded(job: Job, restorer: Restorer, volumes: VolumeChoices) -> Iterator[BatchEvent]:
@@ -205,4 +209,4 @@ def _guarded(job: Job, restorer: Restorer, volumes: VolumeChoices) -> Iterator[B
 
 def _is_of_the_system(error: BaseException | None) -> bool:
     """Tell whether disk or network failed: decoders raise the same class on damaged data."""
-    return isinstance(error, OSError) and error.errno is not None
+    return isinstance(error, OSError) and error.errno not in (None, errno.ENAMETOOLONG)

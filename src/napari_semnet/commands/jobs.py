@@ -6,7 +6,9 @@ Nothing here reads a pixel.
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -19,11 +21,15 @@ from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES
 from napari_semnet.files.tile_store import unfinished_record
 
 __all__ = [
+    "CONSISTENT",
+    "RESIDUAL",
+    "SENSITIVITY",
     "Entry",
     "FileFailed",
     "FileSkipped",
     "Job",
     "find_jobs",
+    "is_picture_name",
     "is_volume",
     "refuse_unwritable",
     "result_name",
@@ -35,8 +41,16 @@ RESULT_ENDING = "_semnet-x2.ome.tif"
 """What a result is called after its source's stem."""
 VOLUME_ENDING = "_semnet-x2.ome.zarr"
 
+RESIDUAL = ".residual.ome.tif"
+SENSITIVITY = ".sensitivity.ome.tif"
+CONSISTENT = ".consistent.ome.tif"
+"""What pictures about a result are called after its stem."""
+
 Rows: TypeAlias = tuple[int, int | None]
 """First row of specimen and the one after the last; None is the end of the image."""
+
+_MADE_OF_RESULT = re.compile(r"_semnet-x2[._]")
+"""A result, what was repeated of it, its figure."""
 
 _READ_ONLY_SUFFIXES = (*PICTURE_SUFFIXES, *MRC_SUFFIXES, *DM_SUFFIXES)
 _IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *PICTURE_SUFFIXES, ".zarr")
@@ -101,6 +115,7 @@ def find_jobs(inputs: Sequence[str], output: str, rows: Rows | None = None) -> l
         `output` names one file and `inputs` more than one, or a file of a kind that is not written.
     """
     refuse_unwritable(output)
+    _refuse_endless(output)
     found = [entry for text in inputs for entry in _expand(text)]
     sources = [entry for entry in found if isinstance(entry, Path)]
     suffix = Path(output).suffix.lower()
@@ -148,6 +163,20 @@ def refuse_unwritable(output: str) -> None:
         raise FileFormatError(
             f"Results are not written as {suffix}. End {output} in .tif or .zarr, or give a folder."
         )
+
+
+def _refuse_endless(output: str) -> None:
+    try:
+        Path(output).resolve()
+    except (OSError, RuntimeError) as error:  # A loop is the one or the other, by Python's release.
+        raise FileFormatError(
+            f"{output} is a link that leads back to itself. Give another name or folder."
+        ) from error
+
+
+def is_picture_name(path: Path) -> bool:
+    """Tell by its name whether a file is a picture that can be read."""
+    return path.suffix.lower() in _IMAGE_SUFFIXES
 
 
 def skip_existing(entries: Sequence[Entry]) -> list[Entry]:
@@ -202,13 +231,15 @@ def result_name(source: Path) -> str:
 
 def _problem_with(target: Path) -> str:
     """Say what the system has against a name, before an image is restored for it."""
-    for path in (target, sidecar_path(target)):
-        try:
-            path.lstat()
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            return getattr(error, "strerror", None) or str(error)
+    try:
+        there = next(folder for folder in target.parents if folder.is_dir())
+        # Of a folder that is still to be made no name can be asked: so it is asked where that goes.
+        for path in (target, sidecar_path(target)):
+            for name in path.relative_to(there).parts:
+                with suppress(FileNotFoundError):
+                    (there / name).lstat()
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
     return ""
 
 
@@ -224,7 +255,9 @@ def _found(text: str, path: Path) -> list[Path | FileSkipped | FileFailed]:
     if path.is_file() or is_ome_zarr(path):
         return [path]
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in _IMAGE_SUFFIXES)
+        # As a pattern does, it leaves out what is hidden, such as what macOS writes beside a file.
+        visible = (p for p in path.iterdir() if not p.name.startswith("."))
+        found = sorted(p for p in visible if is_picture_name(p))
         nothing = "There is no image in this folder."
     elif glob.has_magic(text):
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
@@ -238,7 +271,8 @@ def _found(text: str, path: Path) -> list[Path | FileSkipped | FileFailed]:
 
 
 def _unless_result(path: Path) -> Path | FileSkipped:
-    """Leave out what an earlier run has written beside its sources."""
-    if path.name.endswith((RESULT_ENDING, VOLUME_ENDING)):
+    """Leave out what earlier runs have written beside their sources."""
+    about = (RESIDUAL, SENSITIVITY, CONSISTENT)
+    if _MADE_OF_RESULT.search(path.name) or path.name.endswith(about):
         return FileSkipped(path, "It is a result already; name the file itself to restore it.")
     return path

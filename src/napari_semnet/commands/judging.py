@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from napari_semnet.commands.jobs import CONSISTENT, RESIDUAL, SENSITIVITY
 
 if TYPE_CHECKING:
     from napari_semnet.commands.events import BatchEvent
@@ -19,9 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Checks", "Judged", "judge_file"]
 
 REPORT = ".trust.json"
-RESIDUAL = ".residual.ome.tif"
-SENSITIVITY = ".sensitivity.ome.tif"
-CONSISTENT = ".consistent.ome.tif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,10 @@ def _in_figures(spread: Any, seed: int) -> dict[str, Any]:
     import numpy as np
 
     known = spread[np.isfinite(spread)]
+    median, high = np.percentile(known, (50, 99)) if known.size else (math.nan, math.nan)
     return {
-        "median": float(np.median(known)),
-        "percentile_99": float(np.percentile(known, 99)),
+        "median": float(median),
+        "percentile_99": float(high),
         "unit": "grey levels of the image",
         "restorations": 8,
         "seed": seed,
@@ -247,13 +248,27 @@ def _write_report(folder: Path, target: Path, record: dict[str, Any]) -> Path:
     path = _path(folder, target, REPORT)
     try:
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            text = json.dumps(_known(record), indent=2, allow_nan=False)
+            temporary.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise FileFormatError(
             f"{path.name} could not be written: {error.strerror or error}. Choose another folder "
             "or make room."
         ) from error
     return path
+
+
+def _known(value: Any) -> Any:
+    """Put null in the place of figures that are none: JSON has no word for them."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _known(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_known(each) for each in value]
+        case _:
+            return value
 
 
 def _path(folder: Path, target: Path, ending: str) -> Path:

@@ -251,10 +251,12 @@ def run(arguments: argparse.Namespace) -> int:
     )
     find, work = partial(_entries, arguments, job), _work(arguments, again, choices)
     if arguments.watch:
+        _check_report(arguments.report, [])
         events = watching.watch_inputs(arguments.inputs, find, work, arguments.settle)
         table = queue.Queue()
     else:
         entries = find()
+        _check_report(arguments.report, entries)
         _check_workers(choices, entries)
         if choices.workers:
             load_ahead()
@@ -339,6 +341,21 @@ def _tell_all(
         tell(event)
     assert isinstance(event, BatchEnded), "A batch ends with BatchEnded."
     return event
+
+
+def _check_report(report: Path | None, entries: Sequence[Entry]) -> None:
+    """Refuse a report in the place of a picture."""
+    from napari_semnet.commands.jobs import Job, is_picture_name
+
+    if report is None:
+        return
+    jobs = [entry for entry in entries if isinstance(entry, Job)]
+    taken = {path.resolve() for job in jobs for path in (job.source, job.target)}
+    if is_picture_name(report) or report.resolve() in taken:
+        raise SemnetError(
+            f"The report is a table, and {report.name} is the name of a picture. Give a name that "
+            "ends in .csv."
+        )
 
 
 def _check_workers(choices: VolumeChoices, entries: Sequence[Entry]) -> None:

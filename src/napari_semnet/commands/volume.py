@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from napari_semnet.commands.captions import Opened, open_source
 from napari_semnet.commands.events import BatchEvent, FileWritten, PartWritten
 from napari_semnet.commands.jobs import Job
 from napari_semnet.errors import FileFormatError, SemnetError
+from napari_semnet.files.provenance import sidecar_path
 
 if TYPE_CHECKING:
     from napari_semnet.restoration.events import Event
@@ -74,9 +76,8 @@ def restore_volume(job: Job, restorer: Restorer, choices: VolumeChoices) -> Iter
     opened = open_source(job.source, job.specimen_rows)
     for note in opened.notes:
         yield Notice(note)
-    if choices.overwrite:
-        _remove(job.target)
-    volume = begin_volume(restorer, opened.pixels, job.target, axes=opened.axes)
+    with _put_aside(job.target) if choices.overwrite else nullcontext():
+        volume = begin_volume(restorer, opened.pixels, job.target, axes=opened.axes)
     fresh = not volume.store.finished()
     yield from _blocks(volume, opened, restorer, choices)
     left = volume.left
@@ -128,10 +129,39 @@ def _specimen(source: Path, rows: tuple[int, int] | None) -> Any:
     return open_source(source, rows).pixels
 
 
-def _remove(target: Path) -> None:
-    """Remove an earlier result, and nothing else."""
+@contextmanager
+def _put_aside(target: Path) -> Iterator[None]:
+    """Remove an earlier result once a new one is begun, which may be refused; nothing else."""
     if not target.exists():
+        yield
         return
+    _check_ours(target)
+    aside = target.with_name(f"{target.name}.replaced")
+    try:
+        if aside.exists():  # An earlier run was killed before it could remove it.
+            _check_ours(aside)
+            shutil.rmtree(aside)
+        target.rename(aside)
+    except OSError as error:
+        raise FileFormatError(
+            f"{target.name} could not be put aside: {error.strerror or error}."
+        ) from error
+    try:
+        yield
+    except BaseException:
+        if not target.exists():
+            aside.rename(target)
+        raise
+    try:
+        sidecar_path(target).unlink(missing_ok=True)
+        shutil.rmtree(aside)
+    except OSError as error:
+        raise FileFormatError(
+            f"{aside.name} could not be removed: {error.strerror or error}."
+        ) from error
+
+
+def _check_ours(target: Path) -> None:
     try:
         attributes = json.loads((target / "zarr.json").read_bytes())["attributes"]
         is_ours = "semnet" in attributes or "semnet_unfinished" in attributes
@@ -141,9 +171,3 @@ def _remove(target: Path) -> None:
         raise FileFormatError(
             f"{target} is no result of napari-semnet, so it is not overwritten. Give another name."
         )
-    try:
-        shutil.rmtree(target)
-    except OSError as error:
-        raise FileFormatError(
-            f"{target.name} could not be removed: {error.strerror or error}."
-        ) from error

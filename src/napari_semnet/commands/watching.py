@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from napari_semnet.commands.events import BatchEnded, BatchEvent, Watching
-from napari_semnet.commands.jobs import Entry, Job, is_volume
+from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job, is_volume
 from napari_semnet.errors import FileFormatError
 
 __all__ = ["ripe_jobs", "watch", "watch_inputs"]
@@ -99,9 +99,16 @@ def watch(
         Of the files, and `Watching` whenever what is waited for has changed.
     """
     seen: dict[Path, _Seen] = {}
+    told: set[FileFailed | FileSkipped] = set()
     last = None
     while True:
-        jobs, growing = ripe_jobs(find(), seen, time.monotonic(), settle)
+        entries = find()
+        jobs, growing = ripe_jobs(entries, seen, time.monotonic(), settle)
+        new = [entry for entry in _left_out(entries) if entry not in told]
+        if new:
+            told.update(new)
+            yield from new
+            yield BatchEnded(0, 0, sum(isinstance(entry, FileFailed) for entry in new))
         if jobs:
             yield from restore(jobs)
             last = None
@@ -110,6 +117,17 @@ def watch(
             last = growing
             yield Watching(growing)
         time.sleep(every)
+
+
+def _left_out(entries: list[Entry]) -> Iterator[FileFailed | FileSkipped]:
+    """Name the pictures that are there and never will be restored."""
+    for entry in entries:
+        # An empty folder is none of them: it is what is waited with.
+        if isinstance(entry, FileFailed) and Path(entry.source).is_file():
+            yield entry
+        elif isinstance(entry, Job) and is_volume(entry.source):
+            reason = "nobody can tell when a folder is complete; restore it by itself."
+            yield FileSkipped(entry.source, reason)
 
 
 def watch_inputs(
