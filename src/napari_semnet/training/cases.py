@@ -29,6 +29,7 @@ from napari_semnet.imaging.intensity import (
     to_unit,
 )
 from napari_semnet.training.degradation import PROFILES, degrade
+from napari_semnet.training.own_results import without_results
 from napari_semnet.training.partners import ends_of, join_by_name, name_within
 from napari_semnet.training.profile import Profile
 
@@ -227,11 +228,12 @@ def _pictures(place: Path) -> list[Path]:
         return [place]
     if not place.is_dir():
         raise SemnetError(f"There is no file or folder {place}. Give the folder of the pictures.")
-    found = sorted(
+    inside = (
         path
         for path in place.rglob("*")
         if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
     )
+    found = sorted(without_results(place, inside))
     if not found:
         raise SemnetError(
             f"There is no picture in {place}. Give a folder with TIFF, PNG, JPEG or BMP files."

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import SemnetError, TrainingError
 from napari_semnet.imaging.intensity import IntensityRange, measure_range, to_unit
+from napari_semnet.training.own_results import without_results
 from napari_semnet.training.partners import Partners, ends_of, join_by_name, name_within
 
 __all__ = [
@@ -111,11 +112,13 @@ def _named_files(places: Sequence[Path]) -> dict[Path, str]:
     found: dict[Path, str] = {}
     for place in places:
         if place.is_dir():
-            here = [p for p in place.rglob("*") if _is_picture(p.relative_to(place), p)]
+            inside = (p for p in place.rglob("*") if _is_picture(p.relative_to(place), p))
+            here = without_results(place, inside)
         elif place.is_file():
             here = [place]
         elif any(sign in place.name for sign in "*?["):
-            here = [p for p in place.parent.glob(place.name) if p.is_file()]
+            matching = (p for p in place.parent.glob(place.name) if p.is_file())
+            here = without_results(place.parent, matching)
         else:
             raise TrainingError(f"There is no file or folder {place}. Correct the configuration.")
         if not here:
