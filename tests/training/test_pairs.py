@@ -81,3 +81,33 @@ def test_equally_noisy_frames_keep_their_contrast() -> None:
     clean = 0.5 + 0.03 * (scene(3, 256, 256) - 0.5) / scene(3, 256, 256).std()
     frames = (noisy(clean, 0.1, seed) for seed in (1, 2))
     assert join_pair(*frames, equally_noisy=True).gain == pytest.approx(1, abs=0.04)
+
+
+def emptied(rows: slice, columns: slice, level: float = 0.3) -> np.ndarray:
+    pixels = scene(3, 512, 512)
+    pixels[rows, columns] = level
+    return pixels
+
+
+@pytest.mark.parametrize(
+    "high",
+    [
+        emptied(slice(0, 256), slice(0, 256)),
+        emptied(slice(0, 280), slice(0, 280)),
+        emptied(slice(0, 280), slice(0, 280), level=0.0),
+        emptied(slice(0, 270), slice(None)),
+    ],
+    ids=["a quarter", "more", "black", "half"],
+)
+def test_a_field_with_an_empty_part_is_a_good_pair(high: np.ndarray) -> None:
+    pair = join_pair(noisy(halved(high), 0.05), noisy(high, 0.01, seed=1))
+    assert pair.shift == pytest.approx((0, 0), abs=0.06)
+
+
+def test_drift_is_seen_beside_an_empty_quarter() -> None:
+    high = emptied(slice(0, 256), slice(0, 256))
+    rows = np.arange(len(high))[:, None] + np.zeros(high.shape)
+    columns = np.arange(high.shape[1])[None, :] + 12.0 * rows / len(high)
+    drifted = ndimage.map_coordinates(high, (rows, columns), order=3, mode="reflect")
+    with pytest.raises(TrainingError, match="drifted"):
+        join_pair(noisy(halved(drifted), 0.02), high)

@@ -8,6 +8,7 @@ refused, with the reason, where it is not.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -44,7 +45,8 @@ class Pair:
     shift : (float, float)
         By how much the good picture lay beside the poor one, (y, x) in pixels of the poor one.
     drift : float
-        Largest difference of that between the picture's quarters; NaN where they are too small.
+        Largest difference of that between the picture's quarters; NaN where they are too small,
+        or too few of them show enough to tell.
     gain, offset : float
         The good picture was multiplied and shifted by these to match the poor one.
     """
@@ -132,8 +134,12 @@ def _drift(moving: Floats, reference: Floats) -> float:
     if min(rows, columns) < _SMALLEST_QUARTER:
         return float("nan")
     parts = product((slice(0, rows), slice(rows, None)), (slice(0, columns), slice(columns, None)))
-    shifts = np.array([_shift(_smooth(moving[p]), _smooth(reference[p])) for p in parts])
-    return float(np.ptp(shifts, axis=0).max())
+    shifts = []
+    for part in parts:
+        # A quarter of bare resin tells nothing of drift; the others, and the whole, still do.
+        with suppress(TrainingError):
+            shifts.append(_shift(_smooth(moving[part]), _smooth(reference[part])))
+    return float(np.ptp(shifts, axis=0).max()) if len(shifts) > 1 else float("nan")
 
 
 def _overlaid(poor: Floats, good: Floats, shift: tuple[float, float]) -> tuple[Floats, Floats]:
