@@ -32,6 +32,11 @@ def write_png(path: Path, unit: np.ndarray) -> Path:
     return path
 
 
+def write_doubtful(path: Path) -> Path:
+    """A picture whose lowest rows may be a databar: black, and without text."""
+    return write_png(path, np.vstack([0.2 + 0.6 * scene(0, 200, 256), np.zeros((24, 256))]))
+
+
 def write_scenes(folder: Path, count: int = 4, first_seed: int = 0, **size: int) -> Path:
     for number in range(count):
         write_png(folder / f"scene-{number}.png", scene(first_seed + number, **size))

@@ -3,10 +3,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
@@ -16,6 +17,7 @@ from napari_semnet.imaging.quality import noise_sigma
 from napari_semnet.training.cases import Case, Found, Plan, Skipped, find_cases, without_noise
 from napari_semnet.training.degradation import PROFILES
 from tests.training.copying import references
+from tests.training.runs import scene, write_doubtful
 
 
 @pytest.fixture
@@ -245,4 +247,47 @@ def test_absolute_paths_in_a_table_name_their_pictures(folder: Path) -> None:
     table = folder.parent / "table.csv"
     table.write_text(f"file,source\n{(folder / 'gold.png').as_posix()},au\n")
     sources = {f.name: f.source for f in _found(Plan(folder, table=table))}
+    assert sources == {"gold.png": "au", "mat.png": "", "film.png": ""}
+
+
+@pytest.mark.parametrize("pairing", ["registered", "as is"])
+def test_a_poor_picture_of_odd_sides_is_half_of_its_reference(
+    tmp_path: Path, pairing: Literal["registered", "as is"]
+) -> None:
+    high = np.rint(255 * scene(1, 190, 202)).astype(np.uint8)
+    _save(tmp_path / "good" / "a.png", high)
+    low = high.reshape(95, 2, 101, 2).mean(axis=(1, 3))
+    _save(tmp_path / "poor" / "a.png", np.rint(low).astype(np.uint8))
+    plan = Plan(tmp_path / "good", lq=tmp_path / "poor", pairing=pairing)
+    (case,) = _cases(plan)
+    assert (case.low.shape, case.high.shape) == ((95, 101), (190, 202))
+
+
+def test_pictures_of_as_many_pixels_on_odd_sides_are_both_cut(tmp_path: Path) -> None:
+    grey = np.rint(255 * scene(1, 191, 203)).astype(np.uint8)
+    _save(tmp_path / "good" / "a.png", grey)
+    _save(tmp_path / "poor" / "a.png", grey)
+    (case,) = _cases(Plan(tmp_path / "good", lq=tmp_path / "poor"))
+    assert (case.low.shape, case.high.shape) == ((95, 101), (190, 202))
+    assert "its odd last row or column was left out" in case.notes
+
+
+def test_a_damaged_picture_is_refused_and_one_that_may_have_a_databar_noted(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "cut.tif"
+    pixels = np.rint(255 * scene(1, 190, 202)).astype(np.uint8)
+    tifffile.imwrite(path, pixels, rowsperstrip=16, compression="zlib")
+    path.write_bytes(path.read_bytes()[:-2000])
+    write_doubtful(tmp_path / "doubtful.png")
+    plan = Plan(tmp_path, draws=1)
+    assert "some of its pixels cannot be read" in _reason(plan, "cut")
+    (doubtful,) = (found for found in _found(plan) if found.path.stem == "doubtful")
+    (case,) = doubtful.cases()
+    assert case.notes == ("it may have a databar or a label, which was measured on as well",)
+
+
+def test_blanks_around_the_names_and_cells_of_a_table_do_not_count(folder: Path) -> None:
+    (folder / "sources.csv").write_text("file, source\n./gold.png, au\n")
+    sources = {f.name: f.source for f in _found(Plan(folder))}
     assert sources == {"gold.png": "au", "mat.png": "", "film.png": ""}

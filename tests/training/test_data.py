@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from napari_semnet.errors import TrainingError
 from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data, Pool, prepare_data
 from napari_semnet.training.events import Notice
-from tests.training.runs import scene, small_config, write_png, write_scenes
+from napari_semnet.training.split import Split
+from tests.training.runs import scene, small_config, write_doubtful, write_png, write_scenes
 
 
-def prepared(config: TrainingConfig) -> tuple[Data, list[str]]:
+def prepared(config: TrainingConfig, before: Split | None = None) -> tuple[Data, list[str]]:
     """The data, and what was said about them."""
     said = []
-    steps: Generator[Any, None, Data] = prepare_data(config)
+    steps: Generator[Any, None, Data] = prepare_data(config, before)
     while True:
         try:
             event = next(steps)
@@ -307,3 +309,38 @@ def test_no_picture_is_held_out_that_cannot_be_measured_on(tmp_path: Path) -> No
         data, _ = prepared(small_config(tmp_path, data=[source], seed=seed))
         assert len(named(data.validation)) == 1
         assert "scene-3.png" not in named(data.validation) | named(data.training)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_copy_within_a_source_joins_the_groups_of_both(tmp_path: Path, seed: int) -> None:
+    folder = write_scenes(tmp_path / "pictures", 4)
+    shutil.copy(folder / "scene-0.png", folder / "scene-9.png")
+    groups = {0: "A", 1: "A", 9: "B", 2: "B", 3: "C"}
+    rows = "".join(f"scene-{n}.png,{group}\n" for n, group in groups.items())
+    (tmp_path / "table.csv").write_text("file,group\n" + rows)
+    source = {"images": str(folder), "table": str(tmp_path / "table.csv")}
+    data, _ = prepared(small_config(tmp_path, data=[source], seed=seed))
+    one_specimen = {"scene-0.png", "scene-1.png", "scene-2.png"}
+    assert named(data.training) in (one_specimen, {"scene-3.png"})
+
+
+@pytest.mark.parametrize("by", ["other pictures", "no validation"])
+def test_what_was_held_out_is_not_trained_on_when_measuring_changes(
+    tmp_path: Path, by: str
+) -> None:
+    before, _ = prepared(small_config(tmp_path))
+    write_scenes(tmp_path / "other", 1, first_seed=90)
+    others = {"crops": 2, "crop": 24, "sources": [{"images": str(tmp_path / "other")}]}
+    validation = others if by == "other pictures" else {"crops": 0}
+    now, said = prepared(small_config(tmp_path, validation=validation), before.split)
+    assert named(before.validation)
+    assert named(now.training) == named(before.training)
+    assert any("the run held it out before, to be measured on" in text for text in said)
+
+
+def test_pictures_that_may_have_a_databar_are_told_of(tmp_path: Path) -> None:
+    write_doubtful(write_scenes(tmp_path / "pictures", 2) / "doubtful.png")
+    data, said = prepared(small_config(tmp_path, validation={"crops": 0}))
+    assert data.images == 3
+    (text,) = said
+    assert text.startswith("There may be a databar or a label in doubtful.png, which")

@@ -7,20 +7,17 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_semnet.errors import TrainingError
+from napari_semnet.errors import FileFormatError, TrainingError
 from napari_semnet.training.pictures import (
-    Facts,
     Plane,
-    facts_about,
     find_files,
     find_pairs,
     halved,
     read_planes,
-    read_table,
     reason_of,
     refusal,
 )
-from tests.training.runs import as_8bit, scene, write_png, write_scenes
+from tests.training.runs import as_8bit, scene, write_doubtful, write_png, write_scenes
 
 
 def plane(pixels: np.ndarray) -> Plane:
@@ -158,20 +155,21 @@ def test_halving_keeps_the_mean_and_drops_odd_edges() -> None:
     assert small.mean() / 257 == pytest.approx(pixels[:40].mean(), abs=0.01)
 
 
-def test_a_table_says_what_it_knows_about_a_picture(tmp_path: Path) -> None:
-    table = tmp_path / "table.csv"
-    table.write_text(
-        "file,group,licence,noise_sigma\ntrain/a.png,wood,MIT,2.5\na.png,steel,,n/a\n",
-        encoding="utf-8",
-    )
-    names = {"file": "file", "group": "group", "licence": "licence", "noise": "noise_sigma"}
-    read = read_table(table, **names)
-    assert facts_about(Path("/x/train/a.png"), read) == Facts("wood", "MIT", 2.5)
-    assert facts_about(Path("/x/val/a.png"), read) == Facts("steel", "", None)
-    assert facts_about(Path("/x/b.png"), read) == Facts()
-    with pytest.raises(TrainingError, match="has no column 'path'; it has: file, group"):
-        read_table(table, **{**names, "file": "path"})
-
-
 def test_a_reason_ends_without_a_full_stop() -> None:
     assert reason_of(TrainingError("It is damaged.")) == "It is damaged"
+
+
+def test_a_picture_some_of_whose_pixels_are_lost_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, as_8bit(scene(0)), rowsperstrip=16, compression="zlib")
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(FileFormatError, match=r"cut\.tif is damaged: some of its pixels"):
+        list(read_planes(path))
+
+
+def test_a_picture_that_may_have_a_databar_is_read_and_says_so(tmp_path: Path) -> None:
+    plain = write_png(tmp_path / "plain.png", scene(0, 200, 256))
+    doubtful = write_doubtful(tmp_path / "doubtful.png")
+    read = [plane for path in (plain, doubtful) for plane in read_planes(path)]
+    assert [plane.may_have_databar for plane in read] == [False, True]
+    assert read[1].pixels.shape == (224, 256)

@@ -12,7 +12,7 @@ from PIL import Image
 from napari_semnet.errors import TrainingError
 from napari_semnet.training.sections import Source
 from napari_semnet.training.store import Store, open_store, prepare_source
-from tests.training.runs import as_8bit, scene, write_png, write_scenes
+from tests.training.runs import as_8bit, scene, write_doubtful, write_png, write_scenes
 
 
 def hq(folder: Path, **more: object) -> Source:
@@ -238,3 +238,57 @@ def test_absolute_paths_in_a_table_name_their_pictures(tmp_path: Path) -> None:
     store = open_store(hq(folder, table=table), tmp_path / "store")
     assert (store.fields[1].group, store.fields[1].licence) == ("wood", "MIT")
     assert store.named == 1
+
+
+def pairs(folder: Path) -> Source:
+    return Source.model_validate({"kind": "pairs", "low": folder / "low", "high": folder / "high"})
+
+
+def test_a_good_pair_is_not_refused_for_one_that_is_not_used(tmp_path: Path) -> None:
+    high = scene(7, 192, 200)
+    small = high.reshape(96, 2, 100, 2).mean(axis=(1, 3))
+    for name, low in (("a", scene(99, 96, 100)), ("b", small)):
+        write_png(tmp_path / "high" / f"{name}.png", high)
+        write_png(tmp_path / "low" / f"{name}.png", low)
+    store = open_store(pairs(tmp_path), tmp_path / "store")
+    assert [Path(f.path).name for f in store.fields] == ["b.png"]
+    assert [entry.path for entry in store.rejected] == ["a.png + a.png"]
+
+
+def test_stacks_of_different_lengths_are_refused_with_their_pages(tmp_path: Path) -> None:
+    for name, count in (("low", 2), ("high", 3)):
+        (tmp_path / name).mkdir()
+        stack = np.stack([as_8bit(scene(seed)) for seed in range(count)])
+        tifffile.imwrite(tmp_path / name / "a.tif", stack, photometric="minisblack")
+    store = open_store(pairs(tmp_path), tmp_path / "store")
+    (entry,) = store.rejected
+    assert entry.reason == "it has 2 pages and its partner 3"
+
+
+def test_pictures_that_may_have_a_databar_are_used_and_told(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 1)
+    write_doubtful(folder / "doubtful.png")
+    for _ in range(2):  # also where the pictures were decoded before
+        store = open_store(hq(folder), tmp_path / "store")
+        assert len(store.fields) == 2
+        assert store.databars == ("doubtful.png",)
+
+
+def test_the_group_of_a_copy_is_kept_with_what_it_copies(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 1)
+    shutil.copy(folder / "scene-0.png", folder / "twin.png")
+    table = tmp_path / "table.csv"
+    table.write_text("file,group\ntwin.png,wood\n")
+    store = open_store(hq(folder, table=table), tmp_path / "store")
+    (copy,) = store.copies
+    assert (copy.group, copy.digests) == ("wood", store.fields[0].digests)
+
+
+def test_a_column_that_a_source_names_must_be_in_its_table(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 1)
+    table = tmp_path / "table.csv"
+    table.write_text("file,Specimen\nscene-0.png,wood\n")
+    with pytest.raises(TrainingError, match="no column 'specimen'; it has: file, Specimen"):
+        open_store(hq(folder, table=table, group_column="specimen"), tmp_path / "store")
+    # A configuration that a run wrote says the defaults, which need not be there.
+    open_store(hq(folder, table=table, group_column="group"), tmp_path / "store")

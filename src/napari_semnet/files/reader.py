@@ -103,6 +103,8 @@ class SemImage:
     """How the picture was made, where napari-semnet wrote the file."""
     coarser: tuple[Any, ...] = ()
     """Halved levels of a pyramid, where the file has one."""
+    damaged: bool = False
+    """Some of the pixels could not be read and are 0; a warning says how many."""
 
     @property
     def grey_axes(self) -> str | None:
@@ -316,6 +318,7 @@ def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
         path,
         next((f.origin_nm for f in found if f.origin_nm is not None), None),
         next((f.provenance for f in found if f.provenance is not None), None),
+        damaged=picture.damaged,
     )
 
 

@@ -5,7 +5,6 @@ All pictures are turned to 8 bits once, so that every method sees and gives the 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_semnet.errors import SemnetError
-from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES, read_image
+from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES
 from napari_semnet.imaging.intensity import (
     IntensityRange,
     as_grey,
@@ -30,8 +29,10 @@ from napari_semnet.imaging.intensity import (
 )
 from napari_semnet.training.degradation import PROFILES, degrade
 from napari_semnet.training.own_results import without_results
-from napari_semnet.training.partners import ends_of, join_by_name, name_within
+from napari_semnet.training.partners import end_named, ends_of, join_by_name, name_within
+from napari_semnet.training.pictures import read_whole
 from napari_semnet.training.profile import Profile
+from napari_semnet.training.tables import read_rows
 
 __all__ = [
     "POSTER_SHAPE",
@@ -247,23 +248,14 @@ def _table(plan: Plan) -> Mapping[str, str]:
     path = plan.table or next((p for p in beside if p.is_file()), None)
     if path is None:
         return {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SemnetError(f"The table {path} cannot be read: {error}.") from error
-    columns = list(reader.fieldnames or ())
-    missing = [name for name in ("file", plan.column) if name not in columns]
+    table = read_rows(path)
+    missing = [name for name in ("file", plan.column) if name not in table.columns]
     if not missing:
-        # A row that is too short has None in its last columns.
-        return {
-            row["file"].replace("\\", "/"): row[plan.column] or "" for row in rows if row["file"]
-        }
+        return {end_named(row["file"]): row[plan.column] for row in table.rows if row["file"]}
     if plan.table is None:
         return {}
     raise SemnetError(
-        f"The table {path.name} has no column '{missing[0]}'. It has: {', '.join(columns)}."
+        f"The table {path.name} has no column '{missing[0]}'. It has: {', '.join(table.columns)}."
     )
 
 
@@ -279,6 +271,13 @@ def _number(path: Path) -> int:
 
 def _read(path: Path) -> tuple[Grey, tuple[str, ...]]:
     """Grey picture of 8 bits and even sides, without a databar, and what was done to it."""
+    grey, notes = _levels(path)
+    even, cut = _even(grey)
+    return even, (*notes, *cut)
+
+
+def _levels(path: Path) -> tuple[Grey, tuple[str, ...]]:
+    """Grey picture of 8 bits without a databar, and what was done to it."""
     pixels, notes = _plane(path)
     grey, more = _grey(pixels, measure_range(pixels))
     return grey, (*notes, *more)
@@ -286,7 +285,7 @@ def _read(path: Path) -> tuple[Grey, tuple[str, ...]]:
 
 def _plane(path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Grey values of the specimen, as the file has them."""
-    image = read_image(path)
+    image = read_whole(path)
     if "S" in image.axes:
         raise SemnetError("it is in colour; convert it to grey first")
     pixels = np.asarray(as_grey(image.pixels))
@@ -294,6 +293,8 @@ def _plane(path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
         raise SemnetError(f"it holds {pixels.size // (pixels.shape[-1] * pixels.shape[-2])} planes")
     pixels = pixels.reshape(pixels.shape[-2:])
     check_finite(pixels)
+    if image.specimen_rows_from == "uncertain":
+        return pixels, ("it may have a databar or a label, which was measured on as well",)
     if image.specimen_rows is None or image.specimen_rows == (0, len(pixels)):
         return pixels, ()
     return pixels[slice(*image.specimen_rows)], ("its databar was cut off",)
@@ -305,10 +306,7 @@ def _grey(pixels: NDArray[Any], intensity: IntensityRange) -> tuple[Grey, tuple[
         notes.append(f"its grey levels {intensity.low:g} to {intensity.high:g} became 0 to 255")
         eight_bits = measure_range(np.zeros((1, 1), np.uint8))
         pixels = from_unit(to_unit(pixels, intensity), eight_bits, np.uint8)
-    rows, columns = (n - n % 2 for n in pixels.shape)
-    if (rows, columns) != pixels.shape:
-        notes.append("its odd last row or column was left out")
-        pixels = pixels[:rows, :columns]
+    rows, columns = pixels.shape
     if min(rows, columns) < SMALLEST:
         raise SemnetError(
             f"it is too small: {columns} x {rows} pixels, needed are {SMALLEST} each way"
@@ -316,6 +314,21 @@ def _grey(pixels: NDArray[Any], intensity: IntensityRange) -> tuple[Grey, tuple[
     if pixels.min() == pixels.max():
         raise SemnetError("all its pixels have the same value")
     return np.ascontiguousarray(pixels), tuple(notes)
+
+
+def _even(pixels: Grey) -> tuple[Grey, tuple[str, ...]]:
+    """Leave out an odd last row or column of a reference, which no poor pixel can cover."""
+    rows, columns = (n - n % 2 for n in pixels.shape)
+    if (rows, columns) == pixels.shape:
+        return pixels, ()
+    even = np.ascontiguousarray(pixels[:rows, :columns])
+    return even, ("its odd last row or column was left out",)
+
+
+def _even_pair(high: Grey, low: Grey) -> tuple[Grey, Grey, tuple[str, ...]]:
+    """Cut a reference to even sides, and with it a poor picture of as many pixels."""
+    even, cut = _even(high)
+    return even, _even(low)[0] if low.shape == high.shape else low, cut
 
 
 def _cut(pixels: Grey, shape: tuple[int, int] | None) -> Grey:
@@ -354,19 +367,21 @@ def _as_they_are(found: Found, low_path: Path) -> Case:
         min(one.low for one in ranges), max(one.high for one in ranges), ranges[0].source
     )
     (high, more), (low, low_more) = _grey(raw_high, both), _grey(raw_low, both)
+    high, low, cut = _even_pair(high, low)
     if high.shape != (2 * low.shape[0], 2 * low.shape[1]):
         raise SemnetError(
             f"its partner has {low.shape[1]} x {low.shape[0]} pixels, not half of its "
             f"{high.shape[1]} x {high.shape[0]}"
         )
-    said = (*notes, *more, *(f"poor picture: {note}" for note in (*low_notes, *low_more)))
+    said = (*notes, *more, *cut, *(f"poor picture: {note}" for note in (*low_notes, *low_more)))
     return Case(found.name, found.source, 0, low, high, None, said)
 
 
 def _registered(found: Found, low_path: Path) -> Case:
     from napari_semnet.training.pairs import join_pair
 
-    (high, notes), (low, low_notes) = _read(found.path), _read(low_path)
+    (high, notes), (low, low_notes) = _levels(found.path), _levels(low_path)
+    high, low, cut = _even_pair(high, low)
     pair = join_pair(low / np.float32(255), high / np.float32(255))
     y, x = pair.shift
     registered = (
@@ -376,5 +391,5 @@ def _registered(found: Found, low_path: Path) -> Case:
     low, high = _eight_bits(pair.low), _eight_bits(pair.high)
     if min(high.shape) < SMALLEST:
         raise SemnetError("too little of it overlaps with its partner")
-    said = (*notes, *(f"poor picture: {note}" for note in low_notes), registered)
+    said = (*notes, *cut, *(f"poor picture: {note}" for note in low_notes), registered)
     return Case(found.name, found.source, 0, low, high, None, said)

@@ -191,22 +191,24 @@ def prepare_data(
         rejected += stores[-1].rejected
     parts: list[Pool | Store] = [*validation, *stores]
     fields = [field for part in parts for field in part.fields]
-    specimens = specimens_of(fields)
+    opened = [*(pool.store for pool in validation), *stores]
+    specimens = specimens_of([*fields, *(copy for store in opened for copy in store.copies)])
     measured_on = {digest for pool in validation for f in pool.fields for digest in f.digests}
     apart = {specimens[field.group] for pool in validation for field in pool.fields}
     splits = wanted and not validation
-    if splits and seen.held_out is None:
+    if seen.held_out is not None:
+        # Also where nothing is split off any more: what was measured on must not be learnt from.
+        apart |= specimens_with(seen.held_out, fields, specimens)
+    elif splits:
         those = [store.fields for store in stores]
         apart = choose_held_out(config, those, specimens, by_place=before is not None)
-    elif splits and seen.held_out is not None:
-        apart = specimens_with(seen.held_out, fields, specimens)
     for source, store in zip(config.data, stores, strict=True):
         rest, kept = _parted(store.fields, lambda f: specimens[f.group] in apart)
         if splits and source.kind != "noise2noise":
             held, rest = _parted(rest, lambda f: seen.held_out is None or f.digest in seen.held_out)
             usable = _usable(source, held, SMALLEST_SIDE, rejected)
             validation += [_pool_of(source, store, usable)] if usable else []
-        rejected += [Rejected(field.path, _why_apart(field, measured_on)) for field in rest]
+        rejected += [Rejected(field.path, _why_apart(field, measured_on, seen)) for field in rest]
         training.append(_pool(source, store, kept, config.patch, rejected))
     data = Data(tuple(training), tuple(validation), tuple(rejected), config.augmentation)
     yield from _notices(config, data, before)
@@ -232,7 +234,18 @@ def _prepared(source: Source, root: Path) -> Generator[Preparing | Notice, None,
             f"'{source.title}', so it tells neither their groups nor their licences. Its column "
             f"'{source.file_column}' must hold the pictures' paths, or their ends."
         )
+    if store.databars:
+        yield Notice(
+            f"There may be a databar or a label in {_listed(store.databars)}, which is then learnt "
+            "from as well. Look at these pictures, and cut it off where there is one."
+        )
     return store
+
+
+def _listed(entries: Sequence[str], between: str = ", ") -> str:
+    """Name the first few of many."""
+    more = f"{between}and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
+    return between.join(entries[:_SHOWN]) + more
 
 
 def _notices(config: TrainingConfig, data: Data, before: Split | None) -> Iterator[Notice]:
@@ -251,9 +264,8 @@ def _notices(config: TrainingConfig, data: Data, before: Split | None) -> Iterat
             else "No picture is here that the run held out before, so progress is not measured."
         )
     if rejected := data.rejected:
-        shown = "; ".join(f"{Path(r.path).name}: {r.reason}" for r in rejected[:_SHOWN])
-        more = f"; and {len(rejected) - _SHOWN} more" if len(rejected) > _SHOWN else ""
-        yield Notice(f"{len(rejected)} pictures are not used ({shown}{more}).")
+        shown = _listed([f"{Path(r.path).name}: {r.reason}" for r in rejected], "; ")
+        yield Notice(f"{len(rejected)} pictures are not used ({shown}).")
 
 
 class _Tones:
@@ -307,9 +319,11 @@ def _weights(source: Source, fields: Sequence[Field]) -> tuple[float, ...]:
             return (1.0,) * len(fields)
 
 
-def _why_apart(field: Field, measured_on: set[str]) -> str:
+def _why_apart(field: Field, measured_on: set[str], seen: Split) -> str:
     if not measured_on.isdisjoint(field.digests):
         return "it is a validation picture"
+    if not (seen.held_out or frozenset()).isdisjoint(field.digests):
+        return "the run held it out before, to be measured on"
     return f"it shows a specimen that is held out for validation ({Path(field.group).name})"
 
 

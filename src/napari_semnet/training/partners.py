@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-__all__ = ["Partners", "ends_of", "join_by_name", "name_within"]
+__all__ = ["Partners", "end_named", "ends_of", "join_by_name", "name_within"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,23 @@ class Partners:
 def name_within(place: Path, path: Path) -> str:
     """Name a picture by its path within a folder, without suffix, whatever the case."""
     inside = path.relative_to(place) if place in path.parents else Path(path.name)
-    return inside.with_suffix("").as_posix().lower()
+    return _composed(inside.with_suffix("").as_posix()).lower()
 
 
 def ends_of(path: Path) -> Iterator[str]:
     """List the ends of a path with forward slashes, as tables name pictures: the longest first."""
     parts = path.parts
-    return (Path(*parts[start:]).as_posix() for start in range(len(parts)))
+    return (_composed(Path(*parts[start:]).as_posix()) for start in range(len(parts)))
+
+
+def end_named(text: str) -> str:
+    """Turn a path as a table has it into one that `ends_of` lists."""
+    return _composed(PurePosixPath(text.replace("\\", "/")).as_posix())
+
+
+def _composed(text: str) -> str:
+    """Write letters with accents in one way: macOS and some programs take them apart."""
+    return unicodedata.normalize("NFC", text)
 
 
 def join_by_name(ones: Mapping[Path, str], others: Mapping[Path, str]) -> Partners:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semnet.errors import SemnetError, TrainingError
+from napari_semnet.errors import FileFormatError, SemnetError, TrainingError
 from napari_semnet.imaging.intensity import IntensityRange, measure_range, to_unit
 from napari_semnet.training.own_results import without_results
-from napari_semnet.training.partners import Partners, ends_of, join_by_name, name_within
+from napari_semnet.training.partners import Partners, join_by_name, name_within
+
+if TYPE_CHECKING:
+    from napari_semnet.files.reader import SemImage
 
 __all__ = [
-    "Facts",
     "Plane",
     "Rejected",
-    "facts_about",
     "find_files",
     "find_pairs",
     "halved",
     "read_planes",
-    "read_table",
+    "read_whole",
     "reason_of",
     "refusal",
 ]
@@ -52,16 +52,6 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What a table says about a picture."""
-
-    group: str = ""
-    licence: str = ""
-    noise: float | None = None
-    """Grey levels of 255."""
-
-
-@dataclass(frozen=True, slots=True)
 class Plane:
     """One grey picture, ready to be stored."""
 
@@ -71,6 +61,8 @@ class Plane:
     """uint8 or uint16, (Y, X): the whole range of the type stands for 0 ... 1."""
     pixel_nm: float | None = None
     """Pixel size in nanometres, where the file says it."""
+    may_have_databar: bool = False
+    """Whether something looks like a databar, though not surely enough to cut it off."""
 
     @property
     def unit(self) -> NDArray[np.float32]:
@@ -160,17 +152,35 @@ def find_pairs(low: Sequence[Path], high: Sequence[Path]) -> Partners:
     )
 
 
+def read_whole(path: Path) -> SemImage:
+    """Read a picture all of whose pixels are there.
+
+    Raises
+    ------
+    SemnetError
+        The file cannot be read, or not all of its pixels.
+    """
+    from napari_semnet.files.reader import read_image
+
+    image = read_image(path)
+    if image.damaged:
+        # The black in their place would be taken for specimen.
+        raise FileFormatError(
+            f"{path.name} is damaged: some of its pixels cannot be read. Copy it again from the "
+            "microscope."
+        )
+    return image
+
+
 def read_planes(path: Path) -> Iterator[Plane]:
     """Read a file's grey planes, without databars; colour becomes luminance.
 
     Raises
     ------
     SemnetError
-        The file cannot be read.
+        The file cannot be read, or not all of its pixels.
     """
-    from napari_semnet.files.reader import read_image
-
-    image = read_image(path)
+    image = read_whole(path)
     pixels = image.pixels
     colour = image.axes.endswith("S")
     leading = tuple(pixels.shape[: -3 if colour else -2])
@@ -184,7 +194,8 @@ def read_planes(path: Path) -> Iterator[Plane]:
         plane = np.asarray(pixels[index])[first:stop]
         if colour:
             plane = _luminance(plane)
-        yield Plane(path, page, _storable(plane, intensity), pixel_nm)
+        may_have_databar = image.specimen_rows_from == "uncertain"
+        yield Plane(path, page, _storable(plane, intensity), pixel_nm, may_have_databar)
 
 
 def _luminance(colour: Pixels) -> Pixels:
@@ -228,58 +239,6 @@ def halved(pixels: Pixels) -> Pixels:
     even = pixels[:rows, :columns].astype(np.float64)
     mean = (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
     return np.rint(mean * scale).astype(np.uint16)
-
-
-def read_table(
-    path: Path, *, file: str, group: str, licence: str, noise: str
-) -> Mapping[str, Facts]:
-    """Read what a CSV file says about pictures.
-
-    Parameters
-    ----------
-    path : Path
-        The table.
-    file, group, licence, noise : str
-        Names of its columns; only `file` must be there.
-
-    Returns
-    -------
-    mapping
-        From the path in the file column, with forward slashes. See `facts_about`.
-
-    Raises
-    ------
-    TrainingError
-        The table cannot be read, or has no such file column.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"The table {path} cannot be read: {error}.") from error
-    if rows and file not in rows[0]:
-        columns = ", ".join(str(column) for column in rows[0])
-        raise TrainingError(f"The table {path.name} has no column '{file}'; it has: {columns}.")
-    return {
-        row[file].replace("\\", "/"): Facts(
-            row.get(group) or "", row.get(licence) or "", _number(row.get(noise))
-        )
-        for row in rows
-        if row[file]
-    }
-
-
-def facts_about(path: Path, table: Mapping[str, Facts]) -> Facts:
-    """Find the row whose path is the end of a picture's path; the longest end wins."""
-    return next((table[end] for end in ends_of(path) if end in table), Facts())
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if np.isfinite(value) and value >= 0 else None
 
 
 def reason_of(error: Exception) -> str:

@@ -120,6 +120,16 @@ class Source(Section):
         return self
 
     @property
+    def named_columns(self) -> tuple[str, ...]:
+        """Columns that somebody named, beside the file's, and that the table must then have.
+
+        A configuration that a run wrote says the defaults as well, so they are no sign of that.
+        """
+        names = ("group_column", "licence_column", "noise_column")
+        defaults = {name: type(self).model_fields[name].default for name in names}
+        return tuple(getattr(self, name) for name in names if getattr(self, name) != defaults[name])
+
+    @property
     def title(self) -> str:
         """Name to show."""
         if self.name:

@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_semnet.training.config import Source, TrainingConfig
 from napari_semnet.training.randomness import sample_keys, stream_keys
-from napari_semnet.training.store import Field
+from napari_semnet.training.store import Copy, Field
 
 __all__ = [
     "SMALLEST_SIDE",
@@ -90,7 +90,7 @@ def why_unusable(source: Source, field: Field, side: int) -> str:
     return ""
 
 
-def specimens_of(fields: Iterable[Field]) -> Mapping[str, str]:
+def specimens_of(fields: Iterable[Field | Copy]) -> Mapping[str, str]:
     """Name the specimen of each group: groups that have a picture in common are of one."""
     specimens: dict[str, str] = {}
     group_of: dict[str, str] = {}

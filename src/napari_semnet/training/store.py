@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,38 +24,27 @@ from napari_semnet.errors import SemnetError, TrainingError
 from napari_semnet.files.atomic import replacing, work_folder
 from napari_semnet.training.config import Source
 from napari_semnet.training.events import Preparing
+from napari_semnet.training.flat_file import FlatFile, Place
 from napari_semnet.training.pairs import join_pair
 from napari_semnet.training.partners import ends_of
 from napari_semnet.training.pictures import (
-    Facts,
     Plane,
     Rejected,
-    facts_about,
     find_files,
     find_pairs,
     halved,
     read_planes,
-    read_table,
     reason_of,
     refusal,
 )
+from napari_semnet.training.tables import Facts, facts_about, read_table
 
-__all__ = ["Field", "Place", "Store", "default_store", "open_store", "prepare_source"]
+__all__ = ["Copy", "Field", "Place", "Store", "default_store", "open_store", "prepare_source"]
 
-STORE_VERSION = {"hq": 1, "pairs": 3, "noise2noise": 3}
+STORE_VERSION = {"hq": 2, "pairs": 4, "noise2noise": 4}
 """By the kind of source; changes when the same pictures would be stored otherwise."""
-_TABLE_VERSION = 2
+_TABLE_VERSION = 3
 """Of what is taken from tables; changes when the same table would be understood otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a picture lies in the flat files."""
-
-    dtype: str
-    offset: int
-    rows: int
-    columns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +73,18 @@ class Field:
         return (self.digest,) if self.low_digest is None else (self.digest, self.low_digest)
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A picture that is not stored, as another one has the same pixels.
+
+    What its table says still tells that the two groups show one specimen.
+    """
+
+    group: str
+    digests: tuple[str, ...]
+    """As `Field.digests`."""
+
+
 class Store:
     """A prepared source, mapped into memory.
 
@@ -96,6 +97,10 @@ class Store:
     ----------
     fields : tuple of Field
     rejected : tuple of Rejected
+    copies : tuple of Copy
+        Those among the rejected.
+    databars : tuple of str
+        Names of the files that are used though something in them looks like a databar.
     named : int or None
         Files that the table names; None where there was no table, or nobody counted.
     """
@@ -105,6 +110,10 @@ class Store:
             index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
             self.fields = tuple(_field(entry) for entry in index["fields"])
             self.rejected = tuple(Rejected(**entry) for entry in index["rejected"])
+            self.copies = tuple(
+                Copy(group, tuple(digests)) for group, digests in index.get("copies", ())
+            )
+            self.databars: tuple[str, ...] = tuple(index.get("databars", ()))
             self.named: int | None = index.get("named")
             self._flat: Mapping[str, NDArray[Any]] = {
                 path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))
@@ -219,40 +228,16 @@ def _key(source: Source, jobs: list[tuple[Path, ...]], alone: list[Rejected]) ->
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
 
 
-class _FlatFile:
-    """A one-dimensional ``.npy`` file that grows."""
-
-    def __init__(self, path: Path, dtype: str) -> None:
-        self._dtype = np.dtype(dtype)
-        self._file: BinaryIO = path.open("wb")
-        self.length = 0
-        self._write_header()
-
-    def append(self, pixels: NDArray[Any]) -> Place:
-        place = Place(self._dtype.name, self.length, *pixels.shape)
-        self._file.write(np.ascontiguousarray(pixels, self._dtype).data)
-        self.length += pixels.size
-        return place
-
-    def close(self) -> None:
-        # NumPy pads the header of an array so that its first axis can grow in place.
-        self._file.seek(0)
-        self._write_header()
-        self._file.close()
-
-    def _write_header(self) -> None:
-        shape = {"descr": self._dtype.str, "fortran_order": False, "shape": (self.length,)}
-        np.lib.format.write_array_header_1_0(self._file, shape)
-
-
 def _decode(
     source: Source, jobs: list[tuple[Path, ...]], alone: list[Rejected], folder: Path
 ) -> Iterator[Preparing]:
     table = _table(source)
     named = 0
-    flat: dict[str, _FlatFile] = {}
+    flat: dict[str, FlatFile] = {}
     fields: list[Field] = []
     rejected = list(alone)
+    copies: list[Copy] = []
+    databars: list[str] = []
     seen: dict[str, str] = {}
     try:
         for done, job in enumerate(jobs, start=1):
@@ -261,16 +246,25 @@ def _decode(
             named += any(end in table for end in ends_of(job[-1]))
             # One file that cannot be read, for whatever reason, must not end the run.
             try:
-                read = list(zip(*(read_planes(path) for path in job), strict=True))
+                read = _together([list(read_planes(path)) for path in job])
             except Exception as error:  # noqa: BLE001
                 read = []
                 rejected.append(Rejected(name, reason_of(error)))
             for planes in read:
+                digest = planes[-1].digest
+                if digest in seen:
+                    rejected.append(Rejected(name, f"the same pixels as {seen[digest]}"))
+                    copies.append(Copy(_group(facts, planes), _digests(planes)))
+                    continue
                 try:
-                    _check(source.kind, planes, seen)
+                    _check(source.kind, planes)
                     fields += list(_stored(source, planes, facts, flat, folder))
                 except SemnetError as error:
                     rejected.append(Rejected(name, reason_of(error)))
+                    continue
+                # Not before: a pair that is of no use must not stand in the way of a good one.
+                seen[digest] = planes[-1].path.name
+                databars += [p.path.name for p in planes if p.may_have_databar]
             yield Preparing(source.title, done, len(jobs))
     finally:
         for file in flat.values():
@@ -278,23 +272,42 @@ def _decode(
     index = {
         "fields": [asdict(f) for f in fields],
         "rejected": [asdict(r) for r in rejected],
+        "copies": [[copy.group, copy.digests] for copy in copies],
+        "databars": list(dict.fromkeys(databars)),
         "named": None if source.table is None else named,
     }
     with replacing(folder / "index.json") as temporary:
         temporary.write_text(json.dumps(index), encoding="utf-8")
 
 
-def _check(kind: str, planes: tuple[Plane, ...], seen: dict[str, str]) -> None:
+def _together(files: Sequence[Sequence[Plane]]) -> list[tuple[Plane, ...]]:
+    """Put the pages of files side by side."""
+    first, *others = map(len, files)
+    for other in others:
+        if other != first:
+            raise TrainingError(f"it has {_pages(first)} and its partner {other}")
+    return list(zip(*files, strict=True))
+
+
+def _pages(count: int) -> str:
+    return "1 page" if count == 1 else f"{count} pages"
+
+
+def _group(facts: Facts, planes: tuple[Plane, ...]) -> str:
+    return facts.group or str(planes[-1].path)
+
+
+def _digests(planes: tuple[Plane, ...]) -> tuple[str, ...]:
+    return tuple(plane.digest for plane in reversed(planes))
+
+
+def _check(kind: str, planes: tuple[Plane, ...]) -> None:
     for reason in map(refusal, planes):
         if reason:
             raise TrainingError(reason)
-    digest, name = planes[-1].digest, planes[-1].path.name
     # The network would learn to copy the noise that it is given.
-    if kind == "noise2noise" and planes[0].digest == digest:
+    if kind == "noise2noise" and planes[0].digest == planes[-1].digest:
         raise TrainingError("both frames have the same pixels, so their noise is not independent")
-    if digest in seen:
-        raise TrainingError(f"the same pixels as {seen[digest]}")
-    seen[digest] = name
 
 
 def _table(source: Source) -> Mapping[str, Facts]:
@@ -306,6 +319,7 @@ def _table(source: Source) -> Mapping[str, Facts]:
         group=source.group_column,
         licence=source.licence_column,
         noise=source.noise_column,
+        needed=source.named_columns,
     )
 
 
@@ -313,7 +327,7 @@ def _stored(
     source: Source,
     planes: tuple[Plane, ...],
     facts: Facts,
-    flat: dict[str, _FlatFile],
+    flat: dict[str, FlatFile],
     folder: Path,
 ) -> Iterator[Field]:
     """Store the fields that one job gives: one, or for two noisy frames one each way round."""
@@ -321,7 +335,7 @@ def _stored(
     def put(pixels: NDArray[Any]) -> Place:
         dtype = pixels.dtype.name
         if dtype not in flat:
-            flat[dtype] = _FlatFile(folder / f"{dtype}.npy", dtype)
+            flat[dtype] = FlatFile(folder / f"{dtype}.npy", dtype)
         return flat[dtype].append(pixels)
 
     def described(
@@ -335,7 +349,7 @@ def _stored(
             path=str(reference.path),
             page=reference.page,
             digest=reference.digest,
-            group=facts.group or str(planes[-1].path),
+            group=_group(facts, planes),
             licence=facts.licence,
             noise=noise / 2 if source.reference == "binned" else noise,
             pixel_nm=pixel_nm,
