@@ -108,6 +108,8 @@ def test_a_profile_may_be_a_file_and_must_be_valid(tmp_path: Path) -> None:
     good = tmp_path / "mine.toml"
     good.write_text('name = "mine"\n[[chains]]\ngaussian = { sigma = [5, 5] }\n')
     assert plan(str(good)).profile.name == "mine"  # type: ignore[attr-defined]
+    good.write_text(good.read_text(), encoding="utf-8-sig")
+    assert plan(str(good)).profile.name == "mine"  # type: ignore[attr-defined]
     bad = tmp_path / "bad.toml"
     bad.write_text('name = "bad"\n[[chains]]\ngaussian = { sigma = [9, 5] }\n')
     with pytest.raises(SemnetError, match=r"bad\.toml is not valid: chains\.0\.gaussian\.sigma"):

@@ -10,7 +10,9 @@ from napari_semnet.errors import TrainingError
 from napari_semnet.training.checkpoint import (
     Best,
     Progress,
+    Start,
     load_checkpoint,
+    read_progress,
     save_checkpoint,
 )
 from napari_semnet.training.engine import engine_for
@@ -86,6 +88,26 @@ def test_a_state_of_another_network_is_refused_and_changes_nothing(tmp_path: Pat
         load(path, other)
     pairs = zip(before, other.network.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(("kind", "other"), [("adam", "muon"), ("muon", "adam")])
+def test_a_state_of_another_optimiser_is_not_called_one_of_another_network(
+    tmp_path: Path, kind: str, other: str
+) -> None:
+    path = tmp_path / "state.safetensors"
+    sizes = {"features": 8, "growth": 8, "blocks": 1}
+    one = learner_of(tmp_path, network=sizes, optimiser={"kind": kind})
+    one.learn(batch(0), 0)
+    save(path, one, Progress(1, one.updates()))
+    with pytest.raises(TrainingError, match="is the state of another optimiser"):
+        load(path, learner_of(tmp_path, network=sizes, optimiser={"kind": other}))
+
+
+def test_what_a_run_began_with_is_read_back(tmp_path: Path) -> None:
+    path, learner = tmp_path / "state.safetensors", learner_of(tmp_path)
+    start = Start("semnet-x2 (sha256 abc)", learner.average.architecture)
+    save(path, learner, Progress(start=start))
+    assert read_progress(path).start == start
 
 
 def test_missing_damaged_and_newer_states_are_told_apart(tmp_path: Path) -> None:

@@ -83,6 +83,26 @@ def test_a_written_configuration_is_read_back_as_it_was(name: str, tmp_path: Pat
     assert load_config(path) == config
 
 
+@pytest.mark.parametrize(
+    "settings", [{"start_from": None}, {"optimiser": {"largest_gradient": None}}]
+)
+def test_nothing_in_place_of_what_a_preset_says_is_written_too(settings: dict) -> None:
+    asked = config_from({"preset": "finetune", "data": DATA, **settings})
+    read = config_from(tomllib.loads(write_config(asked)))
+    assert read.model_dump(exclude={"preset"}) == asked.model_dump(exclude={"preset"})
+
+
+def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('steps = 7\n[[data]]\nimages = "a"', encoding="utf-8-sig")
+    assert load_config(path).steps == 7
+
+
+def test_a_folder_of_somebody_unknown_is_refused_with_a_sentence() -> None:
+    with pytest.raises(TrainingError, match=r"'data\[1\].images.*folder of ~nobody-at-all is not"):
+        config_from({"data": [{"images": "~nobody-at-all/scans"}]})
+
+
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text(

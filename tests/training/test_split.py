@@ -53,7 +53,7 @@ def as_of_an_earlier_release(state: Path) -> None:
     """Take out of a saved state what earlier releases did not write down."""
     with safe_open(state, framework="pt") as file:
         progress = json.loads(file.metadata()["progress"])
-    for key in ("held_out", "trained_on", "settings"):
+    for key in ("held_out", "trained_on", "settings", "start"):
         del progress[key]
     for key in ("best", "latest"):
         if progress[key]:

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from napari_semnet.errors import DeviceError, SemnetError, TrainingError
-from napari_semnet.model import load_model, stored_dtype
+from napari_semnet.model import load_model, read_card, stored_dtype
 from napari_semnet.restoration.restorer import restore
 from napari_semnet.training import events, learner
 from napari_semnet.training.config import TrainingConfig, load_config
@@ -412,6 +412,36 @@ def test_a_model_can_be_trained_on(finished: Finished, tmp_path: Path) -> None:
     assert measured[0].psnr == pytest.approx(last, abs=0.01)
     assert card.training.started_from.startswith("ours (sha256 ")
     assert card.architecture.features == config.network.features
+
+
+def test_a_run_goes_on_without_the_model_that_it_started_from(
+    finished: Finished, tmp_path: Path
+) -> None:
+    config, folder, _ = finished
+    start = shutil.copy(folder / "ours.safetensors", tmp_path / "first.safetensors")
+    begun = config.model_copy(update={"start_from": str(start), "steps": 2})
+    card = read_card(train(begun, tmp_path / "run"))
+    start.unlink()
+    said: list[Event] = []
+    further = config.model_copy(update={"start_from": str(folder / "ours.safetensors"), "steps": 4})
+    model = train(further, tmp_path / "run", resume=True, callback=said.append)
+    assert read_card(model).training.started_from == card.training.started_from
+    notices = [event.text for event in said if isinstance(event, events.Notice)]
+    assert notices[0].startswith("The run began with ours (sha256 ")
+    assert "another start_from has no effect" in notices[0]
+    assert notices[1].startswith("Settings differ from before in steps;")
+
+
+def test_a_run_from_random_weights_takes_no_model_later(finished: Finished, tmp_path: Path) -> None:
+    config, folder, _ = finished
+    train(config.model_copy(update={"steps": 1}), tmp_path / "run")
+    update = {"start_from": str(folder / "ours.safetensors"), "steps": 2}
+    said: list[Event] = []
+    model = train(
+        config.model_copy(update=update), tmp_path / "run", resume=True, callback=said.append
+    )
+    assert read_card(model).training.started_from == ""
+    assert any("The run began with random weights" in str(event) for event in said)
 
 
 def test_the_halo_is_measured_where_pictures_are_large_enough(tmp_path: Path) -> None:

@@ -184,8 +184,8 @@ def _profile(name: str) -> Profile:
             f"There is no degradation profile '{name}'. Give {known}, or a TOML file."
         )
     try:
-        with path.open("rb") as file:
-            return Profile.model_validate(tomllib.load(file))
+        # Some editors of Windows begin a file with a mark that says how it is encoded.
+        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SemnetError(f"The profile {path} cannot be read: {error}.") from error
     except ValidationError as error:

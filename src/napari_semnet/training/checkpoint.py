@@ -9,7 +9,7 @@ second moment. Counts stand as JSON under the key ``progress`` of the header.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -23,12 +23,14 @@ from torch import Tensor, nn
 
 from napari_semnet.errors import TrainingError
 from napari_semnet.files.atomic import replacing
+from napari_semnet.network import Architecture
 from napari_semnet.training.split import Split
 
 __all__ = [
     "CHECKPOINT_VERSION",
     "Best",
     "Progress",
+    "Start",
     "load_checkpoint",
     "read_progress",
     "save_checkpoint",
@@ -57,6 +59,15 @@ class Best:
     an earlier release measured."""
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a run began with; a model that it started from need not be there any more."""
+
+    origin: str
+    """Name and hash of that model, for the card; empty for random weights."""
+    architecture: Architecture
+
+
 @dataclass(slots=True)
 class Progress:
     """How far a run has come."""
@@ -80,6 +91,8 @@ class Progress:
     """Digests of the pictures that the weights have seen."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The configuration of the last part of the run; empty where an earlier release wrote it."""
+    start: Start | None = None
+    """None where an earlier release wrote it."""
 
     @property
     def split(self) -> Split:
@@ -149,8 +162,8 @@ def load_checkpoint(
     Raises
     ------
     TrainingError
-        The file is missing or damaged, from a newer version, or of another network. Nothing is
-        changed then.
+        The file is missing or damaged, from a newer version, or of another network or optimiser.
+        Nothing is changed then.
     """
     tensors, progress = _read(path)
     single = _with_one_moment(optimiser)
@@ -163,9 +176,12 @@ def load_checkpoint(
         if group in {"weights", "average"}
         or (has_moments and (group == "first_moment" or parameter not in single))
     }
-    if expected != {key: value.shape for key, value in tensors.items()}:
+    found = {key: value.shape for key, value in tensors.items()}
+    if expected != found:
+        # Adam and Muon keep other moments of the same weights.
+        what = "network" if _of_weights(expected) != _of_weights(found) else "optimiser"
         raise TrainingError(
-            f"{path} is the state of another network. Resume with the configuration that the run "
+            f"{path} is the state of another {what}. Resume with the configuration that the run "
             "was started with."
         )
     with torch.no_grad():
@@ -182,6 +198,10 @@ def load_checkpoint(
         for name, parameter in average.named_parameters():
             parameter.copy_(tensors[f"average.{name}"])
     return progress
+
+
+def _of_weights(shapes: Mapping[str, torch.Size]) -> Mapping[str, torch.Size]:
+    return {key: shape for key, shape in shapes.items() if key.split(".")[0] not in _MOMENTS}
 
 
 def read_progress(path: Path) -> Progress:

@@ -198,7 +198,11 @@ def load_config(path: str | Path) -> TrainingConfig:
 
 def write_config(config: TrainingConfig) -> str:
     """Write a configuration as TOML, with absolute paths and everything said."""
-    return to_toml(config.model_dump(mode="json", exclude_none=True))
+    values = config.model_dump(mode="json", exclude_none=True)
+    # TOML has no word for nothing: what a preset would fill in again is kept by not naming it.
+    if config.preset is not None and config_from(values) != config:
+        del values["preset"]
+    return to_toml(values)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,6 +226,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     if len(content) > _LARGEST_TOML:
         raise TrainingError(f"{path.name} is far too large for a configuration.")
     try:
-        return tomllib.loads(content.decode("utf-8"))
+        # Some editors of Windows begin a file with a mark that says how it is encoded.
+        return tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise TrainingError(f"{path.name} is not valid TOML: {error}.") from error

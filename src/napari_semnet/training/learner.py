@@ -12,6 +12,7 @@ from torch import Tensor
 from napari_semnet.errors import TrainingError
 from napari_semnet.model import DEFAULT_MODEL, load_model
 from napari_semnet.network import Architecture, SEMNet
+from napari_semnet.training.checkpoint import Start
 from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data
 from napari_semnet.training.degradation import PROFILES, Profile, degrade
@@ -22,7 +23,15 @@ from napari_semnet.training.muon import Muon
 from napari_semnet.training.schedule import averaging_decay, learning_rate
 from napari_semnet.training.sections import Optimiser
 
-__all__ = ["Batch", "Learner", "first_network", "make_batch", "profile_of", "started_from"]
+__all__ = [
+    "Batch",
+    "Learner",
+    "first_network",
+    "make_batch",
+    "network_again",
+    "profile_of",
+    "started_from",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,25 @@ def first_network(config: TrainingConfig) -> tuple[SEMNet, str]:
             "training works on grey images. Start from a model of one channel."
         )
     return model.network.train().requires_grad_(True), f"{model.name} (sha256 {model.sha256})"
+
+
+def network_again(config: TrainingConfig, start: Start) -> tuple[SEMNet, str]:
+    """Build the network of a run that goes on, whose weights are those of its state.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    start : Start
+        What the run began with. The model that it started from is not read again.
+
+    Returns
+    -------
+    SEMNet, str
+        As of `first_network`.
+    """
+    if not start.origin and config.start_from is None:
+        return first_network(config)
+    return SEMNet(start.architecture), start.origin
 
 
 def _optimiser(weights: list[Tensor], choice: Optimiser) -> torch.optim.Adam:

@@ -34,7 +34,7 @@ def named_profile(name: str) -> Profile:
         return known[name]
     path = Path(name)
     try:
-        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except ValidationError as error:
         raise TrainingError(f"{path.name}: {first_complaint(error, Profile)}") from error
     except (OSError, ValueError) as error:

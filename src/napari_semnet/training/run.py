@@ -13,7 +13,14 @@ import torch
 
 from napari_semnet.errors import ModelFileError, TrainingError
 from napari_semnet.model import load_model, read_card
-from napari_semnet.training.checkpoint import Best, Progress, load_checkpoint, save_checkpoint
+from napari_semnet.training.checkpoint import (
+    Best,
+    Progress,
+    Start,
+    load_checkpoint,
+    read_progress,
+    save_checkpoint,
+)
 from napari_semnet.training.config import TrainingConfig, config_from, load_config
 from napari_semnet.training.data import Data
 from napari_semnet.training.engine import Engine
@@ -26,7 +33,13 @@ from napari_semnet.training.events import (
     Started,
 )
 from napari_semnet.training.finish import add_halo, card_for, write_model
-from napari_semnet.training.learner import Learner, first_network, make_batch, profile_of
+from napari_semnet.training.learner import (
+    Learner,
+    first_network,
+    make_batch,
+    network_again,
+    profile_of,
+)
 from napari_semnet.training.meter import Meter
 from napari_semnet.training.prefetch import prefetched
 from napari_semnet.training.run_folder import Reports, RunFolder
@@ -52,7 +65,11 @@ class Run:
         self.config, self.files, self.engine, self.data = config, files, engine, data
         self.is_first = engine.rank == 0
         self.profile = profile_of(config)
-        network, self.origin = first_network(config)
+        start = read_progress(files.last).start if resume else None
+        network, self.origin = (
+            first_network(config) if start is None else network_again(config, start)
+        )
+        architecture = network.architecture
         self.learner = Learner(network, config, engine)
         self.progress = Progress()
         before = None
@@ -63,6 +80,8 @@ class Run:
             self.learner.skipped += self.progress.skipped
             before = self.progress.split
         self._settings_before = self.progress.settings
+        self._start_before = start
+        self.progress.start = Start(self.origin, architecture)
         self.progress.settings = config.model_dump(mode="json")
         self.progress.take(joined(before, data.split))
         self._is_as_before = self.progress.settings == self._settings_before and not (
@@ -83,7 +102,7 @@ class Run:
         """Open the folder, and say what is about to happen."""
         config = self.config
         if self.resumed_at is not None:
-            yield from _changes(self._settings_before, self.files, config)
+            yield from _changes(self._settings_before, self._start_before, self.files, config)
         if self.is_first:
             self.files.begin(config, self.engine.name, resumed_at=self.resumed_at)
             self.files.list_rejected(self.data.rejected)
@@ -341,7 +360,7 @@ def _step_of(model: Path) -> int | None:
 
 
 def _changes(
-    saved: Mapping[str, Any], files: RunFolder, config: TrainingConfig
+    saved: Mapping[str, Any], start: Start | None, files: RunFolder, config: TrainingConfig
 ) -> Iterator[Notice]:
     """Say which settings differ from those that were saved with the state; the new ones count."""
     try:
@@ -354,6 +373,12 @@ def _changes(
         return
     after = config.model_dump(mode="json")
     changed = sorted(key for key in after if after[key] != before.get(key))
+    if start is not None and "start_from" in changed:
+        changed.remove("start_from")
+        yield Notice(
+            f"The run began with {start.origin or 'random weights'} and goes on from there: "
+            "another start_from has no effect on it. Start a new run for that."
+        )
     if changed:
         yield Notice(
             f"Settings differ from before in {', '.join(changed)}; the new ones count, and the "

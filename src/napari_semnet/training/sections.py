@@ -41,7 +41,11 @@ REACH_CORE = 8
 def beside(path: Path, info: ValidationInfo) -> Path:
     """Make a path relative to the folder of the configuration."""
     base = (info.context or {}).get("base")
-    path = path.expanduser()
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:
+        # Python cannot tell whose folder is meant by "~name".
+        raise ValueError(f"the folder of {path.parts[0]} is not known; write it out") from error
     return path if base is None else base / path
 
 

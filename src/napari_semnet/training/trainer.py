@@ -13,7 +13,7 @@ import torch
 from napari_semnet.errors import DeviceError, SemnetError, TrainingError
 from napari_semnet.model import resolve_model
 from napari_semnet.restoration.backends import is_out_of_memory
-from napari_semnet.training.checkpoint import read_progress
+from napari_semnet.training.checkpoint import Progress, read_progress
 from napari_semnet.training.config import TrainingConfig
 from napari_semnet.training.data import Data, prepare_data
 from napari_semnet.training.engine import Engine, engine_for, is_lost_partner
@@ -118,9 +118,10 @@ def training_run(
         return _why_stop(asked, deadline)
 
     with _alone(files, engine, resume), _backend(config), _explained(config, files):
-        _check_names(config)
-        before = read_progress(files.last).split if resume else None
-        data = yield from _prepared(config, engine, asked, before)
+        before = read_progress(files.last) if resume else None
+        _check_names(config, before)
+        split = None if before is None else before.split
+        data = yield from _prepared(config, engine, asked, split)
         run = Run(config, files, engine, data, resume)
         yield from run.beginning()
         try:
@@ -143,11 +144,12 @@ def _alone(files: RunFolder, engine: Engine, resume: bool) -> AbstractContextMan
     return files.held()
 
 
-def _check_names(config: TrainingConfig) -> None:
+def _check_names(config: TrainingConfig, before: Progress | None) -> None:
     """Refuse names that mean nothing before hours go into reading pictures."""
     profile_of(config)
     start = started_from(config)
-    if start is not None:
+    # A run that goes on has its weights, and needs the model no more that it started from.
+    if start is not None and (before is None or before.start is None):
         resolve_model(start)
 
 
