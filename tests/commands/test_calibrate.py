@@ -144,3 +144,27 @@ def test_pages_of_a_stack_are_frames(tmp_path: Path, capsys: pytest.CaptureFixtu
     tifffile.imwrite(tmp_path / "frames.tif", frames, photometric="minisblack")
     assert main(["calibrate", str(tmp_path / "frames.tif"), "--repeats"]) == 0
     assert "electrons a pixel at white" in capsys.readouterr().out
+
+
+def test_frames_that_do_not_fit_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = acquire(particles(SHAPE, 4), 200, 8, 0)
+    Image.fromarray(frame).save(tmp_path / "first.png")
+    Image.fromarray(frame[:-8]).save(tmp_path / "second.png")
+    assert main(["calibrate", "--repeats", str(tmp_path)]) == 1
+    assert "first.png and second.png: Frames of one field must be alike" in capsys.readouterr().err
+
+
+def test_a_picture_some_of_whose_pixels_are_lost_is_left_out_and_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tifffile
+
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, acquire(step_edge(SHAPE, 1), 300, 6, 1))
+    path.write_bytes(path.read_bytes()[:-40_000])
+    assert main(["calibrate", str(path), str(pictures / "edge-1.png")]) == 0
+    said = capsys.readouterr()
+    assert "cut.tif is left out. cut.tif is damaged: some of its pixels" in said.err
+    assert "Noise of 1 picture," in said.out

@@ -142,6 +142,7 @@ def test_a_senseless_time_limit_is_refused(config: Path, minutes: str) -> None:
 def test_the_folder_of_a_run_is_found_from_its_configuration(tmp_path: Path) -> None:
     assert default_folder(tmp_path / "ours.toml") == tmp_path / "ours"
     assert default_folder(tmp_path / "run" / "config.toml") == tmp_path / "run"
+    assert default_folder(tmp_path / "ours") == tmp_path / "ours.run"
 
 
 def test_every_figure_has_a_unit() -> None:

@@ -149,6 +149,7 @@ def test_a_profile_file_becomes_part_of_the_configuration(tmp_path: Path) -> Non
             "Known there: brightness, halo, histogram, l1, power, psnr, reach, total_variation.",
         ),
         ({}, "'data' is missing."),
+        ({"data": {"images": "x"}}, "write [[data]] in place of [data]."),
         ({"data": DATA, "steps": 0}, "'steps': input should be greater than or equal to 1."),
         ({"data": DATA, "batch": 3, "hardware": {"devices": 2}}, "cannot be split over 2"),
         ({"data": [{"kind": "pairs", "images": "x"}]}, 'needs "low" and "high"'),

@@ -344,3 +344,9 @@ def test_pictures_that_may_have_a_databar_are_told_of(tmp_path: Path) -> None:
     assert data.images == 3
     (text,) = said
     assert text.startswith("There may be a databar or a label in doubtful.png, which")
+
+
+def test_a_share_of_nothing_is_not_called_too_few_groups(tmp_path: Path) -> None:
+    _, said = prepared(small_config(tmp_path, validation={"crops": 2, "crop": 24, "share": 0}))
+    (text,) = said
+    assert text.startswith("No share of the pictures is to be held out (validation.share is 0), so")

@@ -145,6 +145,9 @@ def test_useless_pictures_are_told_from_useful_ones() -> None:
     mostly_white = good.copy()
     mostly_white[:60] = 255
     assert "saturated" in str(refusal(plane(mostly_white)))
+    both = np.clip((good - np.median(good)) * 20 + 125, 30, 220).astype(np.uint8)
+    assert max(np.mean(both == end) for end in (30, 220)) < 0.5
+    assert "least or greatest value" in str(refusal(plane(both)))
 
 
 def test_halving_keeps_the_mean_and_drops_odd_edges() -> None:
@@ -173,3 +176,10 @@ def test_a_picture_that_may_have_a_databar_is_read_and_says_so(tmp_path: Path) -
     read = [plane for path in (plain, doubtful) for plane in read_planes(path)]
     assert [plane.may_have_databar for plane in read] == [False, True]
     assert read[1].pixels.shape == (224, 256)
+
+
+def test_pairs_are_joined_whichever_way_their_accents_are_written(tmp_path: Path) -> None:
+    low = _blank(tmp_path / "low", "Mu\u0308ller", "b")
+    high = _blank(tmp_path / "high", "M\u00fcller", "c")
+    ((one, other),) = find_pairs([low], [high]).pairs
+    assert (one.parent.name, other.parent.name) == ("low", "high")

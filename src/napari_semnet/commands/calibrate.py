@@ -147,7 +147,11 @@ def _measured_frames(files: list[Path], tell: Told) -> Iterator[PictureNoise]:
         second = next(planes, None)
         if second is None:
             break
-        yield measure_frames(first.pixels, second.pixels, _whole_range(first))
+        try:
+            yield measure_frames(first.pixels, second.pixels, _whole_range(first))
+        except ImageError as error:
+            names = " and ".join(dict.fromkeys((first.path.name, second.path.name)))
+            raise ImageError(f"{names}: {error}") from error
         pairs += 1
     if not pairs:
         raise ImageError("Repeats need at least two frames of one field. Give more pictures.")

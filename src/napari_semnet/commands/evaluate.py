@@ -224,7 +224,7 @@ def _json_reporter() -> Callable[[Event], None]:
 
 
 def _say_json(content: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.write(json.dumps(content, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 

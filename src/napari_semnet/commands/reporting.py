@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +57,8 @@ def as_json(event: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``event`` is the class's name in snake_case; the other keys are its fields.
+        ``event`` is the class's name in snake_case; the other keys are its fields. A figure that
+        is not finite is None, as JSON has no word for it.
     """
     return {"event": event_name(type(event)), **_plain(event)}
 
@@ -70,7 +72,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, slice):
         return [value.start, value.stop]
     if isinstance(value, np.generic):
-        return value.item()
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, Path | np.dtype):
         return str(value)
     return value

@@ -98,7 +98,10 @@ def _leave_word(folder: Path) -> None:
 def default_folder(config: Path) -> Path:
     """Folder of the run where none is named."""
     absolute = config.absolute()
-    return absolute.parent if absolute.name == "config.toml" else absolute.with_suffix("")
+    if absolute.name == "config.toml":
+        return absolute.parent
+    # Without a suffix to leave out, the folder would have the name of the file itself.
+    return absolute.with_suffix("" if absolute.suffix else ".run")
 
 
 def _is_first_process() -> bool:

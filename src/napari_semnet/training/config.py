@@ -74,6 +74,12 @@ def _model_or_path(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _is_list(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        raise ValueError("it may name several sources: write [[data]] in place of [data]")
+    return value
+
+
 def _profile(value: Any, info: ValidationInfo) -> Any:
     """Replace the path of a profile by the profile, so that a written config stands alone."""
     if isinstance(value, str) and value.endswith(".toml"):
@@ -103,7 +109,7 @@ class TrainingConfig(Section):
     """Name of a profile, path of its TOML file, or the profile itself as a table."""
     store: FilePath | None = None
     """Folder for the decoded pictures; the user's cache by default."""
-    data: Annotated[tuple[Source, ...], Field(min_length=1)]
+    data: Annotated[tuple[Source, ...], Field(min_length=1), BeforeValidator(_is_list)]
     model: ModelCard = ModelCard()
     network: Network = Network()
     optimiser: Optimiser = Optimiser()

@@ -258,14 +258,18 @@ def _notices(config: TrainingConfig, data: Data, before: Split | None) -> Iterat
     if before is not None and (changed := change_of(before, data.split)):
         yield Notice(changed)
     if config.validation.crops > 0 and not data.validation:
-        yield Notice(
-            "There are too few groups to hold any out, so progress is not measured."
-            if before is None
-            else "No picture is here that the run held out before, so progress is not measured."
-        )
+        yield Notice(f"{_why_none_held_out(config, before)}, so progress is not measured.")
     if rejected := data.rejected:
         shown = _listed([f"{Path(r.path).name}: {r.reason}" for r in rejected], "; ")
         yield Notice(f"{len(rejected)} pictures are not used ({shown}).")
+
+
+def _why_none_held_out(config: TrainingConfig, before: Split | None) -> str:
+    if before is not None:
+        return "No picture is here that the run held out before"
+    if config.validation.share == 0:
+        return "No share of the pictures is to be held out (validation.share is 0)"
+    return "There are too few groups to hold any out"
 
 
 class _Tones:

@@ -226,9 +226,10 @@ def refusal(plane: Plane) -> str | None:
     least, greatest = int(pixels.min()), int(pixels.max())
     if least == greatest:
         return "constant: all its pixels have the same value"
-    clipped = max(float(np.mean(pixels == least)), float(np.mean(pixels == greatest)))
+    clipped = float(np.mean((pixels == least) | (pixels == greatest)))
     if clipped > _SATURATED_SHARE:
-        return f"saturated: {100 * clipped:.0f} % of its pixels are black or white"
+        # Not "black or white": a detector may be cut off at any grey level.
+        return f"saturated: {100 * clipped:.0f} % of its pixels have its least or greatest value"
     return None
 
 

@@ -139,7 +139,10 @@ class Source(Section):
         if self.name:
             return self.name
         first = (self.images or self.low)[0]
-        return first.stem if first.suffix or "*" in first.name else first.name
+        if any(sign in first.name for sign in "*?["):
+            return first.parent.name or first.name
+        # "good.2024" is a folder's name, of which a year is no suffix.
+        return first.stem if first.suffix[1:].isalpha() else first.name
 
 
 class Augmentation(Section):
