@@ -183,3 +183,10 @@ def test_pairs_are_joined_whichever_way_their_accents_are_written(tmp_path: Path
     high = _blank(tmp_path / "high", "M\u00fcller", "c")
     ((one, other),) = find_pairs([low], [high]).pairs
     assert (one.parent.name, other.parent.name) == ("low", "high")
+
+
+def test_a_label_image_is_refused(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(0, 9, (96, 96))
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    with pytest.raises(TrainingError, match=r"integers of 64 bits \(int64\), as label images"):
+        list(read_planes(tmp_path / "labels.tif"))

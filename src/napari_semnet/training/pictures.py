@@ -210,6 +210,8 @@ def _storable(plane: Pixels, intensity: IntensityRange | None) -> Pixels:
         return plane
     if plane.dtype.kind not in "iuf":
         raise TrainingError(f"pixels of type {plane.dtype} are no grey levels")
+    if plane.dtype.kind in "iu" and plane.dtype.itemsize > 4:
+        raise TrainingError(f"it holds integers of 64 bits ({plane.dtype}), as label images do")
     if plane.dtype.kind == "f" and not np.isfinite(plane).all():
         raise TrainingError("it has pixels that are not numbers")
     unit = to_unit(plane, intensity or measure_range(plane))
