@@ -350,3 +350,21 @@ def test_a_share_of_nothing_is_not_called_too_few_groups(tmp_path: Path) -> None
     _, said = prepared(small_config(tmp_path, validation={"crops": 2, "crop": 24, "share": 0}))
     (text,) = said
     assert text.startswith("No share of the pictures is to be held out (validation.share is 0), so")
+
+
+def test_pairs_that_were_joined_in_order_are_told_of(tmp_path: Path) -> None:
+    for number in range(2):
+        high = scene(number, 128, 128)
+        write_png(tmp_path / "high" / f"{number}-slow.png", high)
+        small = high.reshape(64, 2, 64, 2).mean(axis=(1, 3))
+        write_png(tmp_path / "low" / f"{number}-fast.png", small)
+    source = {"kind": "pairs", "low": str(tmp_path / "low"), "high": str(tmp_path / "high")}
+    config = small_config(tmp_path, data=[source], validation={"crops": 0})
+    for _ in range(2):  # also where the pictures were decoded before
+        data, said = prepared(config)
+        assert data.images == 2
+        (text,) = said
+        assert "'low' agree, so their pictures were joined in order" in text
+    for number in range(2):
+        (tmp_path / "low" / f"{number}-fast.png").rename(tmp_path / "low" / f"{number}-slow.png")
+    assert prepared(config)[1] == []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_semnet.errors import TrainingError
 from napari_semnet.training.config import Augmentation, Source, TrainingConfig
 from napari_semnet.training.events import Notice, Preparing
-from napari_semnet.training.pictures import Rejected
+from napari_semnet.training.pictures import Rejected, find_pairs
 from napari_semnet.training.randomness import Draws, Keys, sample_keys
 from napari_semnet.training.split import (
     SMALLEST_SIDE,
@@ -226,8 +226,13 @@ def _parted(
 
 
 def _prepared(source: Source, root: Path) -> Generator[Preparing | Notice, None, Store]:
-    """Decode a source, and say when its table is about other pictures."""
+    """Decode a source, and say what a person would not expect of its files."""
     store = yield from prepare_source(source, root)
+    if source.kind != "hq" and find_pairs(source.low, source.high).in_order:
+        yield Notice(
+            f"No names of the two folders of '{source.title}' agree, so their pictures were joined "
+            "in order, the first to the first. Give the two of a field the same name to be sure."
+        )
     if source.table is not None and store.named == 0:
         yield Notice(
             f"The table {source.table.name} names none of the pictures of the source "

@@ -23,11 +23,14 @@ class Partners:
         From each picture without a partner to the reason, those of the first folder first.
     share_names : bool
         Whether a picture of one folder is called as one of the other, though perhaps not alone.
+    in_order : bool
+        Whether no names agreed, so that the first was joined to the first, and so on.
     """
 
     pairs: tuple[tuple[Path, Path], ...]
     alone: Mapping[Path, str]
     share_names: bool
+    in_order: bool = False
 
 
 def name_within(place: Path, path: Path) -> str:

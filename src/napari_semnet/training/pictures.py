@@ -144,7 +144,8 @@ def find_pairs(low: Sequence[Path], high: Sequence[Path]) -> Partners:
     if partners.pairs:
         return partners
     if len(ones) == len(others) and not partners.share_names:
-        return Partners(tuple(zip(ones, others, strict=True)), {}, share_names=False)
+        pairs = tuple(zip(ones, others, strict=True))
+        return Partners(pairs, {}, share_names=False, in_order=True)
     why = "several of each have the same name" if partners.share_names else "no names agree"
     raise TrainingError(
         f"{len(ones)} and {len(others)} pictures cannot be joined to pairs: {why}. "
