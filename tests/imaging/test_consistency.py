@@ -8,8 +8,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_semnet.errors import ImageError
-from napari_semnet.imaging.consistency import check_consistency, residual_bands
-from napari_semnet.imaging.intensity import measure_range
+from napari_semnet.imaging.consistency import (
+    check_consistency,
+    noise_for_check,
+    residual_bands,
+    scale_ends,
+)
+from napari_semnet.imaging.intensity import IntensityRange, measure_range
 from napari_semnet.imaging.noise_level import measure_noise
 from napari_semnet.imaging.phantom import Specimen, acquire, fibres, grating, particles
 from napari_semnet.imaging.plane import block_mean
@@ -189,6 +194,19 @@ def test_stacks_are_looked_at_slice_by_slice() -> None:
     bands = list(residual_bands(stack, restored, intensity, measure_noise(stack[1], intensity)))
     assert [band.index for band in bands] == [(0,), (1,), (2,)]
     assert check_consistency(stack, restored).spread == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("lost", [0, 100])
+def test_a_stack_whose_middle_slice_is_lost_is_judged_by_its_neighbour(lost: int) -> None:
+    specimens = [particles((128, 128), seed) for seed in range(3)]
+    stack = np.stack([acquire(one) for one in specimens])
+    restored = np.stack([truth_of(one) for one in specimens])
+    stack[1] = restored[1] = lost
+    intensity = IntensityRange(0, 255, "dtype")
+    found = check_consistency(stack, restored, intensity)
+    assert found.noise == noise_for_check(stack[0], restored[0], intensity)
+    # Of a lost slice it must not be told which grey levels are cut off.
+    assert scale_ends(stack) == (0, 255)
 
 
 def test_sixteen_bits_are_judged_as_eight() -> None:

@@ -106,3 +106,10 @@ def test_rows_are_said_when_offset_by_a_third_of_the_noise(rows: float, is_said:
 def test_a_card_without_ranges_is_owned_up_to() -> None:
     assert check_input(GOOD).unstated == ("noise", "pixel sizes")
     assert check_input(GOOD).warnings == ()
+
+
+def test_a_lost_slice_in_the_middle_of_a_stack_says_nothing_of_the_others() -> None:
+    stack = np.stack([GOOD, np.zeros_like(GOOD), GOOD])
+    found = check_input(stack, RANGES, pixel_size_nm=(5, 5))
+    assert found.warnings == ()
+    assert found.black < 0.01

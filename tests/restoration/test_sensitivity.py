@@ -92,6 +92,12 @@ def test_it_says_how_far_it_is_and_stops_when_asked(
     assert (out[72:] == -1).all()
 
 
+def test_a_lost_slice_in_the_middle_does_not_hide_the_noise_of_the_others(model: Model) -> None:
+    stack = np.stack([IMAGE, np.zeros_like(IMAGE), IMAGE])
+    found = spread(stack, model, settings=SETTINGS)
+    assert (found[[0, 2]] > 0).all()
+
+
 def test_pixels_without_a_value_have_no_sensitivity(model: Model) -> None:
     image = IMAGE.astype(np.float32)
     image[30, 40] = np.nan

@@ -23,6 +23,7 @@ from napari_semnet.imaging.intensity import IntensityRange, as_grey, measure_ran
 from napari_semnet.imaging.noise_level import NoiseLevel, measure_noise, noise_of_residual
 from napari_semnet.imaging.noise_measurement import WHITE
 from napari_semnet.imaging.plane import block_mean
+from napari_semnet.imaging.slices import telling_index, telling_slice
 from napari_semnet.imaging.whiteness import Tally, Whiteness
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "check_consistency",
     "check_doubled",
     "consistency_steps",
-    "middle_slice",
     "noise_for_check",
     "residual_bands",
     "scale_ends",
@@ -237,23 +237,19 @@ def noise_for_check(image: Any, restored: Any, intensity: IntensityRange) -> Noi
     Returns
     -------
     NoiseLevel
-        Of the middle slice.
+        Of a stack that of `napari_semnet.imaging.slices.telling_slice`.
     """
     grey, fine = as_grey(image), as_grey(restored)
-    pixels = middle_slice(grey)
+    index = telling_index(grey)
+    pixels = np.asarray(grey[index])
     noise = measure_noise(pixels, intensity)
     if noise.source != "whole":
         return noise
     measured = WHITE * to_unit(pixels, intensity).astype(np.float64)
-    guide = block_mean(WHITE * to_unit(middle_slice(fine), intensity)).astype(np.float64)
+    guide = block_mean(WHITE * to_unit(np.asarray(fine[index]), intensity)).astype(np.float64)
     ends = scale_ends(grey)
     usable = np.isfinite(measured - guide) & (pixels > ends[0]) & (pixels < ends[1])
     return noise_of_residual(measured - guide, guide, usable) or noise
-
-
-def middle_slice(image: Any) -> NDArray[Any]:
-    """Take the slice in the middle of a stack, in memory; a single picture as it is."""
-    return np.asarray(image[tuple(n // 2 for n in image.shape[:-2])])
 
 
 def check_doubled(shape: tuple[int, ...], restored: tuple[int, ...]) -> None:
@@ -281,7 +277,7 @@ def scale_ends(image: Any) -> tuple[float, float]:
     Parameters
     ----------
     image : array-like, shape (..., Y, X)
-        Of a stack the middle slice is looked at.
+        Of a stack the slice nearest to the middle that shows something is looked at.
 
     Returns
     -------
@@ -289,7 +285,7 @@ def scale_ends(image: Any) -> tuple[float, float]:
         In units of the image; infinite where nothing is cut off.
     """
     dtype = np.dtype(image.dtype)
-    pixels = middle_slice(image)
+    pixels = telling_slice(image)
     is_whole = dtype.kind in "iu"
     limits = np.iinfo(dtype) if is_whole else None
     ends = [float(limits.min), float(limits.max)] if limits else [-math.inf, math.inf]

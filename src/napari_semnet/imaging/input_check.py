@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_semnet.imaging.consistency import middle_slice, scale_ends
+from napari_semnet.imaging.consistency import scale_ends
 from napari_semnet.imaging.intensity import IntensityRange, as_grey, measure_range
 from napari_semnet.imaging.noise_level import NoiseLevel, measure_noise
+from napari_semnet.imaging.slices import telling_slice
 from napari_semnet.imaging.whiteness import FILTERED
 
 __all__ = ["InputCheck", "Ranges", "check_input"]
@@ -82,7 +83,8 @@ def check_input(
     Parameters
     ----------
     image : array-like, shape (..., Y, X)
-        Specimen only, without the databar; of a stack the middle slice is looked at.
+        Specimen only, without the databar; of a stack the slice nearest to the
+        middle that shows something is looked at.
     ranges : Ranges, optional
         What the model was trained on.
     intensity : IntensityRange, optional
@@ -103,7 +105,7 @@ def check_input(
     """
     grey = as_grey(image)
     ranges = ranges or Ranges()
-    pixels = middle_slice(grey)
+    pixels = telling_slice(grey)
     noise = noise or measure_noise(pixels, intensity or measure_range(grey))
     low, high = scale_ends(grey)
     black, white = float(np.mean(pixels <= low)), float(np.mean(pixels >= high))

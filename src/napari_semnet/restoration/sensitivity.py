@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_semnet.imaging.consistency import middle_slice, noise_for_check, residual_bands
+from napari_semnet.imaging.consistency import noise_for_check, residual_bands
 from napari_semnet.imaging.fresh_noise import draw_noise
 from napari_semnet.imaging.intensity import (
     ArrayLike,
@@ -43,6 +43,7 @@ from napari_semnet.imaging.intensity import (
 from napari_semnet.imaging.noise_level import NoiseLevel, measure_noise
 from napari_semnet.imaging.noise_measurement import WHITE
 from napari_semnet.imaging.projection import kept_of_residual
+from napari_semnet.imaging.slices import telling_slice
 from napari_semnet.model import DEFAULT_MODEL, Model
 from napari_semnet.restoration.events import (
     Event,
@@ -313,7 +314,7 @@ def _restored_eightfold(
 
 def _noise_of(image: ArrayLike, intensity: IntensityRange, restorer: Restorer) -> NoiseLevel:
     """Measure the noise of an image, in the residual of its middle if need be."""
-    pixels = middle_slice(image)
+    pixels = telling_slice(image)
     noise = measure_noise(pixels, intensity)
     if noise.source != "whole":
         return noise
