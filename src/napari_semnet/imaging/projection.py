@@ -18,7 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from napari_semnet.imaging.consistency import check_doubled, noise_for_check, residual_bands
+from napari_semnet.imaging.consistency import (
+    ResidualBand,
+    check_doubled,
+    noise_for_check,
+    residual_bands,
+)
 from napari_semnet.imaging.geometry import FACTOR
 from napari_semnet.imaging.intensity import IntensityRange, as_grey, measure_range
 from napari_semnet.imaging.noise_level import NoiseLevel
@@ -130,6 +135,8 @@ def projected_bands(
 ) -> Iterator[ProjectedBand]:
     """Make a restored picture agree with its denoised input, band by band.
 
+    What comes out does not depend on the bands; the residual is looked at twice for that.
+
     Parameters
     ----------
     image : array-like, shape (..., Y, X)
@@ -157,11 +164,10 @@ def projected_bands(
     limits = np.iinfo(dtype) if dtype.kind in "iu" else None
     low, high = (float(limits.min), float(limits.max)) if limits else (-np.inf, np.inf)
     unit = (intensity.high - intensity.low) / WHITE
-    for band in residual_bands(grey, fine, intensity, noise):
-        sigma = np.sqrt(noise.variance(band.predicted))
-        mean = band.residual[band.usable].mean() if band.usable.any() else 0.0
+    means = _means(residual_bands(grey, fine, intensity, noise))
+    for band, kept in _kept_in_context(residual_bands(grey, fine, intensity, noise), noise):
         # The mean is known far better than any pixel, so it is no noise.
-        kept = mean + sigma * kept_of_residual(band.standardised, noise)
+        kept = means[band.index] + np.sqrt(noise.variance(band.predicted)) * kept
         shift = np.where(band.usable, unit * kept, 0.0)
         rows = slice(FACTOR * band.top, FACTOR * (band.top + shift.shape[0]))
         where = (*(slice(i, i + 1) for i in band.index), rows, slice(0, fine.shape[-1]))
@@ -175,6 +181,38 @@ def projected_bands(
             wanted,
             _done(grey.shape, band.index, band.top + shift.shape[0]),
         )
+
+
+def _means(bands: Iterator[ResidualBand]) -> dict[tuple[int, ...], float]:
+    """Average the residual of each slice: a mean for each band would show as a step between two."""
+    sums: dict[tuple[int, ...], tuple[float, int]] = {}
+    for band in bands:
+        total, count = sums.get(band.index, (0.0, 0))
+        usable = band.residual[band.usable]
+        sums[band.index] = total + float(usable.sum()), count + usable.size
+    return {index: total / max(count, 1) for index, (total, count) in sums.items()}
+
+
+def _kept_in_context(
+    bands: Iterator[ResidualBand], noise: NoiseLevel
+) -> Iterator[tuple[ResidualBand, Floats]]:
+    """Give each band with what of it is no noise, as all of its slice at once would have it."""
+    above: Floats | None = None
+    band = next(bands, None)
+    while band is not None:
+        below = next(bands, None)
+        rows = [band.standardised]
+        if above is not None:
+            rows.insert(0, above)
+        if below is not None and below.index == band.index:
+            rows.append(below.standardised[:BLOCK])
+        top = 0 if above is None else len(above)
+        kept = kept_of_residual(np.concatenate(rows), noise)
+        yield band, kept[top : top + len(band.standardised)]
+        # A pixel's blocks reach less than one block away.
+        ends_slice = below is None or below.index != band.index
+        above = None if ends_slice else band.standardised[-BLOCK:].copy()
+        band = below
 
 
 def make_consistent(
