@@ -41,7 +41,14 @@ def test_json_is_one_object_a_file(tmp_path: Path, capsys: pytest.CaptureFixture
     record = Provenance(model="m", source="a.tif")
     paths = [
         write(tmp_path / "a.tif", WITH_BAR, {34682: fei_header()}),
-        write_tiff(tmp_path / "b.tif", specimen(), pixel_size_nm=(2, 2), provenance=record),
+        write_tiff(
+            tmp_path / "b.tif",
+            np.stack([specimen()] * 2),
+            pixel_size_nm=(2, 2),
+            provenance=record,
+            z_step_nm=10,
+            origin_z_nm=300,
+        ),
         tmp_path / "missing.tif",
     ]
     assert main(["inspect", "--json", *map(str, paths)]) == 1
@@ -50,6 +57,7 @@ def test_json_is_one_object_a_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert first["pixel_size"]["x_nm"] == pytest.approx(4)
     assert first["restored"] is None
     assert second["restored"]["model"] == "m"
+    assert (first["origin_z_nm"], second["origin_z_nm"]) == (None, 300)
     assert "no file" in third["error"]
 
 

@@ -96,7 +96,9 @@ def test_slices_meet_their_own_where_the_result_has_another_order_of_axes(
     stack = np.stack([acquire(particles((96, 112), 1 + n), seed=n) for n in range(6)])
     source = tmp_path / "stack.ome.tif"
     shown = stack.reshape(3, 2, 96, 112)
-    write_tiff(source, shown, pixel_size_nm=(3.0, 3.0), axes="ZCYX", z_step_nm=50.0)
+    write_tiff(
+        source, shown, pixel_size_nm=(3.0, 3.0), axes="ZCYX", z_step_nm=50.0, origin_z_nm=300.0
+    )
     reports = []
     for ending in (".ome.tif", ".ome.zarr"):
         target = tmp_path / "out" / f"gold{ending}"
@@ -110,6 +112,7 @@ def test_slices_meet_their_own_where_the_result_has_another_order_of_axes(
     for ending, size, corner in (("residual", 3.0, 0.0), ("consistent", 1.5, -0.75)):
         beside = read_image(target.with_name(f"gold.{ending}.ome.tif"))
         assert (beside.axes, beside.z_step_nm) == (result.axes, 50.0)
+        assert beside.origin_z_nm == result.origin_z_nm == 300.0
         assert beside.pixel_size is not None
         assert (beside.pixel_size.y_nm, beside.origin_nm) == (size, (corner, corner))
     tiff, zarr = (report["consistency"] for report in reports)

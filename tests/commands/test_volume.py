@@ -57,6 +57,7 @@ def test_a_calibrated_stack_is_restored_with_units_place_and_provenance(
         pixel_size_nm=(6.0, 4.0),
         z_step_nm=30.0,
         origin_nm=(100.0, 50.0),
+        origin_z_nm=300.0,
     )
     target = tmp_path / "out.ome.zarr"
     assert main(["restore", str(source), "-o", str(target), *engine]) == 0
@@ -68,6 +69,7 @@ def test_a_calibrated_stack_is_restored_with_units_place_and_provenance(
     assert result.pixel_size.yx == pytest.approx((3.0, 2.0))
     assert result.z_step_nm == pytest.approx(30.0)
     assert result.origin_nm == pytest.approx((98.5, 49.0))
+    assert result.origin_z_nm == pytest.approx(300.0)
     record = read_sidecar(sidecar_path(target))
     assert record == result.provenance
     assert record.model == "tiny"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_semnet.files.layers import (
     saved_options,
     write_layer,
     write_layers,
+    write_zarr_layer,
 )
 from napari_semnet.files.ome_zarr import write_ome_zarr
 from napari_semnet.files.provenance import Provenance, read_sidecar
@@ -163,6 +165,35 @@ def test_a_stack_is_upright_though_its_slices_are_in_no_unit() -> None:
     )
     assert (options["pixel_size_nm"], options["origin_nm"]) == ((6.0, 6.0), (30.0, 60.0))
     assert options["z_step_nm"] is None
+
+
+@pytest.mark.parametrize("write_it", [write_layer, write_zarr_layer])
+def test_a_part_of_a_volume_lies_along_z_where_its_file_says(
+    tmp_path: Path, write_it: Callable[[str, np.ndarray, dict[str, object]], list[str]]
+) -> None:
+    pytest.importorskip("zarr")
+    attributes: dict[str, object] = {
+        "scale": (0.01, 0.002, 0.002),
+        "translate": (0.3, 0.2, 0.1),
+        "units": ("micrometer",) * 3,
+        "axis_labels": ("z", "y", "x"),
+    }
+    ending = "tif" if write_it is write_layer else "zarr"
+    (written,) = write_it(str(tmp_path / f"a.ome.{ending}"), np.stack([specimen()] * 3), attributes)
+    ((_, options, _),) = layer_data(read_image(written))
+    assert options["translate"] == pytest.approx((300, 200, 100))
+    assert options["scale"] == pytest.approx((10, 2, 2))
+
+
+def test_slices_that_are_counted_from_the_far_end_have_no_place_along_z() -> None:
+    attributes = {
+        "scale": (-10.0, 2.0, 2.0),
+        "translate": (300.0, 200.0, 100.0),
+        "units": ("nm",) * 3,
+        "axis_labels": ("z", "y", "x"),
+    }
+    options = saved_options(attributes)
+    assert (options["origin_z_nm"], options["origin_nm"]) == (None, (200, 100))
 
 
 def test_layers_in_pixels_are_written_uncalibrated(tmp_path: Path) -> None:

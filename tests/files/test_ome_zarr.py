@@ -71,6 +71,28 @@ def test_levels_are_means_with_their_centres_in_place(tmp_path: Path) -> None:
     assert shift["translation"] == [0, SIZE[0] / 2, SIZE[1] / 2]
 
 
+def test_a_part_of_a_volume_keeps_its_place_along_z_at_every_level(tmp_path: Path) -> None:
+    path = write_ome_zarr(
+        tmp_path / "a.zarr",
+        picture((3, 1030, 1100)),
+        pixel_size_nm=SIZE,
+        z_step_nm=10,
+        origin_nm=(200, 100),
+        origin_z_nm=300,
+    )
+    image = read_image(path)
+    assert (image.origin_z_nm, image.origin_nm) == (300, (200, 100))
+    ome = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
+    for level in ome["multiscales"][0]["datasets"]:
+        assert level["coordinateTransformations"][1]["translation"][0] == 300
+
+
+def test_slices_at_an_unknown_distance_have_no_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    write_ome_zarr(path, picture((3, 8, 8)), pixel_size_nm=SIZE, origin_z_nm=300)
+    assert read_image(path).origin_z_nm is None
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize(("axes", "stored"), [("ZCYX", "CZYX"), ("TZCYX", "TCZYX")])
 def test_axes_are_stored_in_the_order_of_the_format_under_their_own_names(

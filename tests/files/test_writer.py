@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -69,6 +70,36 @@ def test_stacks_keep_their_axes(tmp_path: Path, shape: tuple[int, ...], axes: st
         assert tiff.series[0].axes == axes
         assert np.array_equal(tiff.asarray(), pixels)
         assert ('PhysicalSizeZ="30.0"' in tiff.ome_metadata) == ("Z" in axes)
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "CZYX", "ZCYX"])
+def test_every_plane_has_its_place_along_z(tmp_path: Path, axes: str) -> None:
+    lengths = {"C": 2, "Z": 3, "Y": 40, "X": 50}
+    pixels = picture(shape=tuple(lengths[axis] for axis in axes))
+    path = write_tiff(
+        tmp_path / "a.ome.tif",
+        pixels,
+        pixel_size_nm=SIZE,
+        axes=axes,
+        z_step_nm=10,
+        origin_nm=(200, 100),
+        origin_z_nm=300,
+    )
+    image = read_image(path)
+    assert (image.origin_z_nm, image.origin_nm) == (300, (200, 100))
+    with tifffile.TiffFile(path) as tiff:
+        planes = [dict(e.attrib) for e in ElementTree.fromstring(tiff.ome_metadata).iter()]
+    placed = [plane for plane in planes if "PositionZ" in plane]
+    assert len(placed) == pixels[..., 0, 0].size
+    for plane in placed:
+        assert float(plane["PositionZ"]) == 300 + 10 * int(plane["TheZ"])
+
+
+def test_a_single_picture_claims_no_place_along_z(tmp_path: Path) -> None:
+    path = write_tiff(
+        tmp_path / "a.tif", picture(), pixel_size_nm=SIZE, z_step_nm=10, origin_z_nm=300
+    )
+    assert read_image(path).origin_z_nm is None
 
 
 def test_pages_of_unknown_meaning_become_an_axis(tmp_path: Path) -> None:

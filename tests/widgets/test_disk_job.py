@@ -157,6 +157,20 @@ def test_a_result_that_no_memory_holds_goes_to_disk_and_lies_over_its_source(
     assert saved.provenance.model == "reduced"
 
 
+def test_a_part_of_a_volume_keeps_its_place_along_z_on_disk(
+    viewer: Any, open_widget: Any, finish: Any, tmp_path: Path, small_memory: None
+) -> None:
+    from napari_semnet.files.reader import read_image
+
+    place = {"scale": (10, 4, 4), "translate": (300, 200, 100), "units": ("nm",) * 3}
+    viewer.add_image(picture(3, 60, 80), name="part", axis_labels=("z", "y", "x"), **place)
+    widget = open_widget(region="layer", folder=str(tmp_path))
+    widget.start()
+    finish(widget)
+    saved = read_image(tmp_path / "part_semnet-x2.zarr")
+    assert (saved.origin_z_nm, saved.origin_nm) == (300, (199, 99))
+
+
 def test_the_slice_in_view_comes_first_and_a_new_one_is_followed(
     viewer: Any, open_widget: Any, finish: Any, qtbot: Any, tmp_path: Path, blocks: Blocks
 ) -> None:

@@ -146,6 +146,7 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
         axes=opened.axes,
         z_step_nm=opened.z_step_nm,
         origin_nm=opened.origin_nm,
+        origin_z_nm=opened.origin_z_nm,
         name=printable(job.target.name),
     )
     yield FileWritten(

@@ -59,6 +59,11 @@ class Opened:
         first = 0 if rows is None else rows[0]
         return top + (first - 0.25) * y, left - 0.25 * x
 
+    @property
+    def origin_z_nm(self) -> float | None:
+        """Place of the first slice along Z: the source's, as slices stay what they are."""
+        return self.image.origin_z_nm
+
     def provenance(
         self, plan: RunPlan, settings: Settings, digest: str, seconds: float | None = None
     ) -> Provenance:

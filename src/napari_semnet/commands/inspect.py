@@ -68,7 +68,8 @@ def findings(image: SemImage) -> dict[str, Any]:
 
     record = image.provenance
     restored = None if record is None else record.model_dump(mode="json")
-    return describe(image) | {"origin_nm": image.origin_nm, "restored": restored}
+    place = {"origin_nm": image.origin_nm, "origin_z_nm": image.origin_z_nm}
+    return describe(image) | place | {"restored": restored}
 
 
 def as_text(image: SemImage) -> str:

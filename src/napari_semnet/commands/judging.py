@@ -202,6 +202,7 @@ def _write_residual(
         origin_nm=origin,
         axes=result.grey_axes,
         z_step_nm=image.z_step_nm,
+        origin_z_nm=image.origin_z_nm,
         description="Input less 2 x 2 mean of the restoration, in units of the input's noise",
     )
 
@@ -237,6 +238,7 @@ def _write(
         origin_nm=result.origin_nm,
         axes=result.grey_axes,
         z_step_nm=result.z_step_nm,
+        origin_z_nm=result.origin_z_nm,
         provenance=record,
     )
 

@@ -120,7 +120,11 @@ def _finished(
     digest = sha256_of(opened.source)
     record = opened.provenance(volume.plan, restorer.settings, digest, seconds)
     yield from volume.finish(
-        record, z_step_nm=opened.z_step_nm, origin_nm=opened.origin_nm, seconds=seconds or 0.0
+        record,
+        z_step_nm=opened.z_step_nm,
+        origin_nm=opened.origin_nm,
+        origin_z_nm=opened.origin_z_nm,
+        seconds=seconds or 0.0,
     )
 
 

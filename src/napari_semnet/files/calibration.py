@@ -100,6 +100,8 @@ class Findings:
     """Distance of slices along Z, where the picture is a stack."""
     origin_nm: tuple[float, float] | None = None
     """(y, x) of the centre of the first pixel, where a program kept it."""
+    origin_z_nm: float | None = None
+    """Place of the first slice along Z, where a program kept it."""
     provenance: Provenance | None = None
     """How the picture was made, where napari-semnet wrote it."""
 

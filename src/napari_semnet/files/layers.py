@@ -101,8 +101,7 @@ def _layer(image: SemImage, name: str, arrays: tuple[Any, ...], axes: str) -> La
         length = _length(image, letter)
         scale.append(1.0 if length is None else length)
         units.append("pixel" if length is None else "nm")
-        known = image.origin_nm is not None and length is not None and letter in "YX"
-        translate.append(image.origin_nm["YX".index(letter)] if known and image.origin_nm else 0.0)
+        translate.append(0.0 if length is None else _start(image, letter))
     metadata: dict[str, Any] = {FILE_KEY: describe(image)}
     if image.provenance is not None:
         metadata[PROVENANCE_KEY] = image.provenance.model_dump(mode="json")
@@ -121,6 +120,14 @@ def _layer(image: SemImage, name: str, arrays: tuple[Any, ...], axes: str) -> La
     if len(arrays) > 1:
         return list(arrays), options | {"multiscale": True}, "image"
     return arrays[0], options, "image"
+
+
+def _start(image: SemImage, letter: str) -> float:
+    """Place of the first pixel along an axis of the specimen, in nanometres."""
+    if letter == "Z":
+        return image.origin_z_nm or 0.0
+    y, x = image.origin_nm or (0.0, 0.0)
+    return {"Y": y, "X": x}.get(letter, 0.0)
 
 
 def _specimen_limits(image: SemImage, pixels: Any) -> tuple[float, float] | None:
@@ -259,12 +266,13 @@ def saved_options(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Give what a layer's place and metadata say for its file: the writers' keyword arguments.
 
     All of a layer's transforms count for the size of its pixels. A file can only say where an
-    upright picture lies: a layer that is rotated, sheared or mirrored gets no ``origin_nm``.
+    upright picture lies: a layer that is rotated, sheared or mirrored gets no ``origin_nm``, and
+    one whose slices are gets no ``origin_z_nm``.
     """
     lengths: list[float | None] = []
-    origin = None
+    starts: list[float | None] = []
     if "scale" in attributes:
-        lengths, origin = _in_nanometres(_placement(attributes))
+        lengths, starts = _in_nanometres(_placement(attributes))
     axes = _axes(attributes.get("axis_labels") or (), len(lengths))
     options: dict[str, Any] = {
         "pixel_size_nm": None,
@@ -274,10 +282,11 @@ def saved_options(attributes: Mapping[str, Any]) -> dict[str, Any]:
     }
     if len(lengths) >= 2 and lengths[-2] is not None and lengths[-1] is not None:
         options["pixel_size_nm"] = (lengths[-2], lengths[-1])
-        if origin is not None:
-            options["origin_nm"] = origin
+        if starts[-2] is not None and starts[-1] is not None:
+            options["origin_nm"] = (starts[-2], starts[-1])
     if axes is not None and "Z" in axes:
         options["z_step_nm"] = lengths[axes.index("Z")]
+        options["origin_z_nm"] = starts[axes.index("Z")]
     return options
 
 
@@ -298,10 +307,10 @@ def _placement(attributes: Mapping[str, Any]) -> Placement:
     return Placement.of(place)
 
 
-def _in_nanometres(place: Placement) -> tuple[list[float | None], tuple[float, float] | None]:
-    """Lengths of a pixel along its axes, None where unknown, and (y, x) of the first one's centre.
+def _in_nanometres(place: Placement) -> tuple[list[float | None], list[float | None]]:
+    """Lengths of a pixel along its axes, and the place of the first one's centre along each.
 
-    There is no centre to give where its length is unknown or the picture is not upright.
+    None where they are unknown. There is no place to give along an axis that is not upright.
     """
     # A row is an axis of the world, a column where one pixel's step along an axis leads in it.
     steps = np.asarray(place.affine)[:-1, :-1] @ place.rotate @ place.shear @ np.diag(place.scale)
@@ -310,12 +319,14 @@ def _in_nanometres(place: Placement) -> tuple[list[float | None], tuple[float, f
     # An axis without a unit is no matter to a step that does not go along it.
     steps_nm = np.where(steps == 0.0, 0.0, steps * nm[:, None])
     lengths = [float(n) if n > 0 else None for n in np.linalg.norm(steps_nm, axis=0)]
-    aside = steps - np.diag(np.diag(steps))
-    is_upright = not (aside[-2:].any() or aside[:, -2:].any()) and (np.diag(steps)[-2:] > 0).all()
-    if not is_upright or None in lengths[-2:]:
-        return lengths, None
-    y, x = (place.to_world(np.zeros(place.ndim)) * nm)[-2:]
-    return lengths, (float(y), float(x))
+    aside = (steps - np.diag(np.diag(steps))) != 0.0
+    is_upright = ~(aside.any(axis=0) | aside.any(axis=1)) & (np.diag(steps) > 0)
+    first = place.to_world(np.zeros(place.ndim)) * nm
+    starts = [
+        float(start) if upright and length is not None else None
+        for start, upright, length in zip(first, is_upright, lengths, strict=True)
+    ]
+    return lengths, starts
 
 
 def _axes(labels: Sequence[str], count: int) -> str | None:

@@ -50,6 +50,7 @@ def multiscales(
     pixel_size_nm: tuple[float, float] | None,
     z_step_nm: float | None = None,
     origin_nm: tuple[float, float] = (0.0, 0.0),
+    origin_z_nm: float | None = None,
     name: str = "",
 ) -> dict[str, Any]:
     """Give the group's attribute ``ome``, which makes arrays named 0, 1, 2... a picture.
@@ -66,13 +67,18 @@ def multiscales(
         Distance of slices along ``Z``.
     origin_nm : (float, float)
         (y, x) of the centre of the first pixel of the first level.
+    origin_z_nm : float, optional
+        Place of the first slice along ``Z``; kept where `z_step_nm` is given.
     name : str
         Name of the picture.
     """
+    origins = {} if pixel_size_nm is None else dict(zip("YX", origin_nm, strict=True))
+    if z_step_nm is not None and origin_z_nm is not None:
+        origins["Z"] = origin_z_nm
     entry = {
         "name": name,
         "axes": _axes_entry(axes, pixel_size_nm, z_step_nm),
-        "datasets": _datasets(axes, levels, pixel_size_nm, z_step_nm, origin_nm),
+        "datasets": _datasets(axes, levels, pixel_size_nm, z_step_nm, origins),
     }
     return {"version": VERSION, "multiscales": [entry]}
 
@@ -122,11 +128,10 @@ def _datasets(
     count: int,
     size: tuple[float, float] | None,
     z_step_nm: float | None,
-    origin_nm: tuple[float, float],
+    origins: Mapping[str, float],
 ) -> list[dict[str, Any]]:
     y, x = size or (1.0, 1.0)
     steps = {"Y": y, "X": x, "Z": z_step_nm or 1.0}
-    origins = dict(zip("YX", origin_nm, strict=True)) if size is not None else {}
     entries = []
     for level in range(count):
         factor = 2**level

@@ -74,6 +74,7 @@ def write_ome_zarr(
     axes: str | None = None,
     z_step_nm: float | None = None,
     origin_nm: tuple[float, float] = (0.0, 0.0),
+    origin_z_nm: float | None = None,
     name: str = "",
 ) -> Path:
     """Write a picture or stack as OME-Zarr 0.5, with a pyramid of halved levels.
@@ -98,6 +99,8 @@ def write_ome_zarr(
         Distance of slices along ``Z``.
     origin_nm : (float, float)
         (y, x) of the centre of the first pixel.
+    origin_z_nm : float, optional
+        Place of the first slice along ``Z``; kept where the distance of slices is known.
     name : str
         Name of the picture; the folder's by default.
 
@@ -131,6 +134,7 @@ def write_ome_zarr(
                 pixel_size_nm=pixel_size_nm,
                 z_step_nm=z_step_nm,
                 origin_nm=origin_nm,
+                origin_z_nm=origin_z_nm,
                 name=name or split_ending(path.name)[0],
             )
             if provenance is not None:
@@ -200,13 +204,16 @@ def read_levels(path: Path) -> Levels:
     ]
     size = pixel_size(lengths[-2], lengths[-1], "OME-Zarr, scale and unit", "medium")
     z_step = lengths[axes.index("Z")] if "Z" in axes else None
+    origin_z = None
+    if z_step is not None:
+        origin_z = translation[axes.index("Z")] * (units[axes.index("Z")] or 0.0)
     origin = (0.0, 0.0)
     if size is not None:
         origin = (translation[-2] * (units[-2] or 0.0), translation[-1] * (units[-1] or 0.0))
     return Levels(
         arrays,
         axes,
-        Findings(pixel_size=size, z_step_nm=z_step),
+        Findings(pixel_size=size, z_step_nm=z_step, origin_z_nm=origin_z),
         origin,
         _provenance(attributes.get("semnet")),
     )

@@ -99,6 +99,8 @@ class SemImage:
     path: Path | None = None
     origin_nm: tuple[float, float] | None = None
     """(y, x) of the centre of the first pixel, in nanometres, where the file tells."""
+    origin_z_nm: float | None = None
+    """Place of the first slice along Z, in nanometres, where the file tells."""
     provenance: Provenance | None = None
     """How the picture was made, where napari-semnet wrote the file."""
     coarser: tuple[Any, ...] = ()
@@ -317,6 +319,7 @@ def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
         best.instrument,
         path,
         next((f.origin_nm for f in found if f.origin_nm is not None), None),
+        next((f.origin_z_nm for f in found if f.origin_z_nm is not None), None),
         next((f.provenance for f in found if f.provenance is not None), None),
         damaged=picture.damaged,
     )

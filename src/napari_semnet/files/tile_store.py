@@ -224,6 +224,7 @@ class TileStore:
         *,
         z_step_nm: float | None = None,
         origin_nm: tuple[float, float] | None = None,
+        origin_z_nm: float | None = None,
     ) -> Iterator[float]:
         """Build the coarse levels and make the folder a picture.
 
@@ -234,7 +235,7 @@ class TileStore:
         provenance : Provenance
             Goes into the group's attributes and beside the folder; its pixel size is the
             picture's.
-        z_step_nm, origin_nm
+        z_step_nm, origin_nm, origin_z_nm
             See `napari_semnet.files.ome_zarr.write_ome_zarr`.
 
         Yields
@@ -266,6 +267,7 @@ class TileStore:
                 pixel_size_nm=record.pixel_size_nm,
                 z_step_nm=z_step_nm,
                 origin_nm=origin_nm or (0.0, 0.0),
+                origin_z_nm=origin_z_nm,
                 name=split_ending(self.path.name)[0],
             )
             self._group.attrs.put({"ome": ome, _FINISHED: json.loads(record.to_json())})
@@ -323,14 +325,12 @@ class TileStore:
             yield self.path.joinpath(str(level), "c", *map(str, index))
 
     def _chunk_places(self, level: int) -> Iterator[tuple[slice, ...]]:
-        array = self._arrays[level]
-        starts = (
-            range(0, length, side) for length, side in zip(array.shape, array.chunks, strict=True)
-        )
+        shape, chunks = self._arrays[level].shape, self._arrays[level].chunks
+        starts = (range(0, length, side) for length, side in zip(shape, chunks, strict=True))
         for first in product(*starts):
             yield tuple(
                 slice(start, min(start + side, length))
-                for start, side, length in zip(first, array.chunks, array.shape, strict=True)
+                for start, side, length in zip(first, chunks, shape, strict=True)
             )
 
 

@@ -47,6 +47,7 @@ def write_tiff(
     axes: str | None = None,
     z_step_nm: float | None = None,
     origin_nm: tuple[float, float] | None = None,
+    origin_z_nm: float | None = None,
     name: str = "",
     description: str = "",
 ) -> Path:
@@ -72,6 +73,8 @@ def write_tiff(
         Distance of slices along ``Z``, in nanometres.
     origin_nm : (float, float), optional
         (y, x) of the centre of the first pixel, in nanometres; kept as the planes' position.
+    origin_z_nm : float, optional
+        Place of the first slice along ``Z``, in nanometres; kept where `z_step_nm` is given.
     name : str
         Name of the picture; the file's by default.
     description : str
@@ -102,7 +105,7 @@ def write_tiff(
         "ome": True,
         "software": "napari-semnet",
         "metadata": _ome_metadata(axes, size, z_step_nm, provenance, name or path.name, description)
-        | _position(shape, origin_nm),
+        | _position(shape, axes, origin_nm, z_step_nm, origin_z_nm),
         "extratags": _digital_micrograph_tags(size),
     }
     if size is not None and 1e7 / min(size) < _LARGEST_RATIONAL:
@@ -219,15 +222,27 @@ def _ome_metadata(
     return metadata
 
 
-def _position(shape: tuple[int, ...], origin_nm: tuple[float, float] | None) -> dict[str, Any]:
-    if origin_nm is None:
+def _position(
+    shape: tuple[int, ...],
+    axes: str,
+    origin_nm: tuple[float, float] | None,
+    z_step_nm: float | None,
+    origin_z_nm: float | None,
+) -> dict[str, Any]:
+    """Give the place of each plane along the axes where it is known."""
+    places = list(np.ndindex(*shape[:-2]))
+    along: dict[str, list[float]] = {}
+    if origin_nm is not None:
+        along |= {
+            axis: [float(value)] * len(places) for axis, value in zip("YX", origin_nm, strict=True)
+        }
+    if origin_z_nm is not None and z_step_nm is not None and "Z" in axes:
+        z = axes.index("Z")
+        along["Z"] = [float(origin_z_nm + place[z] * z_step_nm) for place in places]
+    if not along:
         return {}
-    planes = int(np.prod(shape[:-2], dtype=np.int64))
-    plane: dict[str, list[Any]] = {}
-    for axis, value in zip("YX", origin_nm, strict=True):
-        plane[f"Position{axis}"] = [float(value)] * planes
-        plane[f"Position{axis}Unit"] = ["nm"] * planes
-    return {"Plane": plane}
+    plane: dict[str, list[Any]] = {f"Position{axis}": values for axis, values in along.items()}
+    return {"Plane": plane | {f"Position{axis}Unit": ["nm"] * len(places) for axis in along}}
 
 
 def _rational(value: float) -> tuple[int, int]:

@@ -173,6 +173,7 @@ class VolumeRun:
         *,
         z_step_nm: float | None = None,
         origin_nm: tuple[float, float] | None = None,
+        origin_z_nm: float | None = None,
         seconds: float = 0.0,
     ) -> Iterator[Event]:
         """Build the coarse levels and make the folder a picture, once all blocks are there.
@@ -186,7 +187,9 @@ class VolumeRun:
         FileFormatError
             Blocks are missing, the result is gone, or it cannot be written.
         """
-        for done in self.store.finish(provenance, z_step_nm=z_step_nm, origin_nm=origin_nm):
+        for done in self.store.finish(
+            provenance, z_step_nm=z_step_nm, origin_nm=origin_nm, origin_z_nm=origin_z_nm
+        ):
             yield Progress(done)
         yield Finished(Restoration(self.store.finest, self.plan, seconds))
 

@@ -70,6 +70,7 @@ class OnDisk:
     axes: str | None = None
     z_step_nm: float | None = None
     origin_nm: tuple[float, float] | None = None
+    origin_z_nm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,5 +171,6 @@ def restore_on_disk(
         Provenance.model_validate(record),
         z_step_nm=on_disk.z_step_nm,
         origin_nm=on_disk.origin_nm,
+        origin_z_nm=on_disk.origin_z_nm,
         seconds=seconds,
     )

@@ -59,4 +59,5 @@ def _on_disk(source: Image, region: Region, choices: Choices, viewer: Any) -> On
         axes=said["axes"],
         z_step_nm=said.get("z_step_nm"),
         origin_nm=said.get("origin_nm"),
+        origin_z_nm=said.get("origin_z_nm"),
     )

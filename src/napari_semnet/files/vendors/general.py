@@ -68,6 +68,7 @@ def read_ome(description: str) -> Findings | None:
             pixel_size=size,
             z_step_nm=lengths["Z"] if lengths["Z"] and lengths["Z"] > 0 else None,
             origin_nm=_position(root),
+            origin_z_nm=_position_z(root),
             provenance=_provenance(root),
             metadata=known([("written by", root.get("Creator"))]),
         )
@@ -148,14 +149,21 @@ def _position(root: Element) -> tuple[float, float] | None:
     plane = find(root, "Plane")
     if plane is None:
         return None
-    values = []
-    for axis in "YX":
-        value = number(plane.get(f"Position{axis}"))
-        factor = NM_PER_UNIT.get(plane.get(f"Position{axis}Unit", "").lower())
-        if value is None or factor is None:
-            return None
-        values.append(value * factor)
-    return values[0], values[1]
+    y, x = _position_along("Y", plane), _position_along("X", plane)
+    return None if y is None or x is None else (y, x)
+
+
+def _position_z(root: Element) -> float | None:
+    plane = find(root, "Plane")
+    # Planes may stand in any order, and each has a place of its own along Z.
+    is_first = plane is not None and plane.get("TheZ", "0") == "0"
+    return _position_along("Z", plane) if plane is not None and is_first else None
+
+
+def _position_along(axis: str, plane: Element) -> float | None:
+    value = number(plane.get(f"Position{axis}"))
+    factor = NM_PER_UNIT.get(plane.get(f"Position{axis}Unit", "").lower())
+    return None if value is None or factor is None else value * factor
 
 
 def _provenance(root: Element) -> Provenance | None:
