@@ -329,6 +329,16 @@ class TestGeneral:
         found = read_imagej(f"ImageJ=1.54f\nunit={unit}\n", (2.0, 2.0))
         assert size_of(found) == pytest.approx((nm, nm))
 
+    @pytest.mark.parametrize(
+        ("spacing", "nm"), [("0.01", 10.0), ("-0.01", 10.0), ("0", None), ("nan", None)]
+    )
+    def test_imagej_slices_have_a_distance_whichever_way_they_are_counted(
+        self, spacing: str, nm: float | None
+    ) -> None:
+        found = read_imagej(f"ImageJ=1.54f\nunit=micron\nspacing={spacing}\n", (250.0, 250.0))
+        assert found is not None
+        assert found.z_step_nm == pytest.approx(nm)
+
     @pytest.mark.parametrize("unit", ["inch", "pixel", "cm", "", "furlong"])
     def test_imagej_display_units_are_no_size(self, unit: str) -> None:
         assert size_of(read_imagej(f"ImageJ=1.54f\nunit={unit}\n", (300.0, 300.0))) is None

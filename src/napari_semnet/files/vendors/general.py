@@ -97,7 +97,8 @@ def read_imagej(description: str, resolution: tuple[float | None, float | None])
     return _checked(
         Findings(
             pixel_size=pixel_size(y, x, f"ImageJ, unit {values['unit']}", "medium"),
-            z_step_nm=spacing * factor if spacing and spacing > 0 else None,
+            # Negative where the first slice lies above the next: a distance all the same.
+            z_step_nm=abs(spacing) * factor if spacing else None,
             metadata=known([("written by", f"ImageJ {values.get('ImageJ', '')}")]),
         )
     )
