@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from napari_semnet.imaging.noise_level import measure_noise
 from napari_semnet.imaging.phantom import acquire, particles
 from napari_semnet.model import Model
 from napari_semnet.restoration import sensitivity as module
@@ -52,6 +53,36 @@ def test_blocks_make_no_difference(model: Model, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "BLOCK_SIDE", 32)
     blocks = spread(IMAGE, model, settings=SETTINGS, run=ONLY_TURNED)
     np.testing.assert_allclose(blocks, whole, atol=2e-3)
+
+
+def test_what_is_sought_in_the_residual_does_not_depend_on_where_blocks_begin(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Blocks are as wide as the image, as the offset of a row is still that within its block, and
+    # begin at odd rows.
+    image = acquire(particles((160, 64), 2))
+    whole, blocks = whole_and_in_blocks(image, model, monkeypatch)
+    np.testing.assert_allclose(blocks, whole, rtol=2e-3, atol=2e-3)
+
+
+def test_a_block_of_few_grey_levels_is_cut_off_only_where_the_image_is(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = acquire(particles((160, 64), 2))
+    image[:100] = np.random.default_rng(0).integers(40, 44, (100, 64))
+    # So the image ends far below the lowest of these levels.
+    image[150, 30] = 10
+    whole, blocks = whole_and_in_blocks(image, model, monkeypatch)
+    np.testing.assert_allclose(blocks, whole, rtol=2e-3, atol=2e-3)
+
+
+def whole_and_in_blocks(
+    image: np.ndarray, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> tuple[np.ndarray, np.ndarray]:
+    run = SensitivityRun(measure_noise(image), has_fresh_noise=False)
+    whole = spread(image, model, settings=SETTINGS, run=run)
+    monkeypatch.setattr(module, "BLOCK_SIDE", 64)
+    return whole, spread(image, model, settings=SETTINGS, run=run)
 
 
 def test_grey_levels_are_those_of_the_image(model: Model) -> None:

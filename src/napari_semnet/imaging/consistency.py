@@ -90,7 +90,11 @@ class ResidualBand:
 
 
 def residual_bands(
-    image: Any, restored: Any, intensity: IntensityRange, noise: NoiseLevel
+    image: Any,
+    restored: Any,
+    intensity: IntensityRange,
+    noise: NoiseLevel,
+    ends: tuple[float, float] | None = None,
 ) -> Iterator[ResidualBand]:
     """Compute a residual band by band.
 
@@ -102,6 +106,9 @@ def residual_bands(
         Which values are black and white.
     noise : NoiseLevel
         Of `image`.
+    ends : (float, float), optional
+        Values at which the image is cut off; those of `scale_ends` by default. A part of an image
+        needs those of the whole.
 
     Yields
     ------
@@ -115,7 +122,7 @@ def residual_bands(
     """
     grey, fine = as_grey(image), as_grey(restored)
     check_doubled(grey.shape, fine.shape)
-    ends = scale_ends(grey)
+    ends = ends or scale_ends(grey)
     height, width = grey.shape[-2:]
     rows = max(_WINDOW_ROWS, min(BAND_ROWS, _LARGEST_BAND // width // _WINDOW_ROWS * _WINDOW_ROWS))
     for index in np.ndindex(*grey.shape[:-2]):

@@ -12,7 +12,9 @@ deviation is weighed by the local residual, as the geometric mean of two parts o
 of the other. That is called sensitivity, in grey levels. It is no probability.
 
 The image is worked on in blocks, each restored eight times by the engine that restores images, so
-that memory does not grow with the image, and progress and cancelling are the engine's own.
+that memory does not grow with the image, and progress and cancelling are the engine's own. The
+offset of a row is found within a block, as nothing is known yet of the rest of the row: in images
+wider than a block it differs a little from one to the next, the less the wider blocks are.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_semnet.imaging.consistency import noise_for_check, residual_bands
+from napari_semnet.imaging.consistency import noise_for_check, residual_bands, scale_ends
 from napari_semnet.imaging.fresh_noise import draw_noise
 from napari_semnet.imaging.intensity import (
     ArrayLike,
@@ -157,6 +159,8 @@ class _Variation:
     run: SensitivityRun
     noise: NoiseLevel
     intensity: IntensityRange
+    ends: tuple[float, float]
+    """Values at which the whole image is cut off; a block by itself may have others."""
 
     @property
     def unit(self) -> float:
@@ -189,10 +193,29 @@ class _Variation:
         if not self.run.has_residual:
             return deviation
         restored = seen.mean.astype(np.float64) + self.intensity.low
-        change, taken = _of_residual(block.pixels, restored, self.intensity, self.noise)
+        change, taken = self._of_residual(block.pixels, restored)
         deviation = np.hypot(deviation, np.float32(self.unit) * change)
         taken *= np.float32(self.unit)
         return np.asarray(deviation ** (1 - RESIDUAL_SHARE) * taken**RESIDUAL_SHARE)
+
+    def _of_residual(
+        self, pixels: NDArray[Any], restored: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Find what of the residual is no noise, and how large it is around each place.
+
+        Both are on restored pixels, in grey levels of 255.
+        """
+        bands = list(residual_bands(pixels, restored, self.intensity, self.noise, self.ends))
+        sigma = np.sqrt(self.noise.variance(np.concatenate([band.predicted for band in bands])))
+        standardised = np.concatenate([band.standardised for band in bands])
+        kept = sigma * kept_of_residual(standardised, self.noise)
+        squares = np.square(sigma * standardised)
+        taken = ndimage.gaussian_filter(squares, _AROUND, radius=_REACH, mode="reflect")
+        change, around = (
+            part.astype(np.float32).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+            for part in (kept, np.sqrt(np.maximum(taken, 0)))
+        )
+        return change, around
 
 
 def sensitivity(
@@ -235,7 +258,7 @@ def sensitivity(
     said: set[str] = set()
     plan: RunPlan | None = None
     for number, (index, core) in enumerate(places):
-        read = core.grown(halo, (grey.shape[-2], grey.shape[-1]))
+        read = _from_even(core.grown(halo, (grey.shape[-2], grey.shape[-1])))
         block = _Block(index, core, read, np.asarray(grey[(*index, *read.slices)]))
         seen = _Spread(read.enlarged().shape)
         draws = variation.draws(block, _flat_index(index, grey.shape[:-2]))
@@ -294,7 +317,7 @@ def _settled(
         for ends in ((low, high), (0.0, high - low))
     )
     noise = run.noise or _noise_of(image, intensity, as_is)
-    return _Variation(run, noise, intensity), above_black
+    return _Variation(run, noise, intensity, scale_ends(image)), above_black
 
 
 def _restored_eightfold(
@@ -323,33 +346,16 @@ def _noise_of(image: ArrayLike, intensity: IntensityRange, restorer: Restorer) -
     return noise_for_check(part, restorer.restore(part).pixels, intensity)
 
 
-def _of_residual(
-    pixels: NDArray[Any],
-    restored: NDArray[np.float64],
-    intensity: IntensityRange,
-    noise: NoiseLevel,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Find what of the residual is no noise, and how large it is around each place.
-
-    Both are on restored pixels, in grey levels of 255.
-    """
-    kept, squares = [], []
-    for band in residual_bands(pixels, restored, intensity, noise):
-        sigma = np.sqrt(noise.variance(band.predicted))
-        kept.append(sigma * kept_of_residual(band.standardised, noise))
-        squares.append(np.square(sigma * band.standardised))
-    taken = ndimage.gaussian_filter(np.concatenate(squares), _AROUND, radius=_REACH, mode="reflect")
-    parts = (np.concatenate(kept), np.sqrt(np.maximum(taken, 0)))
-    change, around = (
-        part.astype(np.float32).repeat(SCALE, axis=0).repeat(SCALE, axis=1) for part in parts
-    )
-    return change, around
-
-
 def _halo(model: Model) -> int:
     """Input pixels around a block with which it cannot be told from the whole image."""
     exact = model.card.architecture.exact_halo
     return exact if model.card.halo is None else min(exact, model.card.halo.pixels)
+
+
+def _from_even(box: Box) -> Box:
+    """Let a box begin at an even row and column."""
+    # Detail is sought in blocks that begin at each other pixel: those of the whole image.
+    return replace(box, top=box.top - box.top % 2, left=box.left - box.left % 2)
 
 
 def _places(shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Box]]:
