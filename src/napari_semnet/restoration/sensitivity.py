@@ -14,7 +14,7 @@ of the other. That is called sensitivity, in grey levels. It is no probability.
 The image is worked on in blocks, each restored eight times by the engine that restores images, so
 that memory does not grow with the image, and progress and cancelling are the engine's own. The
 offset of a row is found within a block, as nothing is known yet of the rest of the row: in images
-wider than a block it differs a little from one to the next, the less the wider blocks are.
+wider than a block it differs from one to the next, by as much as the network's error in brightness.
 """
 
 from __future__ import annotations
