@@ -176,11 +176,14 @@ def main() -> None:
         models[variant] = trained(variant, folder, arguments.model, arguments.steps, arguments.runs)
         print(f"trained: {variant}", flush=True)
     plan = Plan(folder / "sem-images" / "val", baselines=("bicubic",))
-    for event in run_evaluation(plan, tuple(models.values())):
-        if isinstance(event, Finished):
-            rows = dict(zip(models, figures(event.report), strict=True))
-    for variant, row in rows.items():
-        print(f"{variant:32}", *(f"{name} {figure:.4f}" for name, figure in row.items()))
+    rows: dict[str, dict[str, float]] = {}
+    for variant, model in models.items():
+        # One by one: what is compiled for each model stays as long as the evaluation goes on.
+        for event in run_evaluation(plan, (model,)):
+            if isinstance(event, Finished):
+                (rows[variant],) = figures(event.report)
+        shown = (f"{name} {figure:.4f}" for name, figure in rows[variant].items())
+        print(f"{variant:32}", *shown, flush=True)
     result = {
         "version": __version__,
         "model": start.sha256,
