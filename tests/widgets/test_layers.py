@@ -195,6 +195,19 @@ def test_the_current_view_is_what_the_camera_sees() -> None:
         region_of(source, "view", viewer)
 
 
+def test_in_grid_mode_the_current_view_is_what_one_cell_shows() -> None:
+    viewer = ViewerModel()
+    source = viewer.add_image(picture(400, 600), scale=(2, 2), units=NM)
+    viewer.add_image(picture(400, 600), scale=(2, 2), units=NM)
+    # What is hidden has no cell.
+    viewer.add_image(picture(400, 600), scale=(2, 2), units=NM, visible=False)
+    viewer.canvas.grid.enabled = True
+    viewer.canvas.size = (100, 240)
+    viewer.scene.camera.center = (2 * 200, 2 * 300)
+    viewer.scene.camera.zoom = 0.5
+    assert region_of(source, "view", viewer) == Region((150, 240), (251, 361))
+
+
 def test_layers_in_other_units_of_length_are_seen_at_the_same_place() -> None:
     viewer = ViewerModel()
     source = viewer.add_image(picture(400, 600), scale=(0.002, 0.002), units=("um", "um"))

@@ -208,6 +208,32 @@ def test_strength_moves_between_enlargement_and_model_and_back(
     np.testing.assert_array_equal(result.data, full)
 
 
+def test_strength_and_check_are_of_the_layer_that_is_chosen_in_the_list(
+    viewer: Any, restored: tuple[Any, Any], finish: Callable[[Any], None], qtbot: Any
+) -> None:
+    widget, gold = restored
+    second = viewer.add_image(acquire(particles(SHAPE, 2)), name="tin", scale=(4, 4), units=NM)
+    widget.layers.choose([second])
+    widget.start()
+    finish(widget)
+    wait(widget.trust, qtbot)
+    tin = viewer.layers["tin [SEMNet 2x]"]
+    viewer.layers.selection = {tin}
+    widget.layers.choose([viewer.layers["gold"]])
+    untouched, full = tin.data.copy(), gold.data.copy()
+    widget.trust.strength.slider.setValue(40)
+    np.testing.assert_array_equal(tin.data, untouched)
+    assert (gold.data != full).any()
+    widget.trust.check_button.click()
+    wait(widget.trust, qtbot)
+    assert widget.trust.words.text().startswith("“gold [SEMNet 2x]”")
+    # Nothing is chosen: the slider is of the active one, and shows its strength.
+    widget.layers.choose([])
+    assert widget.trust.strength.value.text() == "100 %"
+    viewer.layers.selection = {gold}
+    assert widget.trust.strength.value.text() == "40 %"
+
+
 def test_what_a_run_has_not_finished_is_left_alone_by_the_strength(
     viewer: Any,
     image: np.ndarray,

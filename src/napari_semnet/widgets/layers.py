@@ -193,8 +193,7 @@ def _view_corners(layer: Image, viewer: Any) -> list[tuple[float, float]]:
             "Switch to it, or choose the whole layer."
         )
     # In grid mode each layer has a cell of its own, and all cells show the same ground.
-    layers = list(viewer.layers)
-    rows, columns = viewer.canvas.grid.actual_shape(len(layers))
+    rows, columns = viewer.canvas.grid.actual_shape(list(viewer.layers))
     half = np.asarray(viewer.canvas.size, float) / (rows, columns) / (2 * viewer.scene.camera.zoom)
     centre = np.asarray(viewer.scene.camera.center[-2:], float)
     corners = []

@@ -37,7 +37,7 @@ from napari_semnet.widgets.results import ResultActions, latest_result
 from napari_semnet.widgets.run import Outcome, Progress, Run
 from napari_semnet.widgets.scrolled import Scrolled
 from napari_semnet.widgets.status_text import StatusText, show_progress
-from napari_semnet.widgets.trust import TrustPage, latest_pair
+from napari_semnet.widgets.trust import TrustPage, latest_pair, with_source
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -144,7 +144,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.advanced.show_choices(self._choices)
         select(self.region, self._choices.region)
         self.folded = Folded("Advanced", self.advanced, self)
-        self.trust = TrustPage(self._viewer, partial(latest_pair, self._viewer), self)
+        self.trust = TrustPage(self._viewer, self._result_and_source, self)
         self.folded_trust = Folded("Trust", self.trust, self)
         self.restore_button = QPushButton("Restore (2x)", self)
         self.cancel_button = QPushButton("Cancel", self)
@@ -198,6 +198,11 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self.pixel_size.said.connect(self.status.setText)
         self.trust.warned.connect(self._on_warning)
         self._on_layers()
+
+    def _result_and_source(self) -> tuple[Image, Image]:
+        """Give the restoration that the buttons below act on, else the active or topmost one."""
+        result = latest_result(self._viewer, self.layers.chosen())
+        return latest_pair(self._viewer) if result is None else with_source(self._viewer, result)
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
         self.model.offer(catalogue.models, self._choices.model)

@@ -44,7 +44,8 @@ def latest_result(viewer: Any, chosen: Sequence[Image]) -> Image | None:
     own = [layer for layer in restored if layer in chosen]
     made = [layer for layer in restored if source_of(layer, layers) in chosen]
     active = viewer.layers.selection.active
-    made.sort(key=lambda layer: (_made_at(layer), layer is active), reverse=True)
+    # napari gives a plugin the active layer in a wrapper.
+    made.sort(key=lambda layer: (_made_at(layer), layer == active), reverse=True)
     return next(iter(own + made), None)
 
 

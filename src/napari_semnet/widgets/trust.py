@@ -46,7 +46,7 @@ from napari_semnet.widgets.trust_work import (
 if TYPE_CHECKING:
     from napari.layers import Image
 
-__all__ = ["TrustPage", "latest_pair"]
+__all__ = ["TrustPage", "latest_pair", "with_source"]
 
 RESIDUAL_LIMIT = 4.0
 """Units of the noise at which the colours of a residual end."""
@@ -71,11 +71,21 @@ def latest_pair(viewer: Any) -> tuple[Image, Image]:
         raise ImageError("There is no restored layer yet. Restore an image first.")
     active = viewer.layers.selection.active
     # napari gives a plugin the active layer in a wrapper, which does not live as long as it.
-    layer = next((one for one in restored if one == active), restored[0])
-    raw = source_of(layer, viewer.layers)
+    return with_source(viewer, next((one for one in restored if one == active), restored[0]))
+
+
+def with_source(viewer: Any, restored: Image) -> tuple[Image, Image]:
+    """Give the source of a restoration, and the restoration.
+
+    Raises
+    ------
+    ImageError
+        The source is not open.
+    """
+    raw = source_of(restored, viewer.layers)
     if raw is None:
-        raise ImageError(f"The source of “{layer.name}” is not open. Open it first.")
-    return raw, layer
+        raise ImageError(f"The source of “{restored.name}” is not open. Open it first.")
+    return raw, restored
 
 
 class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
@@ -256,6 +266,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         """Stop all work and follow the viewer no longer."""
         self.task.cancel()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.layers.selection.events.active.disconnect(self._on_active)
 
     def _chosen(
         self, layers: tuple[Image, Image] | None = None
@@ -333,6 +344,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         self.task.failed.connect(self._say)
         self.task.ended.connect(self._on_ended)
         self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.layers.selection.events.active.connect(self._on_active)
 
     def _on_cancel(self) -> None:
         self.task.cancel()
@@ -349,6 +361,10 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
     def _on_removed(self, event: Any) -> None:
         if any(event.value is layer() for layer in self._about):
             self.forget()
+
+    def _on_active(self, event: Any = None) -> None:
+        """Show the strength of what the slider would change now."""
+        self.strength.follow()
 
     def _say(self, text: str) -> None:
         self._about = ()
