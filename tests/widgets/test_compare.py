@@ -442,6 +442,63 @@ def test_another_blur_reaches_the_grid_the_line_and_the_regions(
     assert changed[1] != old_rows[1]
 
 
+def draw_a_region(widget: Any, click: Any) -> None:
+    click(widget.numbers.draw_button)
+    box = np.array([(5, 5), (5, 15), (15, 15), (15, 5)])
+    widget.numbers.drawing.layer.add(box, shape_type="rectangle")
+
+
+def test_another_strength_reaches_the_grid_and_the_regions(
+    viewer: Any, widget: Any, layers: Any, click: Any, ready: Any, qtbot: Any
+) -> None:
+    click(widget.view.grid_button)
+    ready()
+    draw_a_region(widget, click)
+    until(qtbot, lambda: widget.numbers.table.rowCount() == 3)
+    before, said = rows(widget.numbers.table), widget.view.figures.text()
+    widget.trust.strength.slider.setValue(30)
+    until(qtbot, lambda: rows(widget.numbers.table)[2:] != before[2:])
+    assert rows(widget.numbers.table)[0] == before[0]
+    until(qtbot, lambda: widget.view.figures.text() != said and not widget.task.is_running)
+    np.testing.assert_allclose(
+        of_comparison(viewer, "difference").data, block_mean(layers[1].data) - RAW, atol=1e-3
+    )
+
+
+def test_other_pixels_of_a_layer_are_measured_when_they_come(
+    widget: Any, layers: Any, click: Any, qtbot: Any
+) -> None:
+    draw_a_region(widget, click)
+    until(qtbot, lambda: widget.numbers.table.rowCount() == 3)
+    layers[0].data = 255 - RAW
+    mean = f"{(255 - RAW)[5:16, 5:16].mean():.2f}"
+    until(qtbot, lambda: any(mean in row for row in rows(widget.numbers.table)))
+
+
+def test_a_restoration_is_measured_only_when_it_is_finished(
+    viewer: Any, open_widget: Any, finish: Any, tiles: Any, click: Any, qtbot: Any
+) -> None:
+    viewer.add_image(RAW, name="gold", scale=(2, 2), units=NM)
+    restore = open_widget(tile=32)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+    tiles.most = 1
+    restore.start()
+    until(qtbot, lambda: "gold [SEMNet 2x]" in viewer.layers and tiles.given == 1)
+    result = viewer.layers["gold [SEMNet 2x]"]
+    assert widget.subject.restored_list.layer() is result
+    draw_a_region(widget, click)
+    until(qtbot, lambda: "“gold [SEMNet 2x]” is not finished" in widget.status.text())
+    assert widget.numbers.table.rowCount() == 0
+    for button in (widget.view.grid_button, widget.frequencies.spectrum_button):
+        click(button)
+        assert "is not finished" in widget.status.text()
+    tiles.let_all()
+    finish(restore)
+    until(qtbot, lambda: widget.numbers.table.rowCount() == 3)
+    inside = result.data[10:31, 10:31]
+    assert float(rows(widget.numbers.table)[2][2]) == pytest.approx(inside.mean(), abs=5)
+
+
 def test_a_grid_that_is_still_computed_begins_anew_with_another_blur(
     viewer: Any, widget: Any, click: Any, ready: Any
 ) -> None:

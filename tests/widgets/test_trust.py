@@ -208,6 +208,61 @@ def test_strength_moves_between_enlargement_and_model_and_back(
     np.testing.assert_array_equal(result.data, full)
 
 
+def test_another_raw_layer_is_enlarged_anew(
+    viewer: Any, restored: tuple[Any, Any], image: np.ndarray
+) -> None:
+    _, result = restored
+    raw, inverted = viewer.layers["gold"], viewer.add_image(255 - image, scale=(4, 4), units=NM)
+    chosen = [raw, result]
+    page = TrustPage(viewer, lambda: (chosen[0], chosen[1]))
+    page.strength.slider.setValue(50)
+    chosen[0] = inverted
+    page.strength.slider.setValue(0)
+    plain = np.clip(np.rint(bicubic_double(255 - image)), 0, 255)
+    np.testing.assert_allclose(result.data, plain, atol=1)
+    inverted.data = image
+    page.strength.slider.setValue(10)
+    page.strength.slider.setValue(0)
+    plain = np.clip(np.rint(bicubic_double(image)), 0, 255)
+    np.testing.assert_allclose(result.data, plain, atol=1)
+    page.let_go()
+
+
+def test_layers_that_lie_together_no_longer_are_not_blended(
+    viewer: Any, restored: tuple[Any, Any]
+) -> None:
+    widget, result = restored
+    full = result.data.copy()
+    viewer.layers["gold"].translate = (40, 40)
+    widget.trust.strength.slider.setValue(50)
+    assert "does not lie under all of “gold [SEMNet 2x]”" in widget.trust.words.text()
+    assert widget.trust.strength.value.text() == "100 %"
+    np.testing.assert_array_equal(result.data, full)
+    viewer.layers["gold"].translate = (0, 0)
+    widget.trust.strength.slider.setValue(50)
+    assert (result.data != full).any()
+
+
+def test_another_strength_takes_back_what_was_said_of_the_former_one(
+    viewer: Any, restored: tuple[Any, Any]
+) -> None:
+    widget, _ = restored
+    assert widget.trust.words.text()
+    widget.trust.strength.slider.setValue(50)
+    assert widget.trust.words.text() == ""
+    assert widget.trust.words.toolTip() == ""
+
+
+def test_a_result_on_a_disk_is_said_to_be_on_a_disk(viewer: Any, restored: tuple[Any, Any]) -> None:
+    import dask.array
+
+    widget, result = restored
+    result.data = dask.array.from_array(result.data, chunks=64)
+    widget.trust.strength.slider.setValue(50)
+    assert "is on a disk" in widget.trust.words.text()
+    assert "too large" not in widget.trust.words.text()
+
+
 def test_strength_and_check_are_of_the_layer_that_is_chosen_in_the_list(
     viewer: Any, restored: tuple[Any, Any], finish: Callable[[Any], None], qtbot: Any
 ) -> None:

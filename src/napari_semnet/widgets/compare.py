@@ -134,6 +134,8 @@ class CompareWidget(Docked):
         self.cancel_button.clicked.connect(self._on_cancel)
         self.subject.changed.connect(self._on_subject)
         self.subject.layers_changed.connect(self._on_layers)
+        # What the arrangement added would stay behind, and so would its camera.
+        self.subject.moving.connect(self.view.leave)
         self._viewer.events.theme.connect(self._on_theme)
 
     def _on_layers(self) -> None:

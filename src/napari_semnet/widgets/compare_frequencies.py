@@ -22,7 +22,7 @@ from napari_semnet.imaging.spectra import Spectrum, power_spectrum
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.lineage import refuse_one_acquisition
-from napari_semnet.widgets.planes import plane_of
+from napari_semnet.widgets.planes import plane_of, refuse_unfinished
 from napari_semnet.widgets.plots import Curve, LinePlot
 
 __all__ = ["FrequenciesPage", "NamedRings", "describe_rings", "ring_steps", "spectrum_steps"]
@@ -150,6 +150,7 @@ class FrequenciesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by t
             first = [raw]
             restored = subject.restored_list.layer()
             if restored is not None and restored is not raw:
+                refuse_unfinished(restored)
                 refuse_one_acquisition(restored, other)
                 first.append(restored)
             against = plane_of(other, subject.viewer)

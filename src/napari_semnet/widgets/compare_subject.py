@@ -9,17 +9,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QWidget
 
 from napari_semnet.errors import SemnetError
 from napari_semnet.imaging.comparison import classical_bands
+from napari_semnet.imaging.geometry import Placement
 from napari_semnet.imaging.plane import Plane
 from napari_semnet.widgets.background import Steps
 from napari_semnet.widgets.layer_combo import LayerCombo
+from napari_semnet.widgets.layer_watch import PIXELS, PLACE, LayerWatch
 from napari_semnet.widgets.layers import image_layers
 from napari_semnet.widgets.lineage import is_ours, source_of
-from napari_semnet.widgets.planes import plane_of, refuse_other_slices, rounded, slice_origin
+from napari_semnet.widgets.planes import (
+    plane_of,
+    refuse_other_slices,
+    refuse_unfinished,
+    rounded,
+    slice_origin,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -28,6 +36,8 @@ __all__ = ["CLASSICAL", "Subject", "classical_steps"]
 
 CLASSICAL = "classical"
 """Name of the classical restoration in legends and tables."""
+PAUSE_MS = 200
+"""Without a further change of a layer until it counts: sliders and the mouse make many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class _Key:
     raw: weakref.ref[Image]
     data: int
     origin: tuple[int, ...]
+    place: Placement
     sigma: float
 
 
@@ -73,7 +84,10 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
     """
 
     changed = Signal()
-    """Other pictures are compared now: of other layers, of another slice, or with another blur."""
+    """Other pictures are compared now: of other layers, of another slice, with another blur, or as
+    a layer got other pixels or another place."""
+    moving = Signal()
+    """A layer has got another place; `changed` follows when it stays there."""
     layers_changed = Signal()
     """They are of other layers; comes right after `changed`."""
 
@@ -102,7 +116,14 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
         self.sigma.setSuffix(" px")
         self.sigma.setKeyboardTracking(False)
         self.sigma.setToolTip("Standard deviation of the blur, in pixels of the raw image")
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self._pause.timeout.connect(self.changed)
+        self._pixels = LayerWatch(PIXELS, self._on_pixels)
+        self._place = LayerWatch(PLACE, self._on_place)
         self._lay_out()
+        self.changed.connect(self._follow)
         for combo in (self.raw_list, self.restored_list, self.other_list):
             combo.chosen.connect(self.changed)
             combo.chosen.connect(self.layers_changed)
@@ -139,6 +160,7 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
         layer = _chosen(self.restored_list, "restoration")
         if layer is self.raw_list.layer():
             raise SemnetError("The raw image and the restoration are one layer. Choose two.")
+        refuse_unfinished(layer)
         self._refuse_other_slices()
         return layer
 
@@ -162,11 +184,13 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
         Raises
         ------
         SemnetError
-            No layer is chosen, or one of them is no grey picture.
+            No layer is chosen, or one of them is no grey picture or not finished.
         """
         layers = self.layers()
         if not layers:
             raise SemnetError("Choose the raw image and its restoration above.")
+        for layer in layers:
+            refuse_unfinished(layer)
         self._refuse_other_slices()
         planes = [plane_of(layer, self.viewer) for layer in layers]
         known = self.classical()
@@ -205,7 +229,23 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
             combo.let_go()
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.dims.events.current_step.disconnect(self._on_slice)
+        self._pause.stop()
+        for watch in (self._pixels, self._place):
+            watch.follow(())
         self._known = None
+
+    def _follow(self) -> None:
+        """Hear of what becomes of the layers that are compared now."""
+        self._pause.stop()
+        for watch in (self._pixels, self._place):
+            watch.follow(self.layers())
+
+    def _on_pixels(self, event: Any = None) -> None:
+        self._pause.start()
+
+    def _on_place(self, event: Any = None) -> None:
+        self.moving.emit()
+        self._pause.start()
 
     def _key(self) -> _Key | None:
         """Say what the classical restoration is made from now; None where it is not asked for."""
@@ -213,7 +253,7 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
         if raw is None or not self.has_classical.isChecked():
             return None
         origin = slice_origin(raw, self.viewer)
-        return _Key(weakref.ref(raw), id(raw.data), origin, self.sigma.value())
+        return _Key(weakref.ref(raw), id(raw.data), origin, Placement.of(raw), self.sigma.value())
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)

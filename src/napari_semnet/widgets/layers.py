@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -220,7 +221,12 @@ def in_units_of(layer: Image, world: Any, viewer: Any) -> Any:
 
 
 def add_restored_layer(
-    viewer: Any, source: Image, pixels: Any, region: Region, metadata: dict[str, Any]
+    viewer: Any,
+    source: Image,
+    pixels: Any,
+    region: Region,
+    metadata: dict[str, Any],
+    marks: Mapping[str, Any] = MappingProxyType({}),
 ) -> Image:
     """Show restored pixels exactly over the layer that they were made from.
 
@@ -238,6 +244,8 @@ def add_restored_layer(
         Part of the source.
     metadata : dict
         How the pixels came about, for the new layer's metadata.
+    marks : mapping
+        What else these hold, from the moment on that others hear of the layer.
     """
     placement = restored_placement(Placement.of(source), region.origin)
     if source.rgb:
@@ -260,7 +268,7 @@ def add_restored_layer(
             interpolation3d=source.interpolation3d,
             rendering=source.rendering,
             projection_mode=source.projection_mode,
-            metadata={METADATA_KEY: metadata, SOURCE_KEY: identity(source)},
+            metadata={METADATA_KEY: metadata, SOURCE_KEY: identity(source), **marks},
             **look,
             **placement.as_layer_kwargs(),
         )

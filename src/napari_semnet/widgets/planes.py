@@ -14,6 +14,7 @@ from napari_semnet.imaging.geometry import Placement, current_slice
 from napari_semnet.imaging.intensity import as_grey
 from napari_semnet.imaging.plane import Grid, Plane
 from napari_semnet.widgets.layers import (
+    UNFINISHED_KEY,
     bare,
     in_units_of,
     is_made_from,
@@ -32,6 +33,7 @@ __all__ = [
     "part_placement",
     "plane_of",
     "refuse_other_slices",
+    "refuse_unfinished",
     "rounded",
     "slice_origin",
     "world_points",
@@ -95,6 +97,18 @@ def slice_origin(layer: Image, viewer: Any) -> tuple[int, ...]:
     if len(shape) == 2:
         return ()
     return current_slice(shape, _index_in_view(layer, viewer)).start[:-2]
+
+
+def refuse_unfinished(layer: Image) -> None:
+    """Refuse to measure a restoration of which tiles are still to come.
+
+    Raises
+    ------
+    ImageError
+        Some are.
+    """
+    if UNFINISHED_KEY in layer.metadata:
+        raise ImageError(f"“{layer.name}” is not finished. Wait until it is.")
 
 
 def refuse_other_slices(source: Image, restored: Image, viewer: Any) -> None:

@@ -255,9 +255,13 @@ class Run(QObject):  # type: ignore[misc]
             task.source, task.job.region, self._choices, event.plan, event.source_sha256
         )
         task.result = add_restored_layer(
-            self._viewer, task.source, event.out, task.job.region, record
+            self._viewer,
+            task.source,
+            event.out,
+            task.job.region,
+            record,
+            {UNFINISHED_KEY: True},
         )
-        task.result.metadata[UNFINISHED_KEY] = True
         self._first_tile = self._first_tile or time.perf_counter()
         task.begun = event.begun
         if event.begun is not None:
@@ -310,6 +314,8 @@ class Run(QObject):  # type: ignore[misc]
             if task.begun is not None:
                 task.result.data = list(task.begun.complete)
                 colour_nan(task.result, (0, 0, 0, 0))
+            # What compares it, or could not as long as tiles were missing, looks again.
+            task.result.events.data(value=task.result.data)
             task.undrawn = True
             self._show_soon(task)
 

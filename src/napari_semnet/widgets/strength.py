@@ -36,15 +36,23 @@ def plain_enlargement(raw: Image, restored: Image, viewer: Any) -> NDArray[np.fl
     Raises
     ------
     ImageError
-        The two do not belong together, or are too large for this.
+        The two do not belong together or lie together no longer, or the restoration is on a disk
+        or too large for this.
     """
     pixels = restored.data
-    if not isinstance(pixels, np.ndarray) or pixels.size > LARGEST:
+    elsewhere = "Restore the file with napari-semnet restore --strength."
+    if not isinstance(pixels, np.ndarray):
         raise ImageError(
-            f"“{restored.name}” is too large to be blended in the viewer. Restore the file with "
-            "napari-semnet restore --strength."
+            f"“{restored.name}” is on a disk, where the slider changes nothing. {elsewhere}"
         )
+    if pixels.size > LARGEST:
+        raise ImageError(f"“{restored.name}” is too large to be blended in the viewer. {elsewhere}")
     pair = pair_of(raw, restored, viewer)
+    if tuple(pair.restored.pixels.shape) != tuple(pixels.shape[-2:]):
+        raise ImageError(
+            f"“{raw.name}” does not lie under all of “{restored.name}”. Move it back there, or "
+            "restore the image again."
+        )
     leading = pixels.shape[:-2]
     if int(np.prod(leading)) == 1:
         return bicubic_double(pair.raw.pixels).reshape(pixels.shape)
@@ -90,9 +98,21 @@ def blended(full: NDArray[Any], plain: NDArray[np.float32], strength: float) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Blend:
+    raw: weakref.ref[Image]
+    data: int
+    """Identity of the pixels that were enlarged: a layer may get others."""
     layer: weakref.ref[Image]
     full: NDArray[Any]
     plain: NDArray[np.float32]
+
+    def is_of(self, raw: Image, restored: Image) -> bool:
+        """Whether this is still what the two layers are blended from."""
+        return (
+            self.raw() is raw
+            and self.data == id(raw.data)
+            and self.layer() is restored
+            and self.full is restored.metadata.get(FULL_KEY)
+        )
 
 
 class StrengthSlider(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
@@ -157,12 +177,14 @@ class StrengthSlider(QWidget):  # type: ignore[misc]  # Qt is not followed by th
         _note_strength(restored, strength)
         restored.refresh(thumbnail=False, highlight=False, extent=False)
         self.value.setText(f"{value} %")
+        # The array is the same one; whoever measured its pixels has to hear of it all the same.
+        restored.events.data(value=restored.data)
 
     def _blend_of(self, raw: Image, restored: Image) -> _Blend:
         kept = self._blend
-        full = restored.metadata.get(FULL_KEY)
-        if kept is not None and kept.layer() is restored and kept.full is full:
+        if kept is not None and kept.is_of(raw, restored):
             return kept
+        full = restored.metadata.get(FULL_KEY)
         if full is None:
             if _strength_of(restored) != 1:
                 raise ImageError(
@@ -174,7 +196,7 @@ class StrengthSlider(QWidget):  # type: ignore[misc]  # Qt is not followed by th
             restored.metadata[FULL_KEY] = full
         else:
             plain = plain_enlargement(raw, restored, self._viewer)
-        self._blend = _Blend(weakref.ref(restored), full, plain)
+        self._blend = _Blend(weakref.ref(raw), id(raw.data), weakref.ref(restored), full, plain)
         return self._blend
 
 

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.imaging.geometry import Placement
 from napari_semnet.widgets.background import Task
+from napari_semnet.widgets.layer_watch import PIXELS, LayerWatch
 from napari_semnet.widgets.layers import (
     METADATA_KEY,
     SOURCE_KEY,
@@ -112,6 +113,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         super().__init__(parent)
         self._viewer, self._pair = viewer, pair
         self._about: tuple[weakref.ref[Image], ...] = ()
+        self._pixels = LayerWatch(PIXELS, self._on_pixels)
         self.task = Task(self)
         self.check_button = QPushButton("Check", self)
         self.check_button.setToolTip(
@@ -252,8 +254,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
 
     def forget(self) -> None:
         """Say no more of what was found; work that is under way goes on."""
-        self._about = ()
-        self.words.setText("")
+        self._say("")
         self.words.setToolTip("")
         self.strength.follow()
 
@@ -265,6 +266,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
     def let_go(self) -> None:
         """Stop all work and follow the viewer no longer."""
         self.task.cancel()
+        self._pixels.follow(())
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.layers.selection.events.active.disconnect(self._on_active)
 
@@ -362,12 +364,18 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         if any(event.value is layer() for layer in self._about):
             self.forget()
 
+    def _on_pixels(self, event: Any = None) -> None:
+        """Take back what was said of other pixels."""
+        self._say("")
+        self.words.setToolTip("")
+
     def _on_active(self, event: Any = None) -> None:
         """Show the strength of what the slider would change now."""
         self.strength.follow()
 
     def _say(self, text: str) -> None:
         self._about = ()
+        self._pixels.follow(())
         self.words.setText(text)
 
     def _say_of(self, layers: tuple[Image, Image], text: str) -> None:
@@ -375,6 +383,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         if self._are_there(layers):
             self._say(_of(layers[1], text))
             self._about = tuple(weakref.ref(layer) for layer in layers)
+            self._pixels.follow(layers)
 
     def _are_there(self, layers: tuple[Image, Image]) -> bool:
         return all(layer in self._viewer.layers for layer in layers)

@@ -13,8 +13,8 @@ from napari_semnet.errors import ImageError
 from napari_semnet.imaging.consistency import check_doubled
 from napari_semnet.imaging.intensity import IntensityRange
 from napari_semnet.imaging.plane import Plane, overlap
-from napari_semnet.widgets.layers import METADATA_KEY, UNFINISHED_KEY
-from napari_semnet.widgets.planes import plane_of, refuse_other_slices
+from napari_semnet.widgets.layers import METADATA_KEY
+from napari_semnet.widgets.planes import plane_of, refuse_other_slices, refuse_unfinished
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -73,8 +73,7 @@ def pair_of(raw: Image, restored: Image, viewer: Any) -> Pair:
         They do not lie over one another, or are of different slices, or one has not twice the
         other's pixels, or some of them are still to come.
     """
-    if UNFINISHED_KEY in restored.metadata:
-        raise ImageError(f"“{restored.name}” is not finished. Wait until it is.")
+    refuse_unfinished(restored)
     refuse_other_slices(raw, restored, viewer)
     coarse, fine = plane_of(raw, viewer), plane_of(restored, viewer)
     rows, columns = overlap(coarse.grid, fine.grid)
