@@ -475,6 +475,83 @@ def test_other_pixels_of_a_layer_are_measured_when_they_come(
     until(qtbot, lambda: any(mean in row for row in rows(widget.numbers.table)))
 
 
+def test_a_new_pixel_size_reaches_line_regions_and_classical_picture(
+    viewer: Any, open_widget: Any, click: Any, qtbot: Any
+) -> None:
+    raw = viewer.add_image(RAW.copy(), name="raw")
+    add_restored_layer(viewer, raw, TRUTH.copy(), whole(RAW.shape), {"source": "raw"})
+    restore = open_widget()
+    restore.layers.choose([raw])
+    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+    draw_a_region(widget, click)
+    until(qtbot, lambda: widget.numbers.table.rowCount() == 3)
+    click(widget.line.draw_button)
+    widget.line.drawing.layer.add(np.array([[10, 5], [10, 55]]), shape_type="line")
+    page = widget.line
+    until(qtbot, lambda: len(page.plot.curves) == 3 and widget.numbers.table.rowCount() == 3)
+    before = rows(widget.numbers.table)
+    restore.pixel_size.value.setText("4")
+    restore.pixel_size.set_button.click()
+    until(qtbot, lambda: page.plot.x_label == "Distance (nm)" and len(page.plot.curves) == 3)
+    assert [curve.x[-1] for curve in page.plot.curves] == pytest.approx([200] * 3)
+    assert all(np.isfinite(curve.y).all() for curve in page.plot.curves)
+    assert rows(widget.numbers.table) == before
+    assert widget.subject.classical().grid.pixel_size == pytest.approx((2, 2))
+    restore.pixel_size.undo_button.click()
+    until(qtbot, lambda: page.plot.x_label == "Distance (px)" and len(page.plot.curves) == 3)
+    assert [curve.x[-1] for curve in page.plot.curves] == pytest.approx([50] * 3)
+    assert rows(widget.numbers.table) == before
+
+
+@pytest.mark.parametrize("show", ["grid", "swipe"])
+def test_an_arrangement_is_left_before_its_layers_get_another_place(
+    viewer: Any, widget: Any, layers: Any, click: Any, ready: Any, show: str
+) -> None:
+    from napari_semnet.widgets.calibrating import calibrate
+
+    before, zoom = looks(viewer), viewer.scene.camera.zoom
+    click(getattr(widget.view, f"{show}_button"))
+    ready()
+    viewer.scene.camera.zoom = 3 * zoom
+    calibrate(viewer, layers[0], 4.0, "typed by the user")
+    assert not widget.view.arrangement.is_active
+    assert not getattr(widget.view, f"{show}_button").isChecked()
+    assert looks(viewer) == before
+    assert viewer.scene.camera.zoom == pytest.approx(zoom / 2)
+
+
+def test_pictures_of_which_only_some_have_a_pixel_size_are_not_measured_together(
+    viewer: Any, widget: Any, click: Any, ready: Any, qtbot: Any
+) -> None:
+    from napari.utils.notifications import notification_manager
+
+    widget.subject.other_list.choose(viewer.add_image(TRUTH, name="without a size"))
+    draw_a_region(widget, click)
+    click(widget.line.draw_button)
+    widget.line.drawing.layer.add(np.array([[10, 5], [10, 55]]), shape_type="line")
+    refused = "One picture has a pixel size in nm and the other one has none."
+    until(qtbot, lambda: refused in widget.status.text())
+    until(qtbot, lambda: refused in widget.line.plot.message)
+    assert widget.numbers.table.rowCount() == 0
+    assert not widget.line.plot.curves
+    click(widget.frequencies.spectrum_button)
+    until(qtbot, lambda: refused in widget.frequencies.plot.message)
+    assert not widget.frequencies.plot.curves
+    # napari says of its own that such layers have different units.
+    notification_manager.records.clear()
+
+
+def test_a_reference_without_anything_to_compare_with_it_is_refused(
+    viewer: Any, widget: Any, layers: Any, click: Any
+) -> None:
+    widget.subject.other_list.choose(layers[1])
+    widget.subject.restored_list.choose(None)
+    widget.subject.raw_list.choose(None)
+    click(widget.numbers.reference_button)
+    assert "There is nothing to compare with “raw [SEMNet 2x]”" in widget.status.text()
+    assert widget.numbers.note.text() == ""
+
+
 def test_a_restoration_is_measured_only_when_it_is_finished(
     viewer: Any, open_widget: Any, finish: Any, tiles: Any, click: Any, qtbot: Any
 ) -> None:

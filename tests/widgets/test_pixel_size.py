@@ -13,6 +13,7 @@ from napari_semnet.widgets.calibrating import calibrate
 from napari_semnet.widgets.layers import specimen_rows
 from napari_semnet.widgets.record import pixel_size_nm
 from napari_semnet.widgets.specimen import state_specimen
+from tests.widgets.patience import until
 
 pytestmark = pytest.mark.gui
 
@@ -93,6 +94,74 @@ def test_undo_reaches_restorations_that_were_made_since(
             result.data_to_world(fine), source.data_to_world(corner), atol=1e-9
         )
     assert result.metadata["semnet"]["pixel_size_nm"] is None
+
+
+def test_undo_leaves_layers_where_they_were_moved_and_turned_to_since(
+    viewer: Any, open_widget: Open, finish: Finish
+) -> None:
+    source = viewer.add_image(picture(40, 60), name="s")
+    widget = open_widget()
+    widget.start()
+    finish(widget)
+    result = viewer.layers["s [SEMNet 2x]"]
+    widget.pixel_size.value.setText("4")
+    widget.pixel_size.set_button.click()
+    for layer in (source, result):
+        layer.translate = np.add(layer.translate, (400, 800))
+        layer.affine = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
+    widget.pixel_size.undo_button.click()
+    np.testing.assert_allclose(source.translate, (100, 200))
+    np.testing.assert_allclose(np.asarray(source.affine)[:2, :2], [[0.8, -0.6], [0.6, 0.8]])
+    for corner in itertools.product((-0.5, 39.5), (-0.5, 59.5)):
+        fine = 2 * np.asarray(corner) + 0.5
+        np.testing.assert_allclose(
+            result.data_to_world(fine), source.data_to_world(corner), atol=1e-9
+        )
+
+
+def test_each_of_several_sizes_can_be_taken_back(viewer: Any, open_widget: Open) -> None:
+    first = viewer.add_image(picture(8, 8), name="a")
+    second = viewer.add_image(picture(8, 8), name="b")
+    widget = open_widget()
+    panel = widget.pixel_size
+    for layer, size in ((first, "3"), (second, "5")):
+        widget.layers.choose([layer])
+        panel.value.setText(size)
+        panel.set_button.click()
+    assert (tuple(first.scale), tuple(second.scale)) == ((3, 3), (5, 5))
+    panel.undo_button.click()
+    assert (tuple(first.scale), tuple(second.scale)) == ((3, 3), (1, 1))
+    panel.undo_button.click()
+    assert (tuple(first.scale), tuple(second.scale)) == ((1, 1), (1, 1))
+    assert {str(unit) for unit in (*first.units, *second.units)} == {"pixel"}
+    assert panel.undo_button.isHidden()
+
+
+def test_what_lies_over_a_layer_gets_its_pixel_size_too_and_other_layers_do_not(
+    viewer: Any, open_widget: Open, finish: Finish, qtbot: Any
+) -> None:
+    source = viewer.add_image(picture(40, 60), name="s")
+    widget = open_widget()
+    widget.start()
+    finish(widget)
+    until(qtbot, lambda: not widget.trust.task.is_running)
+    widget.trust.residual_button.click()
+    until(qtbot, lambda: not widget.trust.task.is_running)
+    residual = viewer.layers["s: residual (units of noise)"]
+    _, compare = viewer.window.add_plugin_dock_widget("napari-semnet", "Compare")
+    compare.line.draw_button.click()
+    drawn = compare.line.drawing.layer
+    beside = viewer.add_image(picture(8, 8), name="beside")
+    widget.layers.choose([source])
+    before = [place(layer) for layer in (residual, drawn)]
+    widget.pixel_size.value.setText("5")
+    widget.pixel_size.set_button.click()
+    for layer in (residual, drawn):
+        assert tuple(layer.scale) == (5, 5)
+        assert {str(unit) for unit in layer.units} == {"nanometer"}
+    assert tuple(beside.scale) == (1, 1)
+    widget.pixel_size.undo_button.click()
+    assert [place(layer) for layer in (residual, drawn)] == before
 
 
 def test_undo_leaves_what_was_said_of_other_things_since(

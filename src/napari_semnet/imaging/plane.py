@@ -9,6 +9,7 @@ the exact rule where there is one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
@@ -18,7 +19,15 @@ from scipy import ndimage
 
 from napari_semnet.errors import ImageError
 
-__all__ = ["Grid", "Plane", "bicubic_double", "block_mean", "onto_grid", "overlap"]
+__all__ = [
+    "Grid",
+    "Plane",
+    "bicubic_double",
+    "block_mean",
+    "onto_grid",
+    "overlap",
+    "refuse_mixed_units",
+]
 
 _TOLERANCE = 1e-4
 """Pixels by which a grid may miss another one and still count as aligned with it."""
@@ -143,11 +152,7 @@ def overlap(grid: Grid, other: Grid) -> tuple[slice, slice]:
     ImageError
         The two share no pixel, or do not have the same unit.
     """
-    if grid.unit != other.unit:
-        raise ImageError(
-            "One picture has a pixel size in nm and the other one has none. "
-            "Give both their pixel size, or neither."
-        )
+    _refuse_other_unit(grid, other)
     corners = grid.indices(other.corners())
     first = np.ceil(corners.min(axis=0) - _TOLERANCE).astype(int)
     last = np.floor(corners.max(axis=0) + _TOLERANCE).astype(int)
@@ -159,6 +164,26 @@ def overlap(grid: Grid, other: Grid) -> tuple[slice, slice]:
             "Choose two that show the same place of the specimen."
         )
     return slice(int(first[0]), int(stop[0])), slice(int(first[1]), int(stop[1]))
+
+
+def refuse_mixed_units(planes: Sequence[Plane]) -> None:
+    """Refuse to measure pictures together of which only some have a pixel size.
+
+    Raises
+    ------
+    ImageError
+        Places in one of them are nanometres, and pixels in another one.
+    """
+    for plane in planes[1:]:
+        _refuse_other_unit(planes[0].grid, plane.grid)
+
+
+def _refuse_other_unit(grid: Grid, other: Grid) -> None:
+    if grid.unit != other.unit:
+        raise ImageError(
+            "One picture has a pixel size in nm and the other one has none. "
+            "Give both their pixel size, or neither."
+        )
 
 
 def onto_grid(source: Plane, grid: Grid) -> NDArray[np.float32]:

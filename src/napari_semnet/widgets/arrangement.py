@@ -20,7 +20,8 @@ from napari_semnet.imaging.panels import DIVERGING
 from napari_semnet.imaging.plane import Plane
 from napari_semnet.widgets.background import Steps
 from napari_semnet.widgets.blink import Blink
-from napari_semnet.widgets.lineage import MADE_BY_COMPARISON
+from napari_semnet.widgets.layers import identity
+from napari_semnet.widgets.lineage import MADE_BY_COMPARISON, OVER_KEY
 from napari_semnet.widgets.planes import add_picture, part_placement, slice_origin
 from napari_semnet.widgets.side_by_side import arrange_in_grid
 from napari_semnet.widgets.swipe import Swipe
@@ -105,6 +106,7 @@ def add_difference(viewer: Any, raw: Image, restored: Image, changes: Changes) -
         contrast_limits=(-changes.limit, changes.limit),
         metadata={
             MADE_BY_COMPARISON: "difference",
+            OVER_KEY: identity(whole),
             "minuend": restored.name,
             "subtrahend": raw.name,
             "grid": changes.on,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,11 @@ from napari_semnet.files.layers import FILE_KEY
 from napari_semnet.files.methods import pixel_size_text
 from napari_semnet.imaging.geometry import Placement
 from napari_semnet.widgets.layers import METADATA_KEY, image_layers
-from napari_semnet.widgets.lineage import source_of
+from napari_semnet.widgets.lineage import layers_over, source_of
 from napari_semnet.widgets.record import pixel_size_nm, sizes_of
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
 __all__ = ["Calibration", "calibrate", "trusted_size"]
 
@@ -35,25 +36,30 @@ _SIZES = {
 class _Before:
     """What a layer was before it got its pixel size."""
 
-    layer: weakref.ref[Image]
+    layer: weakref.ref[Layer]
     placement: Placement
     told: dict[str, dict[str, Any]]
     """What its metadata said of the size of its pixels."""
 
+    given: Placement
+    """What it had from then on."""
+
     @classmethod
-    def of(cls, layer: Image) -> _Before:
+    def of(cls, layer: Layer, given: Placement) -> _Before:
         told = {
             key: {name: known[name] for name in names if name in known}
             for key, names in _SIZES.items()
             if isinstance(known := layer.metadata.get(key), dict)
         }
-        return cls(weakref.ref(layer), Placement.of(layer), told)
+        return cls(weakref.ref(layer), Placement.of(layer), told, given)
 
-    def restore(self) -> None:
+    def restore(self, factor: float) -> None:
         layer = self.layer()
         if layer is None:
             return
-        _place(layer, self.placement)
+        now, units = Placement.of(layer), self.placement.units[-2:]
+        # Where it was moved or turned to since then, it stays; else nothing is lost to rounding.
+        _place(layer, self.placement if now == self.given else _grown(now, 1 / factor, units))
         for key, names in _SIZES.items():
             # What was said of other things since then stays, such as where the databar is.
             known = layer.metadata.pop(key, None) or {}
@@ -71,25 +77,25 @@ class Calibration:
     factor: float
     """By which the world grew."""
     befores: tuple[_Before, ...]
-    """The layer first, then its restorations."""
+    """The layer first, then its restorations and what lies over them."""
 
     def layer(self) -> Image | None:
         """Give the layer, if it is still there."""
         return self.befores[0].layer()
 
     def undo(self, viewer: Any) -> None:
-        """Put the layers back to what they were, and with them the restorations made since."""
+        """Take the size back from the layers, and from the restorations made since."""
         layer = self.layer()
         if layer is None:
             return
         known = [before.layer() for before in self.befores]
         since = [one for one in _family(layer, viewer) if one not in known]
         for before in self.befores:
-            before.restore()
+            before.restore(self.factor)
         units = self.befores[0].placement.units[-2:]
-        for restored in since:
-            _place(restored, _grown(Placement.of(restored), 1 / self.factor, units))
-            restored.metadata[METADATA_KEY] = restored.metadata[METADATA_KEY] | sizes_of(layer)
+        for one in since:
+            _place(one, _grown(Placement.of(one), 1 / self.factor, units))
+        _tell_sizes(since, layer)
         _zoom(viewer, 1 / self.factor)
 
 
@@ -103,7 +109,7 @@ def trusted_size(layer: Image) -> bool:
 
 
 def calibrate(viewer: Any, layer: Image, size_nm: float, source: str) -> Calibration:
-    """Give a layer its pixel size, and with it the restorations that lie over it.
+    """Give a layer its pixel size, and with it the restorations and whatever lies over it.
 
     Parameters
     ----------
@@ -130,19 +136,19 @@ def calibrate(viewer: Any, layer: Image, size_nm: float, source: str) -> Calibra
         )
     factor = size_nm / width
     family = _family(layer, viewer)
-    befores = tuple(_Before.of(one) for one in family)
+    befores = []
     for one in family:
         place = Placement.of(one)
-        units = (NM, NM) if present is None else place.units[-2:]
-        _place(one, _grown(place, factor, units))
+        given = _grown(place, factor, (NM, NM) if present is None else place.units[-2:])
+        befores.append(_Before.of(one, given))
+        _place(one, given)
     told = layer.metadata.get(FILE_KEY)
     known = dict(told) if isinstance(told, dict) else {}
     layer.metadata[FILE_KEY] = known | {"pixel_size": asdict(size)}
-    for restored in family[1:]:
-        restored.metadata[METADATA_KEY] = restored.metadata[METADATA_KEY] | sizes_of(layer)
+    _tell_sizes(family[1:], layer)
     _zoom(viewer, factor)
     words = f"'{layer.name}': {pixel_size_text(size.yx)} per pixel, {_short(size)}"
-    return Calibration(words, factor, befores)
+    return Calibration(words, factor, tuple(befores))
 
 
 def _size_in_world(layer: Image) -> tuple[float, float]:
@@ -158,10 +164,18 @@ def _short(size: PixelSize) -> str:
     return size.source.split(",")[0]
 
 
-def _family(layer: Image, viewer: Any) -> list[Image]:
-    """Give a layer, and then its restorations."""
+def _family(layer: Image, viewer: Any) -> list[Layer]:
+    """Give a layer, and then its restorations and what was laid over any of these."""
     layers = image_layers(viewer.layers)
-    return [layer, *(other for other in layers if source_of(other, layers) is layer)]
+    made = [layer, *(other for other in layers if source_of(other, layers) is layer)]
+    return list(dict.fromkeys([*made, *layers_over(made, viewer.layers)]))
+
+
+def _tell_sizes(layers: Sequence[Layer], source: Image) -> None:
+    """Write the size of a source's pixels into the records of its restorations."""
+    for layer in layers:
+        if METADATA_KEY in layer.metadata:
+            layer.metadata[METADATA_KEY] = layer.metadata[METADATA_KEY] | sizes_of(source)
 
 
 def _grown(place: Placement, factor: float, units: tuple[str, ...]) -> Placement:
@@ -183,7 +197,7 @@ def _grown(place: Placement, factor: float, units: tuple[str, ...]) -> Placement
     )
 
 
-def _place(layer: Image, place: Placement) -> None:
+def _place(layer: Layer, place: Placement) -> None:
     layer.scale = place.scale
     layer.translate = place.translate
     layer.affine = np.array(place.affine)

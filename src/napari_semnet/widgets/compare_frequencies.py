@@ -17,7 +17,7 @@ from napari_semnet.imaging.fourier_ring import (
     fourier_ring_correlation,
 )
 from napari_semnet.imaging.panels import length_text
-from napari_semnet.imaging.plane import Plane
+from napari_semnet.imaging.plane import Plane, refuse_mixed_units
 from napari_semnet.imaging.spectra import Spectrum, power_spectrum
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare_subject import Subject
@@ -135,6 +135,7 @@ class FrequenciesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         """Plot the power spectra of all compared pictures."""
         try:
             planes = self._subject.planes()
+            refuse_mixed_units(planes)
         except SemnetError as error:
             self._refuse(str(error))
             return

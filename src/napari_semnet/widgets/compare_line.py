@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QVB
 
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.imaging.panels import error_text, length_text
+from napari_semnet.imaging.plane import refuse_mixed_units
 from napari_semnet.imaging.profiles import Edge, Profile, fit_edge, line_profile
 from napari_semnet.widgets.advanced import ignore_wheel_in_passing
 from napari_semnet.widgets.compare_subject import Subject
@@ -130,9 +131,10 @@ class LinePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         self.edges.setText(text)
 
     def profiles(self, line: Any) -> list[Profile]:
-        """Sample each compared picture along a line, given by its ends in nm."""
+        """Sample each compared picture along a line, given by its ends in nm or pixels."""
         start, stop = ((float(y), float(x)) for y, x in line)
         planes = self._subject.planes()
+        refuse_mixed_units(planes)
         return [line_profile(plane, start, stop, self.breadth.value()) for plane in planes]
 
     def let_go(self) -> None:

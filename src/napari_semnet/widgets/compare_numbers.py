@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_semnet.errors import SemnetError
 from napari_semnet.imaging.agreement import Agreement, agreement, data_range
 from napari_semnet.imaging.panels import length_text
-from napari_semnet.imaging.plane import Plane
+from napari_semnet.imaging.plane import Plane, refuse_mixed_units
 from napari_semnet.imaging.regions import contrast_to_noise, region_statistics
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare_subject import Subject
@@ -194,7 +194,9 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
                 self.clear()
             return
         try:
-            self.show_table(region_table(self._subject.planes(), outlines))
+            planes = self._subject.planes()
+            refuse_mixed_units(planes)
+            self.show_table(region_table(planes, outlines))
         except SemnetError as error:
             self._refuse(str(error))
             return
@@ -215,6 +217,11 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
                 )
             reference = plane_of(other, subject.viewer)
             planes = [plane for plane in subject.planes() if plane.name != reference.name]
+            if not planes:
+                raise SemnetError(
+                    f"There is nothing to compare with “{reference.name}”. Choose the raw image "
+                    "and its restoration above."
+                )
         except SemnetError as error:
             self._refuse(str(error))
             return

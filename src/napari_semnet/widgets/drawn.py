@@ -10,7 +10,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_semnet.imaging.geometry import Placement
 from napari_semnet.imaging.regions import ellipse_outline
-from napari_semnet.widgets.layers import bare, source_shape
+from napari_semnet.widgets.layers import bare, identity, source_shape
+from napari_semnet.widgets.lineage import OVER_KEY
 from napari_semnet.widgets.planes import flat_placement, world_points
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Drawing(QObject):  # type: ignore[misc]  # Qt is not followed by the type 
                 text={"string": "{number}", "color": COLOUR, "size": 14, "anchor": "center"}
                 if self.is_numbered
                 else None,
+                metadata={OVER_KEY: identity(over)},
                 **placement.as_layer_kwargs(),
             )
         )

@@ -10,10 +10,19 @@ from napari.layers import Image
 from napari_semnet.errors import ImageError
 from napari_semnet.widgets.layers import SOURCE_KEY, identity, is_made_from, source_name
 
-__all__ = ["MADE_BY_COMPARISON", "is_ours", "refuse_one_acquisition", "source_of"]
+__all__ = [
+    "MADE_BY_COMPARISON",
+    "OVER_KEY",
+    "is_ours",
+    "layers_over",
+    "refuse_one_acquisition",
+    "source_of",
+]
 
 MADE_BY_COMPARISON = "semnet_comparison"
 """Where the metadata of layers that a comparison adds tell what they are."""
+OVER_KEY = "semnet_over"
+"""Where the metadata of what is shown or drawn over a layer tell which layer that is."""
 
 
 def is_ours(layer: Any) -> bool:
@@ -26,6 +35,12 @@ def source_of(layer: Image, layers: Iterable[Any]) -> Image | None:
     return next(
         (other for other in layers if isinstance(other, Image) and is_made_from(layer, other)), None
     )
+
+
+def layers_over(ground: Iterable[Any], layers: Iterable[Any]) -> list[Any]:
+    """Find what was laid over some layers: maps, differences, lines and regions."""
+    known = {identity(layer) for layer in ground}
+    return [layer for layer in layers if layer.metadata.get(OVER_KEY) in known]
 
 
 def refuse_one_acquisition(first: Image, second: Image | None) -> None:

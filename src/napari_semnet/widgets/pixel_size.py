@@ -58,7 +58,7 @@ class PixelSizePanel(QWidget):  # type: ignore[misc]  # Qt is not followed by th
         self._viewer = viewer
         self._layers: list[Image] = []
         self._measured: weakref.ref[Image] | None = None
-        self._last: Calibration | None = None
+        self._done: list[Calibration] = []
         self.drawing = Drawing(viewer, "scale bar", "add_line", self)
         self.drawing.changed.connect(self._update)
         self.text = PlainLabel(parent=self)
@@ -135,19 +135,21 @@ class PixelSizePanel(QWidget):  # type: ignore[misc]  # Qt is not followed by th
             else f"a scale bar of {length:g} {unit} drawn over by the user, {pixels:.1f} pixels"
         )
         try:
-            self._last = calibrate(self._viewer, layer, size, source)
+            done = calibrate(self._viewer, layer, size, source)
         except SemnetError as error:
             self.said.emit(str(error))
             return
+        self._done.append(done)
         self._stop_drawing()
         self.value.clear()
         self.changed.emit()
         self._update()
 
     def undo(self) -> None:
-        """Give the layers that were changed last the place that they had before."""
-        last, self._last = self._last, None
+        """Take the size that was given last back; pressed again, the one before it."""
+        last = self._last()
         if last is not None:
+            self._done.remove(last)
             last.undo(self._viewer)
             self.changed.emit()
         self._update()
@@ -186,16 +188,21 @@ class PixelSizePanel(QWidget):  # type: ignore[misc]  # Qt is not followed by th
         length = float(np.hypot(across, down))
         return length if length >= 1 else None
 
+    def _last(self) -> Calibration | None:
+        """Give what was done last to a layer that is there still."""
+        layers = image_layers(self._viewer.layers)
+        self._done = [done for done in self._done if done.layer() in layers]
+        return self._done[-1] if self._done else None
+
     def _update(self) -> None:
-        layer = self._subject()
-        undone = self._last is not None and self._last.layer() is not None
-        self.setVisible(layer is not None or undone)
+        layer, last = self._subject(), self._last()
+        self.setVisible(layer is not None or last is not None)
         self._fields.setVisible(layer is not None)
-        self.undo_button.setVisible(undone)
+        self.undo_button.setVisible(last is not None)
         if layer is not None:
             self.text.setText(self._question(layer))
-        elif undone and self._last is not None:
-            self.text.setText(f"{self._last.words}.")
+        elif last is not None:
+            self.text.setText(f"{last.words}.")
         drawing = self._drawn_over() is not None
         self.value.setPlaceholderText("Length of the bar" if drawing else "Pixel size")
 

@@ -108,10 +108,10 @@ class _Blend:
     def is_of(self, raw: Image, restored: Image) -> bool:
         """Whether this is still what the two layers are blended from."""
         return (
-            self.raw() is raw
-            and self.data == id(raw.data)
-            and self.layer() is restored
+            self.data == id(raw.data)
             and self.full is restored.metadata.get(FULL_KEY)
+            and self.raw() is raw
+            and self.layer() is restored
         )
 
 

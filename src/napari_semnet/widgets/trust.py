@@ -27,9 +27,10 @@ from napari_semnet.widgets.layers import (
     METADATA_KEY,
     SOURCE_KEY,
     UNFINISHED_KEY,
+    identity,
     image_layers,
 )
-from napari_semnet.widgets.lineage import MADE_BY_COMPARISON, source_of
+from napari_semnet.widgets.lineage import MADE_BY_COMPARISON, OVER_KEY, source_of
 from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.planes import add_picture, part_placement, slice_origin
 from napari_semnet.widgets.record import record_of_part
@@ -290,7 +291,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
             part_placement(Placement.of(raw), origin),
             colormap="PiYG",
             contrast_limits=(-RESIDUAL_LIMIT, RESIDUAL_LIMIT),
-            metadata={MADE_BY_COMPARISON: "residual"},
+            metadata={MADE_BY_COMPARISON: "residual", OVER_KEY: identity(raw)},
         )
 
     def _add(
@@ -307,7 +308,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
             pixels,
             name,
             part_placement(Placement.of(restored), origin),
-            metadata={MADE_BY_COMPARISON: "trust"},
+            metadata={MADE_BY_COMPARISON: "trust", OVER_KEY: identity(restored)},
             **look,
         )
 
