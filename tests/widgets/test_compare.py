@@ -300,6 +300,32 @@ def test_a_layer_that_goes_ends_the_comparison(
         widget.subject.guess(restored)
 
 
+def test_removing_the_swipe_layer_by_hand_ends_the_swipe(
+    viewer: Any, widget: Any, layers: Any, click: Any
+) -> None:
+    before = looks(viewer)
+    click(widget.view.swipe_button)
+    viewer.layers.remove(widget.view.arrangement.swipe.layer)
+    assert not widget.view.arrangement.is_active
+    assert not widget.view.swipe_button.isChecked()
+    assert looks(viewer) == before
+
+
+def test_a_tag_in_the_name_of_a_layer_is_shown_as_it_is(
+    viewer: Any, widget: Any, layers: Any, click: Any, qtbot: Any
+) -> None:
+    from qtpy.QtCore import Qt
+
+    layers[0].name = "<b>raw</b>"
+    click(widget.frequencies.spectrum_button)
+    until(qtbot, lambda: "<b>raw</b>" in widget.frequencies.figures.text())
+    draw_a_region(widget, click)
+    until(qtbot, lambda: widget.numbers.table.rowCount() == 3)
+    for label in (widget.frequencies.figures, widget.line.edges):
+        assert label.textFormat() == Qt.TextFormat.PlainText
+    assert "&lt;b&gt;raw" in widget.numbers.table.item(0, 1).toolTip()
+
+
 def test_a_comparison_can_be_cancelled_while_it_is_computed(
     viewer: Any, widget: Any, click: Any, ready: Any
 ) -> None:

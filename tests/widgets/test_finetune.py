@@ -456,6 +456,16 @@ def test_patches_follow_the_sliders(open_dialog: Open, three: list[Any], qtbot: 
     assert page.profile().chains[1].gaussian.sigma == (0.0, 100.0)
 
 
+def test_a_tag_in_the_name_of_a_fast_scan_is_shown_as_it_is(viewer: Any, open_dialog: Open) -> None:
+    from qtpy.QtCore import Qt
+
+    page = open_dialog().noise
+    page.noisy.choose(viewer.add_image(np.zeros((64, 64, 3), np.uint8), rgb=True, name="<b>s</b>"))
+    page.measure_button.click()
+    assert page.measured_text.text() == "'<b>s</b>' is in colour. Convert it to grey first."
+    assert page.measured_text.textFormat() == Qt.TextFormat.PlainText
+
+
 def test_the_noise_of_a_fast_scan_becomes_the_profile(
     viewer: Any, open_dialog: Open, qtbot: Any
 ) -> None:

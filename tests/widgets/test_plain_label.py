@@ -23,3 +23,15 @@ def test_a_tag_in_a_text_is_shown_and_opens_no_file(qtbot: object, tmp_path: Pat
     narrow = label.sizeHint().width()
     label.setText("<b>short</b>")
     assert label.sizeHint().width() > narrow  # the tags take room, so they are seen
+
+
+def test_a_tag_in_a_tooltip_is_shown(qtbot: object, tmp_path: Path) -> None:
+    from qtpy.QtGui import QTextDocument
+
+    from napari_semnet.widgets.plain_label import plain_tooltip
+
+    text = f"<img src='{tmp_path / 'never-ending'}'> <b>bold</b> & so on"
+    document = QTextDocument()
+    document.setHtml(plain_tooltip(text))
+    assert document.toPlainText() == text
+    assert plain_tooltip("") == ""

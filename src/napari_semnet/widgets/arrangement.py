@@ -247,5 +247,8 @@ class Arrangement(QObject):  # type: ignore[misc]  # Qt is not followed by the t
         self._shown = list(layers)
 
     def _on_removed(self, event: Any) -> None:
-        if self.is_active and any(event.value is layer for layer in self._shown):
+        shown = list(self._shown)
+        if self.swipe is not None:
+            shown.append(self.swipe.layer)
+        if self.is_active and any(event.value is layer for layer in shown):
             self.leave()

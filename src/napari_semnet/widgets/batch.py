@@ -31,7 +31,7 @@ from napari_semnet.widgets.choices import AUTO, HALOS, NON_FINITE, PRECISIONS, C
 from napari_semnet.widgets.docked import Docked
 from napari_semnet.widgets.folder_choice import FolderChoice
 from napari_semnet.widgets.layers import METADATA_KEY, add_restored_layer, bare, source_shape
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import PlainLabel, plain_tooltip
 from napari_semnet.widgets.preferences import load_choices, stored_group
 
 __all__ = ["BatchWidget"]
@@ -155,11 +155,11 @@ class BatchWidget(Docked):
             line = self._lines[row.source] = self.table.rowCount()
             self.table.insertRow(line)
             name = QTableWidgetItem(Path(row.source).name)
-            name.setToolTip(row.source)
+            name.setToolTip(plain_tooltip(row.source))
             self.table.setItem(line, NAME, name)
         self.table.setItem(line, STATE, QTableWidgetItem(row.state))
         details = QTableWidgetItem(_details(row))
-        details.setToolTip(row.reason or row.result)
+        details.setToolTip(plain_tooltip(row.reason or row.result))
         self.table.setItem(line, DETAILS, details)
         self.status.setText(self._summary())
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_semnet.errors import SemnetError
 from napari_semnet.imaging.fourier_ring import (
@@ -22,6 +22,7 @@ from napari_semnet.imaging.spectra import Spectrum, power_spectrum
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.lineage import refuse_one_acquisition
+from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.planes import plane_of, refuse_unfinished
 from napari_semnet.widgets.plots import Curve, LinePlot
 
@@ -119,7 +120,7 @@ class FrequenciesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         )
         self.plot = LinePlot("Spatial frequency", "", self)
         self.plot.show_curves((), HINT)
-        self.figures = QLabel(self)
+        self.figures = PlainLabel(parent=self)
         self.figures.setWordWrap(True)
         row = QHBoxLayout()
         row.addWidget(self.spectrum_button)

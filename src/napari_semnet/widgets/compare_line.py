@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.imaging.panels import error_text, length_text
@@ -14,6 +14,7 @@ from napari_semnet.imaging.profiles import Edge, Profile, fit_edge, line_profile
 from napari_semnet.widgets.advanced import ignore_wheel_in_passing
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.drawn import Drawing
+from napari_semnet.widgets.plain_label import PlainLabel
 from napari_semnet.widgets.plots import Curve, LinePlot
 
 __all__ = ["LinePage", "describe_edges"]
@@ -78,7 +79,7 @@ class LinePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         self.breadth.setToolTip("Breadth of the strip along the line that is averaged across it")
         self.plot = LinePlot("Distance", "Grey level", self)
         self.plot.show_curves((), HINT)
-        self.edges = QLabel(self)
+        self.edges = PlainLabel(parent=self)
         self.edges.setWordWrap(True)
         row = QHBoxLayout()
         row.addWidget(self.draw_button)

@@ -28,7 +28,7 @@ from napari_semnet.imaging.regions import contrast_to_noise, region_statistics
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.drawn import Drawing
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import PlainLabel, plain_tooltip
 from napari_semnet.widgets.planes import plane_of
 
 __all__ = [
@@ -250,7 +250,7 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         for line, row in enumerate(rows):
             for column, text in enumerate(row):
                 item = QTableWidgetItem(text)
-                item.setToolTip(text)
+                item.setToolTip(plain_tooltip(text))
                 if _is_figure(text):
                     item.setTextAlignment(
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

@@ -24,7 +24,7 @@ from napari_semnet.training.survey import Found, Survey
 from napari_semnet.widgets.advanced import combo_of, select
 from napari_semnet.widgets.finetune_choices import FinetuneChoices
 from napari_semnet.widgets.picture_picker import PicturePicker
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import PlainLabel, plain_tooltip
 
 __all__ = ["ImagesPage"]
 
@@ -117,7 +117,7 @@ class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
 
     def _put(self, row: int, column: int, text: str) -> None:
         item = QTableWidgetItem(text)
-        item.setToolTip(text)
+        item.setToolTip(plain_tooltip(text))
         if 0 < column < len(COLUMNS) - 1:
             item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.table.setItem(row, column, item)

@@ -224,26 +224,32 @@ class NoisePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         self.again_button.clicked.connect(self._on_again)
         self.reset_button.clicked.connect(self._on_reset)
         self.measure_button.clicked.connect(self.measure)
-        self.measuring.failed.connect(self.measured_text.setText)
+        self.measuring.failed.connect(self._say)
         self.task.failed.connect(self.range.setText)
 
     def measure(self) -> None:
         """Measure the noise of the chosen layer."""
         layer = self.noisy.layer()
         if layer is None:
-            self.measured_text.setText("Choose a layer first: a fast scan as it was saved.")
+            self._say("Choose a layer first: a fast scan as it was saved.")
             return
         if layer.rgb:
-            self.measured_text.setText(f"'{layer.name}' is in colour. Convert it to grey first.")
+            self._say(f"'{layer.name}' is in colour. Convert it to grey first.")
             return
         picture = opened(layer)
         rows = slice(*(picture.specimen_rows or (0, picture.shape[-2])))
         pixels = picture.pixels[..., rows, :]
-        self.measured_text.setText(f"Measuring '{layer.name}'")
+        self._say(f"Measuring '{layer.name}'")
         self.measuring.start(lambda: measure_noise([pixels]), self._on_measured)
+
+    def _say(self, text: str) -> None:
+        """Show a sentence as it is: names of layers may hold tags."""
+        self.measured_text.setTextFormat(Qt.TextFormat.PlainText)
+        self.measured_text.setText(text)
 
     def _on_measured(self, calibration: Calibration) -> None:
         self._measured = calibration
+        self.measured_text.setTextFormat(Qt.TextFormat.RichText)
         self.measured_text.setText(_as_table(calibration))
         self.profile_list.model().item(self.profile_list.findData("measured")).setEnabled(True)
         select(self.profile_list, "measured")

@@ -26,7 +26,7 @@ from napari_semnet.training.run_folder import RunFolder, discard_run
 from napari_semnet.widgets.background import Task
 from napari_semnet.widgets.commands import restore_with
 from napari_semnet.widgets.picture_grid import PictureGrid
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import PlainLabel, plain_tooltip
 from napari_semnet.widgets.preview_layers import remove_previews, show_row
 from napari_semnet.widgets.training_run import TrainingRun
 
@@ -148,7 +148,7 @@ class ResultPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
             texts = (name, *map(_figures, (bicubic, base, tuned)), gain.replace("-", "−"))
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
-                item.setToolTip(text)
+                item.setToolTip(plain_tooltip(text))
                 if column:
                     item.setTextAlignment(
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
-__all__ = ["PlainLabel"]
+__all__ = ["PlainLabel", "plain_tooltip"]
 
 
 class PlainLabel(QLabel):  # type: ignore[misc]  # Qt is not followed by the type checker
@@ -24,3 +26,9 @@ class PlainLabel(QLabel):  # type: ignore[misc]  # Qt is not followed by the typ
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
         self.setTextFormat(Qt.TextFormat.PlainText)
+
+
+def plain_tooltip(text: str) -> str:
+    """Give what a tooltip has to be set to for this text to be read as it is."""
+    # A tooltip cannot be told what it is; what begins with a tag is HTML for certain.
+    return f"<span>{html.escape(text)}</span>" if text else ""
