@@ -37,6 +37,8 @@ from napari_semnet.widgets.preferences import load_choices, stored_group
 __all__ = ["BatchWidget"]
 
 NAME, STATE, DETAILS = range(3)
+SOURCE = Qt.ItemDataRole.UserRole
+"""Where the name of a line keeps the whole path, as it is."""
 RESULTS = "semnet"
 """Folder for the results, within that of the images, where no other is chosen."""
 
@@ -156,6 +158,7 @@ class BatchWidget(Docked):
             self.table.insertRow(line)
             name = QTableWidgetItem(Path(row.source).name)
             name.setToolTip(plain_tooltip(row.source))
+            name.setData(SOURCE, row.source)
             self.table.setItem(line, NAME, name)
         self.table.setItem(line, STATE, QTableWidgetItem(row.state))
         details = QTableWidgetItem(_details(row))
@@ -191,7 +194,7 @@ class BatchWidget(Docked):
     def _open(self, item: QTableWidgetItem) -> None:
         """Show the result of a line, with its source below it."""
         name = self.table.item(item.row(), NAME)
-        row = next((row for row in self.process.rows if row.source == name.toolTip()), None)
+        row = next((row for row in self.process.rows if row.source == name.data(SOURCE)), None)
         if row is None or not row.result or not Path(row.result).exists():
             return
         try:
