@@ -418,6 +418,19 @@ def test_a_slice_of_a_stack_is_compared_in_its_place(viewer: Any, qtbot: Any) ->
     assert restored in viewer.layers
 
 
+def test_a_long_name_of_a_file_does_not_widen_the_dock(
+    widget: Any, layers: Any, click: Any, qtbot: Any
+) -> None:
+    width = widget.minimumSizeHint().width()
+    layers[0].name = "sampleA_very_long_name_without_any_space_" * 4
+    click(widget.frequencies.spectrum_button)
+    until(qtbot, lambda: layers[0].name in widget.frequencies.figures.text())
+    widget.status.setText(layers[0].name)
+    qtbot.wait(100)
+    assert widget.frequencies.minimumSizeHint().width() <= width
+    assert widget.minimumSizeHint().width() <= width
+
+
 def test_themes_colour_the_plots(viewer: Any, widget: Any) -> None:
     viewer.theme = "light"
     light = widget.line.plot._ground.lightness()

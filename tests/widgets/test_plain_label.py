@@ -35,3 +35,17 @@ def test_a_tag_in_a_tooltip_is_shown(qtbot: object, tmp_path: Path) -> None:
     document.setHtml(plain_tooltip(text))
     assert document.toPlainText() == text
     assert plain_tooltip("") == ""
+
+
+def test_a_long_name_without_spaces_does_not_widen_its_label(qtbot: object) -> None:
+    from napari_semnet.widgets.plain_label import WrappedLabel
+
+    label = WrappedLabel()
+    qtbot.addWidget(label)  # type: ignore[attr-defined]
+    label.setText("a short sentence of ordinary words")
+    width = label.minimumSizeHint().width()
+    name = "2026_sampleA_very_long_name_without_any_space_5kV_10us_dwell_0001_" * 3
+    label.setText(f"{name}: 5 nm")
+    assert label.minimumSizeHint().width() < 3 * width
+    assert label.heightForWidth(2 * width) > 3 * label.fontMetrics().height()
+    assert label.text() == f"{name}: 5 nm"

@@ -21,7 +21,7 @@ from napari_semnet.widgets.compare_numbers import NumbersPage
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.compare_view import ViewPage
 from napari_semnet.widgets.docked import Docked
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import WrappedLabel
 from napari_semnet.widgets.scrolled import Scrolled
 from napari_semnet.widgets.trust import TrustPage
 
@@ -55,8 +55,7 @@ class CompareWidget(Docked):
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
         self.cancel_button = QPushButton("Cancel", self)
-        self.status = PlainLabel(parent=self)
-        self.status.setWordWrap(True)
+        self.status = WrappedLabel(self)
         self._lay_out()
         self._connect()
         self._on_theme()

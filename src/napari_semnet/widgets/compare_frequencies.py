@@ -22,7 +22,7 @@ from napari_semnet.imaging.spectra import Spectrum, power_spectrum
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.lineage import refuse_one_acquisition
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import WrappedLabel
 from napari_semnet.widgets.planes import plane_of, refuse_unfinished
 from napari_semnet.widgets.plots import Curve, LinePlot
 
@@ -120,8 +120,7 @@ class FrequenciesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by t
         )
         self.plot = LinePlot("Spatial frequency", "", self)
         self.plot.show_curves((), HINT)
-        self.figures = PlainLabel(parent=self)
-        self.figures.setWordWrap(True)
+        self.figures = WrappedLabel(self)
         row = QHBoxLayout()
         row.addWidget(self.spectrum_button)
         row.addWidget(self.rings_button)

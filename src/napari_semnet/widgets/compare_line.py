@@ -14,7 +14,7 @@ from napari_semnet.imaging.profiles import Edge, Profile, fit_edge, line_profile
 from napari_semnet.widgets.advanced import ignore_wheel_in_passing
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.drawn import Drawing
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import WrappedLabel
 from napari_semnet.widgets.plots import Curve, LinePlot
 
 __all__ = ["LinePage", "describe_edges"]
@@ -79,8 +79,7 @@ class LinePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         self.breadth.setToolTip("Breadth of the strip along the line that is averaged across it")
         self.plot = LinePlot("Distance", "Grey level", self)
         self.plot.show_curves((), HINT)
-        self.edges = PlainLabel(parent=self)
-        self.edges.setWordWrap(True)
+        self.edges = WrappedLabel(self)
         row = QHBoxLayout()
         row.addWidget(self.draw_button)
         row.addWidget(self.breadth, 1)

@@ -28,7 +28,7 @@ from napari_semnet.imaging.regions import contrast_to_noise, region_statistics
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.compare_subject import Subject
 from napari_semnet.widgets.drawn import Drawing
-from napari_semnet.widgets.plain_label import PlainLabel, plain_tooltip
+from napari_semnet.widgets.plain_label import WrappedLabel, plain_tooltip
 from napari_semnet.widgets.planes import plane_of
 
 __all__ = [
@@ -163,8 +163,7 @@ class NumbersPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the t
         self.table.verticalHeader().setVisible(False)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.table.setWordWrap(False)
-        self.note = PlainLabel(parent=self)
-        self.note.setWordWrap(True)
+        self.note = WrappedLabel(self)
         row = QHBoxLayout()
         for button in (self.draw_button, self.reference_button, self.copy_button):
             row.addWidget(button)

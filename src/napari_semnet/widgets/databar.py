@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.drawn import Drawing
 from napari_semnet.widgets.layers import source_shape
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import WrappedLabel
 from napari_semnet.widgets.specimen import (
     Specimen,
     rows_beside,
@@ -63,8 +63,7 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         self.task = Task(self)
         self.drawing = Drawing(viewer, "databar", "select", self)
         self.drawing.changed.connect(self._on_drawn)
-        self.text = PlainLabel(parent=self)
-        self.text.setWordWrap(True)
+        self.text = WrappedLabel(self)
         self.edit_button = QPushButton(self)
         self.edit_button.setToolTip(
             "Show the databar as a rectangle that can be dragged: select it, then pull its edges"

@@ -24,7 +24,7 @@ from napari_semnet.widgets.calibrating import Calibration, calibrate, trusted_si
 from napari_semnet.widgets.drawn import Drawing
 from napari_semnet.widgets.layers import image_layers
 from napari_semnet.widgets.lineage import source_of
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import WrappedLabel
 from napari_semnet.widgets.record import pixel_size_nm
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ class PixelSizePanel(QWidget):  # type: ignore[misc]  # Qt is not followed by th
         self._done: list[Calibration] = []
         self.drawing = Drawing(viewer, "scale bar", "add_line", self)
         self.drawing.changed.connect(self._update)
-        self.text = PlainLabel(parent=self)
-        self.text.setWordWrap(True)
+        self.text = WrappedLabel(self)
         self.value = QLineEdit(self)
         self.value.setMinimumWidth(50)
         self.unit = QComboBox(self)

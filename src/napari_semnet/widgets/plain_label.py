@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import html
+import re
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
-__all__ = ["PlainLabel", "plain_tooltip"]
+__all__ = ["PlainLabel", "WrappedLabel", "breakable", "plain_tooltip"]
+
+LONG = 16
+"""Characters without a space after which a line may end all the same."""
 
 
 class PlainLabel(QLabel):  # type: ignore[misc]  # Qt is not followed by the type checker
@@ -26,6 +30,36 @@ class PlainLabel(QLabel):  # type: ignore[misc]  # Qt is not followed by the typ
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
         self.setTextFormat(Qt.TextFormat.PlainText)
+
+
+class WrappedLabel(PlainLabel):
+    """Plain text in lines as long as there is room.
+
+    Qt ends lines at spaces only, so that the name of a file without any would widen its dock.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("", parent)
+        self._text = ""
+        self.setWordWrap(True)
+
+    def text(self) -> str:
+        """Return what is shown."""
+        return self._text
+
+    def setText(self, text: str) -> None:
+        """Show something else."""
+        self._text = text
+        super().setText(breakable(text))
+
+
+def breakable(text: str) -> str:
+    """Let lines end within words that are longer than any of a sentence."""
+    return re.sub(rf"\S{{{LONG}}}(?=\S)", "\\g<0>\u200b", text)
 
 
 def plain_tooltip(text: str) -> str:
