@@ -233,11 +233,12 @@ def _problem_with(target: Path) -> str:
     """Say what the system has against a name, before an image is restored for it."""
     try:
         there = next(folder for folder in target.parents if folder.is_dir())
-        # Of a folder that is still to be made no name can be asked: so it is asked where that goes.
         for path in (target, sidecar_path(target)):
-            for name in path.relative_to(there).parts:
+            # In a folder that is still to be made no name can be asked for: so each is where that
+            # goes.
+            for asked in (path, *(there / name for name in path.relative_to(there).parts)):
                 with suppress(FileNotFoundError):
-                    (there / name).lstat()
+                    asked.lstat()
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
     return ""
