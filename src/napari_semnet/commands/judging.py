@@ -244,13 +244,14 @@ def _write(
 
 
 def _write_report(folder: Path, target: Path, record: dict[str, Any]) -> Path:
+    from napari_semnet.commands.json_values import plain
     from napari_semnet.errors import FileFormatError
     from napari_semnet.files.atomic import replacing
 
     path = _path(folder, target, REPORT)
     try:
         with replacing(path) as temporary:
-            text = json.dumps(_known(record), indent=2, allow_nan=False)
+            text = json.dumps(plain(record), indent=2, allow_nan=False)
             temporary.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise FileFormatError(
@@ -258,19 +259,6 @@ def _write_report(folder: Path, target: Path, record: dict[str, Any]) -> Path:
             "or make room."
         ) from error
     return path
-
-
-def _known(value: Any) -> Any:
-    """Put null in the place of figures that are none: JSON has no word for them."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {key: _known(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_known(each) for each in value]
-        case _:
-            return value
 
 
 def _path(folder: Path, target: Path, ending: str) -> Path:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -33,6 +29,7 @@ from napari_semnet.commands.events import (
     event_name,
 )
 from napari_semnet.commands.jobs import FileFailed, FileSkipped
+from napari_semnet.commands.json_values import plain
 from napari_semnet.commands.judging import Judged
 
 __all__ = ["Reporter", "as_json", "json_lines", "only_failures", "progress_display"]
@@ -60,24 +57,7 @@ def as_json(event: Any) -> dict[str, Any]:
         ``event`` is the class's name in snake_case; the other keys are its fields. A figure that
         is not finite is None, as JSON has no word for it.
     """
-    return {"event": event_name(type(event)), **_plain(event)}
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        names = [f.name for f in dataclasses.fields(value) if f.name != "pixels"]
-        return {name: _plain(getattr(value, name)) for name in names}
-    if isinstance(value, tuple | list):
-        return [_plain(part) for part in value]
-    if isinstance(value, slice):
-        return [value.start, value.stop]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Path | np.dtype):
-        return str(value)
-    return value
+    return {"event": event_name(type(event)), **plain(event)}
 
 
 @contextmanager

@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -65,8 +64,6 @@ WIDTHS = (96, 192, 384)
 """Pieces that all arrangements restore: rows, and pixels of a row."""
 _FINE = (*range(160, 281, 8), WIDTHS[-1])
 """Pixels of a row that the fastest one restores: what tiles are wide together with their halo."""
-_PASSES = 2
-"""How often it goes through them: another program may be busy for as long as one width takes."""
 _HALVINGS = 2
 """How often the steepest step between two neighbours of them is halved."""
 _FIRST = (64, 64)
@@ -289,25 +286,20 @@ def _finely(network: Prepared, times: Mapping[int, float]) -> dict[int, float]:
     Few shapes stay compiled, so widths come one after the other. Meanwhile a machine becomes
     faster or slower, so that each takes turns with the narrowest, which all are compared by.
     """
+    found = dict(times)
     narrow = WIDTHS[0]
-    ratios: dict[int, list[float]] = {}
 
     def measure(width: int) -> None:
         for pair in _in_turns({"": network}, (narrow, width)).values():
-            ratios.setdefault(width, []).append(pair[width] / pair[narrow])
+            found[width] = times[narrow] * pair[width] / pair[narrow]
 
-    def found() -> dict[int, float]:
-        measured = {width: times[narrow] * fmean(each) for width, each in ratios.items()}
-        return dict(sorted((dict(times) | measured).items()))
-
-    for width in _FINE * _PASSES:
+    for width in _FINE:
         measure(width)
     for _ in range(_HALVINGS):
-        near = list(found().items())[:-1]
-        (below, _), (above, _) = max(pairwise(near), key=lambda pair: pair[1][1] / pair[0][1])
-        for _ in range(_PASSES):
-            measure((below + above) // 2)
-    return found()
+        near = sorted(found.keys() - {WIDTHS[-1]})
+        step = max(pairwise(near), key=lambda pair: found[pair[1]] / found[pair[0]])
+        measure(sum(step) // 2)
+    return dict(sorted(found.items()))
 
 
 def _in_turns(networks: Mapping[str, Prepared], widths: tuple[int, ...]) -> _Times:
