@@ -158,3 +158,15 @@ def test_the_paragraph_leaves_out_what_is_not_known() -> None:
     assert "None" not in text
     assert "()" not in text
     assert text.startswith("The image was denoised")
+
+
+def test_the_paragraph_says_of_a_swept_picture_that_it_has_no_margins() -> None:
+    record = Provenance(
+        model="m", tile=(377, 224), halo=29, swept=True, device="CPU", precision="bf16"
+    )
+    text = methods_paragraph(record)
+    assert (
+        "in bf16 precision in pieces of about 224 x 377 pixels, each of which took over from its "
+        "neighbours what it needed of them, on CPU." in text
+    )
+    assert "margin" not in text

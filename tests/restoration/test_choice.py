@@ -129,9 +129,18 @@ def test_width_costs_only_where_wide_tiles_are_slower() -> None:
     cost = speed("torch", 1, 1, 1.2).width_cost
     assert cost is not None
     assert cost.at(np.array([384])) == 1.2
-    between = Speed("openvino", {96: 1.0, 192: 1.05, 248: 0.8, 384: 1.0}).width_cost
+    times = {96: 1.0, 192: 1.05, 240: 0.81, 248: 0.8, 384: 1.0}
+    between = Speed("openvino", times).width_cost
     assert between is not None
-    assert between.at(np.array([248])) == 0.8
+    assert between.at(np.array([248])) == 0.81
+
+
+def test_one_time_that_came_out_too_long_does_not_make_its_width_a_bad_one() -> None:
+    widths = (96, 224, 232, 240, 248, 254, 256, 264, 384)
+    times = (2.1, 1.8, 2.2, 1.9, 1.85, 1.8, 2.4, 2.3, 2.2)
+    cost = Speed("openvino", dict(zip(widths, times, strict=True))).width_cost
+    assert cost is not None
+    assert cost.times == (2.1, 2.1, 1.9, 1.9, 1.85, 1.85, 2.3, 2.3, 2.2)
 
 
 def test_a_step_between_two_widths_is_looked_for(monkeypatch) -> None:

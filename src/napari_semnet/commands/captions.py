@@ -99,6 +99,7 @@ class Opened:
             intensity_source=plan.intensity.source,
             tile=plan.tile,
             halo=plan.halo,
+            swept=plan.swept,
             device=plan.device_name,
             precision=plan.precision,
             backend=plan.backend,

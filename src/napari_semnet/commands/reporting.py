@@ -152,7 +152,7 @@ class _Display:
                 self._advance(0.0, f"0/{tiles}")
                 self._line(
                     f"  {plan.model_name} on {plan.device_name}, {plan.precision}, "
-                    f"{tiles}, halo {plan.halo} px"
+                    f"{tiles}, {'swept' if plan.swept else f'halo {plan.halo} px'}"
                 )
             case Progress(fraction):
                 self._advance(fraction)

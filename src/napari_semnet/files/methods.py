@@ -247,7 +247,12 @@ def _computation(record: Provenance) -> str:
         )
     if record.precision and record.device:
         tiles = ""
-        if record.tile is not None and record.halo is not None:
+        if record.tile is not None and record.swept:
+            tiles = (
+                f" in pieces of about {record.tile[1]} x {record.tile[0]} pixels, each of which "
+                "took over from its neighbours what it needed of them,"
+            )
+        elif record.tile is not None and record.halo is not None:
             tiles = (
                 f" in tiles of about {record.tile[1]} x {record.tile[0]} pixels with a margin of "
                 f"{record.halo} pixels"

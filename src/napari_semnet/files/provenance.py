@@ -113,6 +113,8 @@ class Provenance(BaseModel):
     """(y, x) of a tile's core, in source pixels; None when the picture was not cut."""
     halo: Count | None = None
     """Source pixels around each tile."""
+    swept: bool = False
+    """Whether tiles took over from their neighbours what they needed of them."""
     device: str = ""
     precision: str = ""
     backend: str = ""

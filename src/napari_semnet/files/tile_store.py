@@ -42,7 +42,7 @@ _UNFINISHED = "semnet_unfinished"
 _FINISHED = "semnet"
 """The one that holds where the picture came from, once everything is done."""
 _JOURNALS = ".unfinished"
-_FORMAT = 9
+_FORMAT = 10
 _NO_FLUSHING = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 """How systems refuse to flush a folder, or what is open for reading: it is no fault of the disk."""
 

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import DeviceError, ImageError
 from napari_semnet.restoration.backends import Backend, is_out_of_memory
+from napari_semnet.restoration.dense import ArrangementError
 from napari_semnet.restoration.events import Notice
 from napari_semnet.restoration.runtime import Device, Precision
+from napari_semnet.restoration.sweep import Sweep, SweptTile
 from napari_semnet.restoration.tiles import SCALE, Surround, Tile, halves
 
 __all__ = ["Attempts", "BackendSource"]
@@ -52,6 +54,8 @@ class Attempts:
         self._surround = surround
         self._too_large: dict[tuple[str, str], int] = {}
         self._said: set[str] = set()
+        self._handed_on: object = None
+        self._awaited: tuple[tuple[int, ...], Sweep, int] | None = None
 
     def restore(
         self, tile: Tile, image: NDArray[np.float32]
@@ -85,7 +89,13 @@ class Attempts:
             The values are not finite in float32 either.
         """
         backend = self.backend
-        restored = yield from self._fitting(backend, tile, image)
+        restored = None
+        if isinstance(tile, SweptTile):
+            restored = yield from self._swept(tile, image)
+            image = image[tile.alone.read.within(tile.read).slices]
+            tile = tile.alone
+        if restored is None:
+            restored = yield from self._fitting(backend, tile, image)
         if not np.isfinite(restored).all() and backend.precision != "fp32":
             yield from self._say(
                 f"{backend.precision} gave values that are not finite; such tiles are computed "
@@ -99,6 +109,33 @@ class Attempts:
                 "intensity range is that of the image, or use another model."
             )
         return restored
+
+    def _swept(
+        self, tile: SweptTile, image: NDArray[np.float32]
+    ) -> Generator[Notice | float, None, NDArray[np.float32] | None]:
+        """Compute a piece of a sweep, or give None where it has to be computed by itself.
+
+        It has to where the piece before it was not computed so, or this one fails.
+        """
+        piece, backend = tile.piece, self.backend
+        awaited, self._awaited = self._awaited, None
+        try:
+            if piece.number == 0:
+                self._handed_on = backend.begin_sweep(tile.sweep)
+            elif awaited != (tile.index, tile.sweep, piece.number):
+                return None
+            if self._handed_on is None:
+                return None
+            window = image[piece.window.within(tile.read).slices]
+            restored = yield from backend.restore_piece(window, piece, self._handed_on)
+        except (ArrangementError, RuntimeError, MemoryError) as error:
+            # What is wrong, if it still is, is found out and said with the tile by itself.
+            if not (isinstance(error, ArrangementError) or is_out_of_memory(error)):
+                raise
+            self._handed_on = None
+            return None
+        self._awaited = (tile.index, tile.sweep, piece.number + 1)
+        return restored[tile.core.within(piece.given).enlarged().slices]
 
     def _fitting(
         self, backend: Backend, tile: Tile, image: NDArray[np.float32]

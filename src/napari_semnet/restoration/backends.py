@@ -14,12 +14,14 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.dense import ArrangementError
 from napari_semnet.restoration.events import Notice
-from napari_semnet.restoration.prepared import Arrangement, Prepared, PreparedNetwork
+from napari_semnet.restoration.prepared import Arrangement, Prepared, PreparedNetwork, Sweeping
 from napari_semnet.restoration.runtime import Device, Precision
+from napari_semnet.restoration.sweep import Piece, PieceKind, Sweep
 from napari_semnet.restoration.tile_size import WidthCost
 from napari_semnet.restoration.tiles import Box, TileKind
 
@@ -75,7 +77,27 @@ class Backend(Protocol):
         is an error for which `is_out_of_memory` is true; the backend can be used again after it.
         """
 
-    def expect(self, kinds: Sequence[TileKind]) -> None:
+    @property
+    def sweeps(self) -> bool:
+        """Whether pieces of a sweep can be restored."""
+
+    def begin_sweep(self, sweep: Sweep) -> object | None:
+        """Give what the pieces of a sweep hand on to each other; None where it does not sweep."""
+
+    def restore_piece(
+        self, image: NDArray[np.float32], piece: Piece, handed_on: object
+    ) -> Generator[float, None, NDArray[np.float32]]:
+        """Restore what a piece gives, as `restore_tile` does, from what it reads.
+
+        Pieces of a sweep come in their order. `handed_on` is what `begin_sweep` gave.
+
+        Raises
+        ------
+        ArrangementError
+            What computes has failed.
+        """
+
+    def expect(self, kinds: Sequence[TileKind | PieceKind]) -> None:
         """Prepare for tiles that are going to come, without making anybody wait."""
 
     def release_memory(self) -> None:
@@ -135,11 +157,36 @@ class TorchBackend:
         yield Notice(f"{complaint}. PyTorch computes in its place.")
         return (yield from self._steps(image, narrowed))
 
+    @property
+    def sweeps(self) -> bool:
+        """See `Backend.sweeps`."""
+        return isinstance(self._network, Sweeping)
+
+    def begin_sweep(self, sweep: Sweep) -> object | None:
+        """See `Backend.begin_sweep`."""
+        return self._network.begin_sweep(sweep) if isinstance(self._network, Sweeping) else None
+
+    def restore_piece(
+        self, image: NDArray[np.float32], piece: Piece, handed_on: object
+    ) -> Generator[float, None, NDArray[np.float32]]:
+        """See `Backend.restore_piece`."""
+        if not isinstance(self._network, Sweeping):
+            raise ArrangementError(f"{self.name} computes no sweeps")
+        steps = self._network.sweep_steps(self._given(image), piece, handed_on)
+        return (yield from self._run(steps))
+
     def _steps(
         self, image: NDArray[np.float32], narrowed: Sequence[Box]
     ) -> Generator[float, None, NDArray[np.float32]]:
+        return (yield from self._run(self._network.steps(self._given(image), narrowed)))
+
+    def _given(self, image: NDArray[np.float32]) -> Tensor:
         tile = torch.from_numpy(np.ascontiguousarray(image))[None, None]
-        steps = self._network.steps(tile.to(self.device.torch_device), narrowed)
+        return tile.to(self.device.torch_device)
+
+    def _run(
+        self, steps: Generator[float, None, Tensor]
+    ) -> Generator[float, None, NDArray[np.float32]]:
         while True:
             # Both belong to the thread or to the process: left on between steps, they would
             # reach into whatever the caller does there.
@@ -151,7 +198,7 @@ class TorchBackend:
                     return result
             yield done
 
-    def expect(self, kinds: Sequence[TileKind]) -> None:
+    def expect(self, kinds: Sequence[TileKind | PieceKind]) -> None:
         """See `Backend.expect`."""
         self._network.expect(kinds)
 

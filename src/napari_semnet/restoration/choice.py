@@ -113,11 +113,15 @@ class Speed:
     def width_cost(self) -> WidthCost | None:
         """What width costs, or None where it does not matter.
 
-        A width that is fast may lie between those of `WIDTHS`.
+        A width that is fast may lie between those of `WIDTHS`. Between two others a width counts as
+        the middle one of the three: steps stay where they are, and one time that came out too long
+        does not make anybody avoid its width.
         """
         if self.times[WIDTHS[-1]] <= _HARDLY * min(self.times.values()):
             return None
-        return WidthCost(tuple(self.times), tuple(self.times.values()))
+        times = list(self.times.values())
+        inner = (sorted(times[i - 1 : i + 2])[1] for i in range(1, len(times) - 1))
+        return WidthCost(tuple(self.times), (times[0], *inner, times[-1]))
 
 
 def fastest(speeds: tuple[Speed, ...]) -> Speed:

@@ -38,7 +38,8 @@ class RunPlan:
     precision: str
     """``fp32`` or ``bf16``."""
     tile: tuple[int, int]
-    """Largest core of a tile inside the image in input pixels, (Y, X)."""
+    """Largest core of a tile inside the image in input pixels, (Y, X); of a piece where it is
+    swept."""
     halo: int
     """Input pixels read around each core."""
     model_name: str
@@ -47,6 +48,8 @@ class RunPlan:
     """What computed: ``torch``, ``torch-stacked`` or ``openvino``."""
     later: tuple[int, ...] | None = None
     """Of the halo, pixels that are kept after each RRDB; by default what the model's card says."""
+    swept: bool = False
+    """Whether tiles take over from their neighbours what they need of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +19,8 @@ from napari_semnet.restoration.masking import mark_missing
 from napari_semnet.restoration.runtime import Device
 from napari_semnet.restoration.saturation import range_ends, with_saturation
 from napari_semnet.restoration.strength import weakened
-from napari_semnet.restoration.tiles import Box, Surround, Tile, plan_tiles
+from napari_semnet.restoration.sweep import WIDEST, Stages, Sweep
+from napari_semnet.restoration.tiles import Box, Surround, Tile, count_tiles, plan_tiles
 
 __all__ = ["PlannedRun", "Seen"]
 
@@ -48,6 +50,8 @@ class PlannedRun:
         What is read around each core.
     reader : TileReader
     attempts : Attempts
+    stages : tuple
+        See `napari_semnet.restoration.sweep.stages_of`.
     strength : float
         See `napari_semnet.restoration.strength.weakened`.
     notices : tuple of Notice
@@ -61,6 +65,7 @@ class PlannedRun:
         surround: Surround,
         reader: TileReader,
         attempts: Attempts,
+        stages: Stages,
         strength: float,
         notices: tuple[Notice, ...] = (),
     ) -> None:
@@ -71,6 +76,7 @@ class PlannedRun:
         self._surround = surround
         self._reader = reader
         self._attempts = attempts
+        self._stages = stages
         self._strength = strength
         self._ends = range_ends(plan.intensity, self.dtype)
 
@@ -86,18 +92,41 @@ class PlannedRun:
 
     def tiles(self) -> Iterator[Tile]:
         """Tiles of the whole image, in reading order."""
-        return plan_tiles(self.shape, self.plan.tile, self._surround.halo, self._surround.later)
+        for index in np.ndindex(*self.shape[:-2]):
+            yield from self.tiles_of(index, Box(0, self.shape[-2], 0, self.shape[-1]))
+
+    def tiles_of(self, index: tuple[int, ...], box: Box) -> Iterator[Tile]:
+        """Tiles of a part of a slice, in the order in which they are to be restored."""
+        if self.plan.swept:
+            for sweep in self._sweeps(box):
+                yield from sweep.tiles(index, self._surround)
+            return
+        # Cores at the border of a slice are larger by the halo that they have none of there, and
+        # those of a part that goes on beside it are not.
+        is_slice = box.shape == tuple(self.shape[-2:])
+        for part in plan_tiles(box.shape, self.plan.tile, self._surround.halo if is_slice else 0):
+            yield self._surround.tile(index, part.core.moved(box.top, box.left))
+
+    def _sweeps(self, box: Box) -> Iterator[Sweep]:
+        """Cut a part of a slice into as few as can be swept."""
+        parts = math.ceil(box.shape[1] / WIDEST)
+        for part in range(parts):
+            left, right = (box.left + box.shape[1] * n // parts for n in (part, part + 1))
+            core = Box(box.top, box.bottom, left, right)
+            read = self._surround.tile((), core).read
+            yield Sweep(read, core, self._stages, self.plan.tile)
+
+    def __len__(self) -> int:
+        """How many tiles there are."""
+        whole = Box(0, self.shape[-2], 0, self.shape[-1])
+        if not self.plan.swept:
+            return count_tiles(self.shape, self.plan.tile, self._surround.halo)
+        return math.prod(self.shape[:-2]) * sum(len(sweep) for sweep in self._sweeps(whole))
 
     def prepare(self) -> None:
         """Have what computes prepared for the tiles of the whole image, while the first is read."""
-        around = self._surround
-        tiles = plan_tiles(around.plane, self.plan.tile, around.halo, around.later)
-        kinds = dict.fromkeys(tile.kind for tile in islice(tiles, _LOOKED_AT))
+        kinds = dict.fromkeys(tile.kind for tile in islice(self.tiles(), _LOOKED_AT))
         self._attempts.backend.expect(tuple(kinds))
-
-    def tile(self, index: tuple[int, ...], core: Box) -> Tile:
-        """Give the tile that restores a part of a slice."""
-        return self._surround.tile(index, core)
 
     def read(self, tile: Tile) -> Seen:
         """Read what a tile sees; may run in another thread than `restore`.

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from napari_semnet.restoration.backends import Backend
 from napari_semnet.restoration.events import Notice
+from napari_semnet.restoration.tiles import Box, Tile
 
-__all__ = ["CHECKED_SIDE", "LEAST_AGREEMENT", "Agreement", "agrees_with_fp32"]
+__all__ = ["LEAST_AGREEMENT", "Agreement", "agrees_with_fp32", "checked_tile"]
 
 LEAST_AGREEMENT = 60.0
 """Peak signal-to-noise ratio, in dB with a data range of 1, that a fast precision must reach
 against float32: a root-mean-square difference of a quarter grey level of 255."""
 
-CHECKED_SIDE = 64
+_CHECKED_SIDE = 64
 """Pixels along each side of the piece that is compared; fp32 takes little time for it."""
 
 
@@ -44,6 +45,14 @@ class Agreement:
             f"{self.precision} differs too much from fp32 with this model ({self.decibels:.1f} "
             f"dB, needed: {LEAST_AGREEMENT:g} dB), so fp32 is used, which takes longer."
         )
+
+
+def checked_tile(shape: tuple[int, ...]) -> Tile:
+    """Give the piece of an image (..., Y, X) that is compared: the middle of its first slice."""
+    height, width = shape[-2:]
+    top, left = max(0, (height - _CHECKED_SIDE) // 2), max(0, (width - _CHECKED_SIDE) // 2)
+    box = Box(top, min(height, top + _CHECKED_SIDE), left, min(width, left + _CHECKED_SIDE))
+    return Tile((0,) * (len(shape) - 2), box, box)
 
 
 def agrees_with_fp32(fast: Backend, exact: Backend, piece: NDArray[np.float32]) -> Agreement:

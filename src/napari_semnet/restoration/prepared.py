@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,9 +27,10 @@ from torch.nn import functional
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.dense import Concatenated, DenseBlocks, bias_of
 from napari_semnet.restoration.folding import fold_last, fold_upsampling, rounded_alike
+from napari_semnet.restoration.sweep import Piece, PieceKind, Sweep
 from napari_semnet.restoration.tiles import Box, TileKind
 
-__all__ = ["Arrangement", "Prepared", "PreparedNetwork"]
+__all__ = ["Arrangement", "Prepared", "PreparedNetwork", "Sweeping"]
 
 TAIL_BAND_PIXELS = {"cpu": 2**12}
 """Pixels of a band of the tail, by kind of device: few enough for a CPU's cache."""
@@ -70,8 +71,33 @@ class Prepared(Protocol):
             It cannot compute here; another arrangement can take its place.
         """
 
-    def expect(self, kinds: Sequence[TileKind]) -> None:
+    def expect(self, kinds: Sequence[TileKind | PieceKind]) -> None:
         """Prepare for images that are going to come, without making anybody wait."""
+
+
+@runtime_checkable
+class Sweeping(Prepared, Protocol):
+    """One that can also restore the pieces of a sweep."""
+
+    def begin_sweep(self, sweep: Sweep) -> Any:
+        """Give what the pieces of a sweep hand on to each other: nothing yet."""
+
+    def sweep_steps(
+        self, image: Tensor, piece: Piece, handed_on: Any
+    ) -> Generator[float, None, Tensor]:
+        """Restore a piece of a sweep.
+
+        Parameters
+        ----------
+        image : Tensor, shape (1, 1, Y, X), float32
+            What the piece reads.
+        piece : Piece
+            The one after that which was restored last, or the first.
+        handed_on
+            What pieces have handed on so far, begun by `begin_sweep`. This one adds to it.
+
+        Yields, returns and raises what `steps` does.
+        """
 
 
 Arrangement = Callable[[SEMNet, torch.device, torch.dtype], Prepared]
@@ -151,7 +177,7 @@ class PreparedNetwork:
         shallow = self._first(image)
         return self._tail(shallow[..., *narrowed[-1].slices] if narrowed else shallow, maps)
 
-    def expect(self, kinds: Sequence[TileKind]) -> None:
+    def expect(self, kinds: Sequence[TileKind | PieceKind]) -> None:
         """Do nothing: one kind of tile is computed like the other."""
 
     def _tail(self, shallow: Tensor, maps: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ the one call for a script.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -49,17 +50,16 @@ from napari_semnet.restoration.memory import (
 )
 from napari_semnet.restoration.narrowing import surround_of
 from napari_semnet.restoration.planned import PlannedRun
-from napari_semnet.restoration.precision import CHECKED_SIDE, agrees_with_fp32
+from napari_semnet.restoration.precision import agrees_with_fp32, checked_tile
 from napari_semnet.restoration.progress import of_whole
 from napari_semnet.restoration.runtime import Device, Precision, as_precision, describe_device
 from napari_semnet.restoration.settings import Settings
+from napari_semnet.restoration.sweep import choose_piece, stages_of
 from napari_semnet.restoration.tile_size import choose_tile, largest_read, suited
 from napari_semnet.restoration.tiles import (
     SCALE,
     Box,
     Surround,
-    Tile,
-    count_tiles,
 )
 
 __all__ = ["Restorer", "Settings", "restore"]
@@ -145,7 +145,7 @@ class Restorer:
         if self.settings.non_finite == "refuse":
             check_finite(grey)
         work = self.begin(grey)
-        total = count_tiles(shape, work.plan.tile, work.plan.halo)
+        total = len(work)
         work.prepare()
         yield Started(total, output_shape, work.dtype, work.plan)
         yield from work.notices
@@ -200,11 +200,12 @@ class Restorer:
             backend, notices = self._where_it_fits(lambda at: self._backend(at, precision, name))
         surround = surround_of(self.model.card, (shape[-2], shape[-1]), plan.halo)
         later = surround.later if plan.later is None else plan.later
-        surround = replace(surround, core=plan.tile, later=later)
+        surround = replace(surround, core=(0, 0) if plan.swept else plan.tile, later=later)
         reader = TileReader(grey, plan.intensity, self.settings.non_finite)
         attempts = Attempts(backend, self._backend, self._cpu, surround)
+        stages = stages_of(self.model.card.architecture)
         return PlannedRun(
-            plan, grey, surround, reader, attempts, self.settings.strength, tuple(notices)
+            plan, grey, surround, reader, attempts, stages, self.settings.strength, tuple(notices)
         )
 
     def _planned(
@@ -225,8 +226,9 @@ class Restorer:
         surround = surround_of(self.model.card, part, halo)
         if part != (height, width):
             surround = replace(surround, around=halo)
-        core = self._core(surround, device, precision)
-        if backend.width_cost is not None:
+        swept = self._piece(surround, backend)
+        core = swept or self._core(surround, device, precision)
+        if backend.width_cost is not None and not swept:
             surround = suited(surround, core[1], backend.width_cost)
         plan = RunPlan(
             intensity,
@@ -238,6 +240,7 @@ class Restorer:
             self.model.sha256,
             backend.name,
             surround.later,
+            swept is not None,
         )
         return plan, backend, [*notices, *said]
 
@@ -258,6 +261,17 @@ class Restorer:
             return self._fitting_core(surround, device, precision)
         sides = asked if isinstance(asked, tuple) else (asked, asked)
         return min(surround.plane[0], sides[0]), min(surround.plane[1], sides[1])
+
+    def _piece(self, surround: Surround, backend: Backend) -> tuple[int, int] | None:
+        """Give rows and columns of the pieces of a sweep; None where nothing is gained by it."""
+        architecture = self.model.card.architecture
+        if self.settings.tile != "auto" or backend.width_cost is None or not backend.sweeps:
+            return None
+        whole = surround.tile((), Box(0, surround.plane[0], 0, surround.plane[1]))
+        stages = stages_of(architecture)
+        piece = choose_piece(whole.read, whole.core, stages, backend.width_cost)
+        cost = counted_cost(architecture, as_precision(backend.precision))
+        return piece if piece and cost.of(math.prod(piece)) < budget(backend.device) else None
 
     def _fitting_core(
         self, surround: Surround, device: Device, precision: Precision
@@ -324,7 +338,7 @@ class Restorer:
         with self._lock:
             if device in self._settled:
                 return self._backend(device, self._settled[device]), []
-            sample = reader.read(_middle(shape))[0]
+            sample = reader.read(checked_tile(shape))[0]
             agreement = agrees_with_fp32(backend, self._exact(device), sample)
             self._settled[device] = precision = wanted if agreement.is_enough else "fp32"
         complaint = [] if agreement.is_enough else [Notice(agreement.complaint)]
@@ -338,14 +352,6 @@ def _measured_cost(backend: Backend, counted: MemoryCost) -> MemoryCost:
         if not is_out_of_memory(error):
             raise
         return counted
-
-
-def _middle(shape: tuple[int, ...]) -> Tile:
-    """Tile in the middle of an image's first slice, without a halo."""
-    height, width = shape[-2:]
-    top, left = max(0, (height - CHECKED_SIDE) // 2), max(0, (width - CHECKED_SIDE) // 2)
-    box = Box(top, min(height, top + CHECKED_SIDE), left, min(width, left + CHECKED_SIDE))
-    return Tile((0,) * (len(shape) - 2), box, box)
 
 
 def restore(

@@ -76,11 +76,13 @@ def with_saturation(
         Shape of `restored`. It takes `REACH` pixels of halo to be that of the whole image.
     """
     core = tile.core.within(tile.read)
+    looked_at = core.grown(REACH, tile.read.shape)
     for end in ends:
-        at_end = seen == np.float32(end)
-        if at_end.any():
-            area = np.repeat(np.repeat(_area(at_end)[core.slices], SCALE, 0), SCALE, 1)
-            restored = np.where(area, np.float32(end), restored)
+        at_end = seen[looked_at.slices] == np.float32(end)
+        area = _area(at_end)[core.within(looked_at).slices] if at_end.any() else at_end
+        if area.any():
+            enlarged = np.repeat(np.repeat(area, SCALE, 0), SCALE, 1)
+            restored = np.where(enlarged, np.float32(end), restored)
     return restored
 
 

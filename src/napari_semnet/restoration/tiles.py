@@ -16,12 +16,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_semnet.imaging.geometry import FACTOR
+
+if TYPE_CHECKING:
+    from napari_semnet.restoration.sweep import PieceKind
 
 __all__ = [
     "SMALLEST_CORE",
@@ -79,6 +82,24 @@ class Box:
             min(shape[1], self.right + margin),
         )
 
+    def shared_with(self, other: Box) -> Box:
+        """Give the pixels that both hold."""
+        return Box(
+            max(self.top, other.top),
+            min(self.bottom, other.bottom),
+            max(self.left, other.left),
+            min(self.right, other.right),
+        )
+
+    def joined_with(self, other: Box) -> Box:
+        """Give the smallest rectangle that holds both."""
+        return Box(
+            min(self.top, other.top),
+            max(self.bottom, other.bottom),
+            min(self.left, other.left),
+            max(self.right, other.right),
+        )
+
     def within(self, outer: Box) -> Box:
         """Give the same rectangle in coordinates that start at `outer`'s first pixel."""
         return Box(
@@ -120,7 +141,7 @@ class Tile:
         return tuple(box.within(self.read) for box in self.narrowed)
 
     @property
-    def kind(self) -> TileKind:
+    def kind(self) -> TileKind | PieceKind:
         """What a network has to know of it to be prepared for it."""
         return *self.read.shape, self.kept_maps
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_semnet.errors import DeviceError
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.tile_store import TileStore
-from napari_semnet.restoration.blocks import Block, BlockGrid, Shard
+from napari_semnet.restoration.blocks import BlockGrid, Shard
 from napari_semnet.restoration.crew import Networks, Steps, work_off
 from napari_semnet.restoration.events import (
     BlockWritten,
@@ -33,7 +33,7 @@ from napari_semnet.restoration.events import (
 from napari_semnet.restoration.planned import PlannedRun, Seen
 from napari_semnet.restoration.progress import of_whole
 from napari_semnet.restoration.runtime import compute_alone
-from napari_semnet.restoration.tiles import SCALE, Tile, plan_tiles
+from napari_semnet.restoration.tiles import SCALE
 
 __all__ = ["VolumeRun"]
 
@@ -202,8 +202,9 @@ class VolumeRun:
             The part that is done. Closing the generator leaves the block undone.
         """
         compute_alone()
+        block = self.grid[number]
         with self._reading:
-            seen = [self._work.read(tile) for tile in self._tiles(self.grid[number])]
+            seen = [self._work.read(tile) for tile in self._work.tiles_of(block.index, block.core)]
         with self._networks.one() as work:
             pixels = yield from self._computed(number, seen, work)
         if self._check_there is not None:
@@ -230,11 +231,3 @@ class VolumeRun:
                 "failed here. What is finished is kept: go on where it works, or give "
                 "--overwrite to begin anew."
             )
-
-    def _tiles(self, block: Block) -> Iterator[Tile]:
-        # The tile was chosen so: cores at the border of a picture are larger by the halo that they
-        # have none of there, and those of a block that goes on beside it are not.
-        is_slice = block.core.shape == self.grid.shape[-2:]
-        wider = self.plan.halo if is_slice else 0
-        for part in plan_tiles(block.core.shape, self.plan.tile, wider):
-            yield self._work.tile(block.index, part.core.moved(block.core.top, block.core.left))

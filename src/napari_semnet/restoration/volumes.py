@@ -32,6 +32,7 @@ from napari_semnet.restoration.part import PartOf
 from napari_semnet.restoration.planned import PlannedRun
 from napari_semnet.restoration.restorer import Restorer
 from napari_semnet.restoration.runtime import Device, as_precision, compute_alone
+from napari_semnet.restoration.sweep import handed_on_bytes
 from napari_semnet.restoration.tiles import SCALE
 from napari_semnet.restoration.volume_run import VolumeRun
 
@@ -110,7 +111,8 @@ def begin_volume(
     if at_once is None:
         at_once = torch.get_num_threads()
     work = begun if begun is not None and begun.plan == plan else _alone(another)
-    most = _most(at_once, plan, restorer.model, work.device)
+    columns = store.layout.block[1] // SCALE + 2 * plan.halo
+    most = _most(at_once, plan, restorer.model, work.device, columns)
     notices = (*work.notices, *_changes(plan, pytorch, work.device))
     there = image.check_there if isinstance(image, PartOf) else None
     return VolumeRun(work, store, notices, another, most, there)
@@ -159,11 +161,13 @@ def _alone(work: Callable[[], _Result]) -> _Result:
         return pool.submit(work).result()
 
 
-def _most(at_once: int, plan: RunPlan, model: Model, device: Device) -> int:
+def _most(at_once: int, plan: RunPlan, model: Model, device: Device, columns: int) -> int:
     """How many blocks are computed at once: as many as is asked for, and as memory holds."""
     cost = counted_cost(model.card.architecture, as_precision(plan.precision))
     height, width = (side + 2 * plan.halo for side in plan.tile)
     each = cost.of(height * width)
+    if plan.swept:
+        each += handed_on_bytes(model.card.architecture, as_precision(plan.precision), columns)
     if plan.backend == "openvino":
         each += kept_bytes(sum(p.numel() for p in model.network.parameters()))
     return max(1, min(at_once, tiles_at_once(device, each)))

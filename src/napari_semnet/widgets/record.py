@@ -135,6 +135,7 @@ def completed_record(
         intensity_source=plan.intensity.source,
         tile=plan.tile,
         halo=plan.halo,
+        swept=plan.swept,
         device=plan.device_name,
         precision=plan.precision,
         backend=plan.backend,
