@@ -235,16 +235,17 @@ def bicubic_double(image: ArrayLike) -> NDArray[np.float32]:
     # Keys' kernel at distances 7/4, 3/4, 1/4, 5/4; the mirrored order serves the other neighbour.
     weights = np.array([-0.0234375, 0.2265625, 0.8671875, -0.0703125], dtype=np.float32)
     for axis in (0, 1):
-        pad = [(0, 0), (0, 0)]
-        pad[axis] = (2, 2)
-        padded = np.moveaxis(np.pad(doubled, pad, mode="symmetric"), axis, 0)
-        count = doubled.shape[axis]
-        taps = [padded[first : first + count] for first in range(5)]
-        fine = np.empty((2 * count, *padded.shape[1:]), dtype=np.float32)
-        fine[0::2] = sum(w * tap for w, tap in zip(weights, taps[:4], strict=True))
-        fine[1::2] = sum(w * tap for w, tap in zip(weights[::-1], taps[1:], strict=True))
-        doubled = np.moveaxis(fine, 0, axis)
-    return np.ascontiguousarray(doubled)
+        pad, shape = [(0, 0), (0, 0)], list(doubled.shape)
+        pad[axis], count = (2, 2), shape[axis]
+        shape[axis] *= 2
+        padded, fine = np.pad(doubled, pad, mode="symmetric"), np.empty(shape, np.float32)
+        # As they lie in memory: to turn the axes takes three times as long.
+        along = (slice(None),) * axis
+        taps = [padded[(*along, slice(first, first + count))] for first in range(5)]
+        fine[(*along, slice(0, None, 2))] = sum(map(np.multiply, weights, taps[:4]))
+        fine[(*along, slice(1, None, 2))] = sum(map(np.multiply, weights[::-1], taps[1:]))
+        doubled = fine
+    return doubled
 
 
 @overload

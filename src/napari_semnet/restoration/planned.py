@@ -77,6 +77,7 @@ class PlannedRun:
         self._reader = reader
         self._attempts = attempts
         self._stages = stages
+        self._slice = Box(0, self.shape[-2], 0, self.shape[-1])
         self._strength = strength
         self._ends = range_ends(plan.intensity, self.dtype)
 
@@ -93,7 +94,7 @@ class PlannedRun:
     def tiles(self) -> Iterator[Tile]:
         """Tiles of the whole image, in reading order."""
         for index in np.ndindex(*self.shape[:-2]):
-            yield from self.tiles_of(index, Box(0, self.shape[-2], 0, self.shape[-1]))
+            yield from self.tiles_of(index, self._slice)
 
     def tiles_of(self, index: tuple[int, ...], box: Box) -> Iterator[Tile]:
         """Tiles of a part of a slice, in the order in which they are to be restored."""
@@ -103,7 +104,7 @@ class PlannedRun:
             return
         # Cores at the border of a slice are larger by the halo that they have none of there, and
         # those of a part that goes on beside it are not.
-        is_slice = box.shape == tuple(self.shape[-2:])
+        is_slice = box.shape == self._slice.shape
         for part in plan_tiles(box.shape, self.plan.tile, self._surround.halo if is_slice else 0):
             yield self._surround.tile(index, part.core.moved(box.top, box.left))
 
@@ -118,14 +119,14 @@ class PlannedRun:
 
     def __len__(self) -> int:
         """How many tiles there are."""
-        whole = Box(0, self.shape[-2], 0, self.shape[-1])
         if not self.plan.swept:
             return count_tiles(self.shape, self.plan.tile, self._surround.halo)
-        return math.prod(self.shape[:-2]) * sum(len(sweep) for sweep in self._sweeps(whole))
+        return math.prod(self.shape[:-2]) * sum(len(sweep) for sweep in self._sweeps(self._slice))
 
     def prepare(self) -> None:
         """Have what computes prepared for the tiles of the whole image, while the first is read."""
-        kinds = dict.fromkeys(tile.kind for tile in islice(self.tiles(), _LOOKED_AT))
+        of_a_slice = self.tiles_of((0,) * (len(self.shape) - 2), self._slice)
+        kinds = dict.fromkeys(tile.kind for tile in islice(of_a_slice, _LOOKED_AT))
         self._attempts.backend.expect(tuple(kinds))
 
     def read(self, tile: Tile) -> Seen:
