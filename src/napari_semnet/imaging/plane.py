@@ -239,7 +239,7 @@ def bicubic_double(image: ArrayLike) -> NDArray[np.float32]:
         pad[axis], count = (2, 2), shape[axis]
         shape[axis] *= 2
         padded, fine = np.pad(doubled, pad, mode="symmetric"), np.empty(shape, np.float32)
-        # As they lie in memory: to turn the axes takes three times as long.
+        # As they lie in memory: to turn the axes takes twice as long.
         along = (slice(None),) * axis
         taps = [padded[(*along, slice(first, first + count))] for first in range(5)]
         fine[(*along, slice(0, None, 2))] = sum(map(np.multiply, weights, taps[:4]))
