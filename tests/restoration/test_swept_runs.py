@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import replace
 
@@ -9,16 +10,18 @@ import numpy as np
 import pytest
 import torch
 
+from napari_semnet.restoration import restorer as restorer_module
 from napari_semnet.restoration.backends import Backend, TorchBackend
 from napari_semnet.restoration.dense import ArrangementError
 from napari_semnet.restoration.events import Finished, Notice, Started, TileDone
+from napari_semnet.restoration.memory import counted_cost
 from napari_semnet.restoration.openvino_network import OpenVINONetwork
 from napari_semnet.restoration.openvino_runtime import openvino_version
 from napari_semnet.restoration.restorer import Restorer, Settings
-from napari_semnet.restoration.sweep import SweptTile
+from napari_semnet.restoration.sweep import SweptTile, handed_on_bytes
 from napari_semnet.restoration.tile_size import WidthCost
 from napari_semnet.restoration.volumes import begin_volume
-from tests.restoration.conftest import reduced_model
+from tests.restoration.conftest import REDUCED, reduced_model
 
 pytestmark = pytest.mark.skipif(
     not openvino_version(), reason="OpenVINO is not installed: pip install openvino"
@@ -234,3 +237,15 @@ def test_a_plan_that_sweeps_can_be_followed_by_what_cannot(whole) -> None:
                 result[tile.where] = stop.value
                 break
     assert np.abs(result.astype(int) - whole).max() <= 1
+
+
+def test_nothing_is_swept_where_memory_does_not_hold_what_is_handed_down(monkeypatch) -> None:
+    restorer, _ = restorer_with()
+    plan = restorer.begin(IMAGE).plan
+    assert plan.swept
+    enough_for_a_piece = counted_cost(REDUCED, "fp32").of(math.prod(plan.tile)) + 1
+    handed_down = handed_on_bytes(REDUCED, "fp32", IMAGE.shape[1])
+    for more, swept in ((0, False), (handed_down, True)):
+        available = enough_for_a_piece + more
+        monkeypatch.setattr(restorer_module, "budget", lambda device, n=available: n)
+        assert restorer.begin(IMAGE).plan.swept is swept

@@ -13,9 +13,9 @@ from napari_semnet.card import Card
 from napari_semnet.network import Architecture
 from napari_semnet.restoration.tiles import Surround
 
-__all__ = ["narrowest", "reaches", "surround_of"]
+__all__ = ["TAIL", "narrowest", "reaches", "surround_of"]
 
-_TAIL = 3
+TAIL = 3
 """Input pixels that what comes after the RRDBs can reach."""
 
 
@@ -29,7 +29,7 @@ def reaches(architecture: Architecture) -> tuple[int, ...]:
     """
     a = architecture
     each = a.rdb_per_block * a.conv_per_rdb
-    later = (_TAIL + each * left for left in reversed(range(a.blocks)))
+    later = (TAIL + each * left for left in reversed(range(a.blocks)))
     return a.exact_halo, *later
 
 

@@ -54,13 +54,9 @@ from napari_semnet.restoration.precision import agrees_with_fp32, checked_tile
 from napari_semnet.restoration.progress import of_whole
 from napari_semnet.restoration.runtime import Device, Precision, as_precision, describe_device
 from napari_semnet.restoration.settings import Settings
-from napari_semnet.restoration.sweep import choose_piece, stages_of
+from napari_semnet.restoration.sweep import WIDEST, choose_piece, handed_on_bytes, stages_of
 from napari_semnet.restoration.tile_size import choose_tile, largest_read, suited
-from napari_semnet.restoration.tiles import (
-    SCALE,
-    Box,
-    Surround,
-)
+from napari_semnet.restoration.tiles import SCALE, Box, Surround
 
 __all__ = ["Restorer", "Settings", "restore"]
 
@@ -270,8 +266,12 @@ class Restorer:
         whole = surround.tile((), Box(0, surround.plane[0], 0, surround.plane[1]))
         stages = stages_of(architecture)
         piece = choose_piece(whole.read, whole.core, stages, backend.width_cost)
-        cost = counted_cost(architecture, as_precision(backend.precision))
-        return piece if piece and cost.of(math.prod(piece)) < budget(backend.device) else None
+        if piece is None:
+            return None
+        precision = as_precision(backend.precision)
+        taken = counted_cost(architecture, precision).of(math.prod(piece))
+        taken += handed_on_bytes(architecture, precision, min(WIDEST, whole.read.shape[1]))
+        return piece if taken < budget(backend.device) else None
 
     def _fitting_core(
         self, surround: Surround, device: Device, precision: Precision

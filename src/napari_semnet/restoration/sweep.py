@@ -31,6 +31,7 @@ import numpy as np
 import torch
 
 from napari_semnet.network import Architecture
+from napari_semnet.restoration.narrowing import TAIL
 from napari_semnet.restoration.runtime import Precision
 from napari_semnet.restoration.tile_size import WidthCost
 from napari_semnet.restoration.tiles import Box, Surround, Tile
@@ -60,8 +61,6 @@ _FEWEST = 12
 """Pieces below which nothing is swept: to prepare each kind takes longer than so few save."""
 WIDEST = 8192
 """Columns that are swept at once at most: the maps that are handed down take 48 kB for each."""
-_TAIL = 3
-"""Pixels that all after the last RRDB looks far: the trunk's convolution and the last two."""
 
 _Span: TypeAlias = tuple[int, int]
 
@@ -229,7 +228,7 @@ def stages_of(architecture: Architecture) -> Stages:
     """Say how far each RRDB looks, and what comes after them."""
     block = architecture.conv_per_rdb
     each = block * architecture.rdb_per_block
-    return Stages((each,) * architecture.blocks + (_TAIL,), block)
+    return Stages((each,) * architecture.blocks + (TAIL,), block)
 
 
 def handed_on_bytes(architecture: Architecture, precision: Precision, columns: int) -> int:
