@@ -39,6 +39,7 @@ def cache(tmp_path, monkeypatch):
     path = tmp_path / "cache" / "speed.json"
     monkeypatch.setattr(choice, "cache_file", lambda: path)
     monkeypatch.setattr(choice, "_HEIGHT", 8)
+    monkeypatch.setattr(choice, "_FINE_HEIGHT", 8)
     monkeypatch.setattr(choice, "_FINE", (100, 384))
     return path
 
@@ -117,11 +118,17 @@ def speed(name: str, *times: float) -> Speed:
 
 
 def test_a_less_plain_arrangement_must_gain_something() -> None:
-    plain = speed("torch", 1, 1.1, 2)
+    plain = speed("torch", 2, 1, 2)
     same = speed("torch-stacked", 2, 0.99, 2)
-    better = speed("openvino", 2, 2, 0.9)
+    better = speed("openvino", 2, 0.9, 2)
     assert fastest((plain, same)) is plain
     assert fastest((plain, same, better)) is better
+
+
+def test_wide_tiles_count_for_what_they_need_not_read_around_them() -> None:
+    narrow = speed("torch", 2, 1, 1.2)
+    wide = speed("openvino", 2, 2, 1.05)
+    assert fastest((narrow, wide)) is wide
 
 
 def test_width_costs_only_where_wide_tiles_are_slower() -> None:
@@ -152,6 +159,30 @@ def test_a_step_between_two_widths_is_looked_for(monkeypatch) -> None:
     assert list(found) == sorted(found)
     assert found[252] == 1.0
     assert found[254] == 1.3
+
+
+@pytest.mark.parametrize(("wide", "widths"), [(1.0, {96, 192, 384}), (1.3, {96, 100, 192, 384})])
+def test_widths_are_compared_where_the_widest_is_slower(cache, monkeypatch, wide, widths) -> None:
+    def seconds(network, shape):
+        return 1e-9 * (wide if shape[1] == 384 else 1.0)
+
+    monkeypatch.setattr(choice, "_seconds_per_pixel", seconds)
+    monkeypatch.setattr(choice, "_HALVINGS", 0)
+    assert {width for each in measured_speeds(SMALL, "fp32") for width in each.times} == widths
+
+
+def test_where_computing_takes_long_only_the_widest_pieces_are_restored(cache, monkeypatch) -> None:
+    asked = []
+
+    def seconds(network, shape):
+        asked.append(shape)
+        return 1.0
+
+    monkeypatch.setattr(choice, "_seconds_per_pixel", seconds)
+    speeds = measured_speeds(SMALL, "fp32")
+    assert set(asked) == {choice._FIRST, (8, 384)}
+    assert asked.count((8, 384)) == 2 * len(speeds)
+    assert all(speed.width_cost is None for speed in speeds)
 
 
 def test_a_small_network_is_not_worth_measuring(cache) -> None:
@@ -249,7 +280,7 @@ def test_times_that_differ_are_measured_again_until_two_are_alike(monkeypatch) -
     # The first one prepares kernels; then other programs take the caches three times.
     times = iter((9.0, 3.0, 2.0, 1.5, 1.0, 1.01, 0.5))
     monkeypatch.setattr(choice, "_seconds_per_pixel", lambda *_: next(times))
-    assert choice._in_turns({"torch": None}, (96,)) == {"torch": {96: 1.0}}
+    assert choice._in_turns({"torch": None}, (96,), 8) == {"torch": {96: 1.0}}
     assert next(times) == 0.5
 
 
@@ -261,7 +292,7 @@ def test_times_that_never_agree_are_given_up_on(monkeypatch) -> None:
         return 0.5 ** len(measured)
 
     monkeypatch.setattr(choice, "_seconds_per_pixel", seconds)
-    assert choice._in_turns({"torch": None}, (96,)) == {"torch": {96: 0.5**10}}
+    assert choice._in_turns({"torch": None}, (96,), 8) == {"torch": {96: 0.5**10}}
 
 
 def test_an_arrangement_that_fails_at_one_width_is_left_out(monkeypatch) -> None:
@@ -271,7 +302,7 @@ def test_an_arrangement_that_fails_at_one_width_is_left_out(monkeypatch) -> None
         return 1.0
 
     monkeypatch.setattr(choice, "_seconds_per_pixel", seconds)
-    found = choice._in_turns({"torch": "good", "openvino": "poor"}, (96, 192))
+    found = choice._in_turns({"torch": "good", "openvino": "poor"}, (96, 192), 8)
     assert found == {"torch": {96: 1.0, 192: 1.0}}
 
 

@@ -1,9 +1,9 @@
 """What computes fastest here, and in tiles of which width: measured once, and remembered.
 
 No rule knows it. It depends on the processor's matrix units and caches, on the precision, and on
-releases of PyTorch and OpenVINO. So each arrangement restores small pieces, which takes some
-seconds, and the times are kept in the user's cache folder for this processor, these releases and
-this kind of network.
+releases of PyTorch and OpenVINO. So each arrangement restores pieces as tall as tiles are, which
+takes some seconds, and the times are kept in the user's cache folder for this processor, these
+releases and this kind of network.
 
 The arrangements take turns until the shortest two times of each are alike, and the shortest counts,
 in seconds of processor time: other programs that use the machine meanwhile would else decide. A
@@ -59,11 +59,17 @@ ARRANGEMENTS: Mapping[str, Arrangement] = {
 }
 """By name, plainest first."""
 
-_HEIGHT = 96
+_HEIGHT = 240
 WIDTHS = (96, 192, 384)
-"""Pieces that all arrangements restore: rows, and pixels of a row."""
+"""Pieces that all arrangements restore: rows, and pixels of a row. With fewer rows their maps stay
+in the caches, which flatters those that need them."""
+_AROUND = 34
+"""Columns that a tile reads beside what it gives, about: the mean on the way through the network
+of a model that looks 29 pixels far. The wider a tile, the less they count."""
+_FINE_HEIGHT = 96
 _FINE = (*range(160, 281, 8), WIDTHS[-1])
-"""Pixels of a row that the fastest one restores: what tiles are wide together with their halo."""
+"""Pixels of a row that the fastest one restores, where width matters: what tiles are wide together
+with their halo. They are compared with each other only, for which few rows do."""
 _HALVINGS = 2
 """How often the steepest step between two neighbours of them is halved."""
 _FIRST = (64, 64)
@@ -74,9 +80,9 @@ _ROUNDS = 3
 _MOST_ROUNDS = 9
 _NEAR = 1.04
 """How much two times of the same work may differ on a machine that does nothing else."""
-_LONGEST = 0.2
-"""Seconds that the widest piece may take. Where it would take longer, computing is what takes the
-time, and caches hardly matter."""
+_LONGEST = 2.0
+"""Seconds that all pieces together may take once. Where they would take longer, only the widest
+ones are restored, twice: computing is what takes the time there, and widths hardly matter."""
 _HOPELESS = 4.0
 """An arrangement that is slower by this factor on the first piece does not run the others. Small
 pieces tell little: starting threads takes its time as well."""
@@ -87,7 +93,7 @@ _HARDLY = 1.05
 _LEAST_OPERATIONS = 10**6
 """Operations a pixel below which nothing is gained by a choice."""
 _MOST_ENTRIES = 64
-_EDITION = 5
+_EDITION = 6
 """Of the arrangements and of how they are measured: times of others say nothing about these."""
 _UNKNOWN = dict.fromkeys(WIDTHS, 0.0)
 
@@ -106,8 +112,8 @@ class Speed:
 
     @property
     def best(self) -> float:
-        """Of tiles of the one of `WIDTHS` that suits it, which all arrangements are measured at."""
-        return min(self.times[width] for width in WIDTHS)
+        """For each pixel of a result, in tiles of the one of `WIDTHS` that suits it."""
+        return min(self.times[width] * width / (width - _AROUND) for width in WIDTHS)
 
     @property
     def width_cost(self) -> WidthCost | None:
@@ -276,11 +282,14 @@ def _measure(architecture: Architecture, precision: Precision) -> _Times:
                 _seconds_per_pixel(ready[name], _FIRST)  # The first run prepares kernels.
                 first[name] = _seconds_per_pixel(ready[name], _FIRST)
         near = {name: s for name, s in first.items() if s < _HOPELESS * min(first.values())}
-        if min(near.values()) * _HEIGHT * WIDTHS[-1] > _LONGEST:
-            return {name: dict.fromkeys(WIDTHS, seconds) for name, seconds in near.items()}
-        times = _in_turns({name: ready[name] for name in near}, WIDTHS)
-        best = fastest(tuple(Speed(name, times[name]) for name in times)).name
-        times[best] = _finely(ready[best], times[best])
+        ready = {name: ready[name] for name in near}
+        if min(near.values()) * _HEIGHT * sum(WIDTHS) > _LONGEST:
+            wide = _in_turns(ready, WIDTHS[-1:], _HEIGHT, rounds=1)
+            return {name: dict.fromkeys(WIDTHS, *times.values()) for name, times in wide.items()}
+        times = _in_turns(ready, WIDTHS, _HEIGHT)
+        best = fastest(tuple(Speed(name, times[name]) for name in times))
+        if best.width_cost is not None:
+            times[best.name] = _finely(ready[best.name], best.times)
     return times
 
 
@@ -294,7 +303,7 @@ def _finely(network: Prepared, times: Mapping[int, float]) -> dict[int, float]:
     narrow = WIDTHS[0]
 
     def measure(width: int) -> None:
-        for pair in _in_turns({"": network}, (narrow, width)).values():
+        for pair in _in_turns({"": network}, (narrow, width), _FINE_HEIGHT).values():
             found[width] = times[narrow] * pair[width] / pair[narrow]
 
     for width in _FINE:
@@ -306,17 +315,22 @@ def _finely(network: Prepared, times: Mapping[int, float]) -> dict[int, float]:
     return dict(sorted(found.items()))
 
 
-def _in_turns(networks: Mapping[str, Prepared], widths: tuple[int, ...]) -> _Times:
-    """Measure networks at some widths; one that fails is left out.
+def _in_turns(
+    networks: Mapping[str, Prepared],
+    widths: tuple[int, ...],
+    height: int,
+    rounds: int = _MOST_ROUNDS,
+) -> _Times:
+    """Measure networks at some widths, at most so many times; one that fails is left out.
 
     A time counts once another has come near it. What uses the same caches meanwhile makes times
     longer, so that they differ.
     """
     found: dict[tuple[str, int], list[float]] = {(n, w): [] for n in networks for w in widths}
-    for turn in range(1, 2 + _MOST_ROUNDS):  # The first time kernels are prepared.
+    for turn in range(1, 2 + rounds):  # The first time kernels are prepared.
         for name, width in found:
             with suppress(ArrangementError):
-                seconds = _seconds_per_pixel(networks[name], (_HEIGHT, width))
+                seconds = _seconds_per_pixel(networks[name], (height, width))
                 found[name, width] = sorted([*found[name, width], seconds])
         if turn > _ROUNDS and all(_agree(times) for times in found.values()):
             break
