@@ -18,7 +18,7 @@ from napari_semnet.restoration.sweep import (
     handed_on_bytes,
     stages_of,
 )
-from napari_semnet.restoration.tile_size import WidthCost
+from napari_semnet.restoration.tile_size import WidthCost, choose_tile, time_of
 from napari_semnet.restoration.tiles import Box, Surround
 
 SEMNET = stages_of(Architecture())
@@ -152,17 +152,55 @@ def test_a_chosen_piece_sees_no_more_columns_than_are_fast_where_that_can_be(
     piece = choose_piece(read, core, SEMNET, cost)
     assume(piece is not None)
     sweep = Sweep(read, core, SEMNET, piece)
-    assert len(sweep) >= 12
+    assert len(sweep) > 1
     inner = [p.kind.parts[0].seen[1] for p in sweep if 0 < p.column < len(sweep.columns[0]) - 2]
     assert max(inner) <= 248
     assert all(p.kind.parts[0].seen[0] <= 640 for p in sweep)
 
 
-def test_so_few_pieces_that_nothing_is_gained_are_not_chosen() -> None:
-    cost = WidthCost((160, 248, 256, 384), (1.0, 1.0, 1.5, 1.5))
-    frame, large = Box(0, 480, 0, 640), Box(0, 2048, 0, 2048)
-    assert choose_piece(frame, frame, SEMNET, cost) is None
-    assert choose_piece(large, large, SEMNET, cost) is not None
+COST = WidthCost((160, 222, 224, 255, 256, 384), (4.4, 3.9, 3.5, 3.5, 4.4, 5.0))
+
+
+def by_tiles(plane: tuple[int, int], halo: int, later: tuple[int, ...]) -> float:
+    surround = Surround(plane, halo, later)
+    return time_of(surround, choose_tile(surround, 130_000, COST), COST)
+
+
+def test_what_hardly_gains_by_it_is_not_swept() -> None:
+    image = Box(0, 480, 0, 640)
+    piece = choose_piece(image, image, SEMNET, COST)
+    assert piece is not None
+    time = Sweep(image, image, SEMNET, piece).time(COST)
+    assert choose_piece(image, image, SEMNET, COST, 1.02 * time) is None
+    assert choose_piece(image, image, SEMNET, COST, 1.08 * time) == piece
+
+
+def test_a_large_picture_is_swept_and_a_frame_where_the_model_looks_far() -> None:
+    near, far = (29, (28, 26, 23, 19, 12, 2)), (44, (40, 34, 30, 23, 15, 2))
+    frame, large = (480, 640), (2048, 2048)
+    swept = {
+        (plane, halo): choose_piece(box, box, SEMNET, COST, by_tiles(plane, halo, later))
+        for plane in (frame, large)
+        for halo, later in (near, far)
+        for box in [Box(0, plane[0], 0, plane[1])]
+    }
+    assert {key for key, piece in swept.items() if piece is None} == {(frame, 29)}
+
+
+def test_an_image_of_one_piece_is_not_swept() -> None:
+    image = Box(0, 300, 0, 200)
+    assert choose_piece(image, image, SEMNET, COST) is None
+
+
+@given(height=lengths, width=lengths, rows=st.integers(96, 300), columns=st.integers(96, 300))
+def test_the_time_of_a_sweep_is_that_of_all_pixels_and_of_what_is_computed_again(
+    height, width, rows, columns
+) -> None:
+    image = Box(0, height, 0, width)
+    sweep = Sweep(image, image, SEMNET, (rows, columns))
+    time = sweep.time(WidthCost((1, 2), (1.0, 1.0)))
+    least = 6 * height * width
+    assert time == least if len(sweep) == 1 else least < time < 2 * least
 
 
 def test_tiles_of_a_sweep_read_what_they_need_with_their_neighbours_and_alone() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ from napari_semnet.restoration.progress import of_whole
 from napari_semnet.restoration.runtime import Device, Precision, as_precision, describe_device
 from napari_semnet.restoration.settings import Settings
 from napari_semnet.restoration.sweep import WIDEST, choose_piece, handed_on_bytes, stages_of
-from napari_semnet.restoration.tile_size import choose_tile, largest_read, suited
+from napari_semnet.restoration.tile_size import choose_tile, largest_read, suited, time_of
 from napari_semnet.restoration.tiles import SCALE, Box, Surround
 
 __all__ = ["Restorer", "Settings", "restore"]
@@ -68,6 +68,7 @@ BackendMaker = Callable[[SEMNet, Device, Precision], Backend]
 """Prepares a network for a device and a precision."""
 
 _Prepared = TypeVar("_Prepared")
+_Sides: TypeAlias = tuple[int, int]
 
 
 class Restorer:
@@ -222,15 +223,15 @@ class Restorer:
         surround = surround_of(self.model.card, part, halo)
         if part != (height, width):
             surround = replace(surround, around=halo)
-        swept = self._piece(surround, backend)
-        core = swept or self._core(surround, device, precision)
+        tile = self._core(surround, device, precision)
+        swept = self._piece(surround, tile, backend)
         if backend.width_cost is not None and not swept:
-            surround = suited(surround, core[1], backend.width_cost)
+            surround = suited(surround, tile[1], backend.width_cost)
         plan = RunPlan(
             intensity,
             device.name,
             precision,
-            core,
+            swept or tile,
             halo,
             self.model.name,
             self.model.sha256,
@@ -251,21 +252,22 @@ class Restorer:
             return min(exact, measured.pixels)
         return int(asked)
 
-    def _core(self, surround: Surround, device: Device, precision: Precision) -> tuple[int, int]:
+    def _core(self, surround: Surround, device: Device, precision: Precision) -> _Sides:
         asked = self.settings.tile
         if asked == "auto":
             return self._fitting_core(surround, device, precision)
         sides = asked if isinstance(asked, tuple) else (asked, asked)
         return min(surround.plane[0], sides[0]), min(surround.plane[1], sides[1])
 
-    def _piece(self, surround: Surround, backend: Backend) -> tuple[int, int] | None:
-        """Give rows and columns of the pieces of a sweep; None where nothing is gained by it."""
+    def _piece(self, surround: Surround, tile: _Sides, backend: Backend) -> _Sides | None:
+        """Give rows and columns of the pieces of a sweep; None where tiles do as well."""
         architecture = self.model.card.architecture
-        if self.settings.tile != "auto" or backend.width_cost is None or not backend.sweeps:
+        cost = backend.width_cost
+        if self.settings.tile != "auto" or cost is None or not backend.sweeps:
             return None
         whole = surround.tile((), Box(0, surround.plane[0], 0, surround.plane[1]))
-        stages = stages_of(architecture)
-        piece = choose_piece(whole.read, whole.core, stages, backend.width_cost)
+        read, core, stages = whole.read, whole.core, stages_of(architecture)
+        piece = choose_piece(read, core, stages, cost, time_of(surround, tile, cost))
         if piece is None:
             return None
         precision = as_precision(backend.precision)
@@ -273,9 +275,7 @@ class Restorer:
         taken += handed_on_bytes(architecture, precision, min(WIDEST, whole.read.shape[1]))
         return piece if taken < budget(backend.device) else None
 
-    def _fitting_core(
-        self, surround: Surround, device: Device, precision: Precision
-    ) -> tuple[int, int]:
+    def _fitting_core(self, surround: Surround, device: Device, precision: Precision) -> _Sides:
         available = budget(device)
         width_cost = self._backend(device, precision).width_cost
         counted = counted_cost(self.model.card.architecture, precision)

@@ -57,8 +57,11 @@ _MOST_ROWS = 480
 """However many threads there are, so that pieces appear soon."""
 _SIDES = range(96, 280)
 """Columns of a piece that are tried."""
-_FEWEST = 12
-"""Pieces below which nothing is swept: to prepare each kind takes longer than so few save."""
+_GAIN = 1.05
+"""How much longer tiles must take, as far as the pixels tell that are computed, for an image to be
+swept. To join, cut and hand on maps takes a tenth of the time of a piece, and its graph longer to
+prepare; how many pixels are computed twice in tiles of the best size, on the other hand, is what
+they save."""
 WIDEST = 8192
 """Columns that are swept at once at most: the maps that are handed down take 48 kB for each."""
 
@@ -165,6 +168,19 @@ class Sweep:
 
     def __len__(self) -> int:
         return (len(self.rows[0]) - 1) * (len(self.columns[0]) - 1)
+
+    def time(self, width_cost: WidthCost) -> float:
+        """Give the time that the RRDBs take, in the unit of `tile_size.time_of`."""
+        block = self.stages.block
+        sides = [
+            [side - 2 * part.spoilt * number for side in part.seen]
+            for piece in self
+            for part, reach in zip(piece.kind.parts[:-1], self.stages.reaches, strict=False)
+            for number in range(reach // block)
+        ]
+        rows, columns = np.array(sides).T
+        blocks = self.stages.reaches[0] // block
+        return float((rows * columns) @ width_cost.at(columns)) / blocks
 
     def __iter__(self) -> Iterator[Piece]:
         for row in range(len(self.rows[0]) - 1):
@@ -273,11 +289,11 @@ def edges(read: _Span, core: _Span, stages: Stages, side: int) -> tuple[tuple[in
 
 
 def choose_piece(
-    read: Box, core: Box, stages: Stages, width_cost: WidthCost
+    read: Box, core: Box, stages: Stages, width_cost: WidthCost, by_tiles: float = math.inf
 ) -> tuple[int, int] | None:
     """Choose rows and columns of the pieces that take the least time.
 
-    None where there would be so few that nothing is gained.
+    None where tiles are hardly slower.
 
     Parameters
     ----------
@@ -285,6 +301,8 @@ def choose_piece(
         See `Sweep`.
     width_cost : WidthCost
         What width costs.
+    by_tiles : float
+        Time that the best tiles take; see `tile_size.time_of`.
     """
     rows = read.shape[0]
     bands = max(1, round(rows / min(_MOST_ROWS, _ROWS * torch.get_num_threads())))
@@ -293,7 +311,8 @@ def choose_piece(
     spans = (read.left, read.right), (core.left, core.right)
     costs = {side: _cost(edges(*spans, stages, side), stages, width_cost) for side in _SIDES}
     piece = height, min(costs, key=lambda side: (costs[side], side))
-    return piece if len(Sweep(read, core, stages, piece)) >= _FEWEST else None
+    sweep = Sweep(read, core, stages, piece)
+    return piece if len(sweep) > 1 and _GAIN * sweep.time(width_cost) < by_tiles else None
 
 
 def _cost(columns: Sequence[Sequence[int]], stages: Stages, width_cost: WidthCost) -> float:

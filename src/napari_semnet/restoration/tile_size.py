@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.restoration.tiles import SMALLEST_CORE, Surround, part_count, part_length
 
-__all__ = ["WidthCost", "choose_tile", "largest_read", "suited"]
+__all__ = ["WidthCost", "choose_tile", "largest_read", "suited", "time_of"]
 
 _SMALLEST_USEFUL = 2**17
 """Pixels below which tiles are not made smaller on purpose: a few seconds on a slow CPU."""
@@ -73,6 +73,13 @@ def suited(surround: Surround, core: int, width_cost: WidthCost) -> Surround:
         kept.append(int(halos[np.argmin(widths * width_cost.at(widths))]))
     # After the last RRDB little is computed.
     return replace(surround, later=(*kept, *surround.later[-1:]))
+
+
+def time_of(surround: Surround, core: tuple[int, int], width_cost: WidthCost) -> float:
+    """Give the time that the RRDBs take in all tiles of a plane, in the unit of `width_cost`."""
+    rows = surround.spans(0, core[0]).sum(1)
+    spans = suited(surround, core[1], width_cost).spans(1, core[1])
+    return float(rows @ (spans * width_cost.at(spans)).sum(1))
 
 
 def choose_tile(
