@@ -59,10 +59,10 @@ ARRANGEMENTS: Mapping[str, Arrangement] = {
 }
 """By name, plainest first."""
 
-_HEIGHT = 240
-WIDTHS = (96, 192, 384)
+_HEIGHT = 480
+WIDTHS = (192, 384)
 """Pieces that all arrangements restore: rows, and pixels of a row. With fewer rows their maps stay
-in the caches, which flatters those that need them."""
+in the caches, which flatters those that read them most."""
 _AROUND = 34
 """Columns that a tile reads beside what it gives, about: the mean on the way through the network
 of a model that looks 29 pixels far. The wider a tile, the less they count."""
@@ -78,9 +78,11 @@ _RRDBS = 2
 """Of the network that is measured. Fewer, and the first and last convolutions would decide."""
 _ROUNDS = 3
 _MOST_ROUNDS = 9
+_MOST_TALL_ROUNDS = 4
+"""Of tall pieces, which take longer, and whose times differ less."""
 _NEAR = 1.04
 """How much two times of the same work may differ on a machine that does nothing else."""
-_LONGEST = 2.0
+_LONGEST = 1.5
 """Seconds that all pieces together may take once. Where they would take longer, only the widest
 ones are restored, twice: computing is what takes the time there, and widths hardly matter."""
 _HOPELESS = 4.0
@@ -286,7 +288,7 @@ def _measure(architecture: Architecture, precision: Precision) -> _Times:
         if min(near.values()) * _HEIGHT * sum(WIDTHS) > _LONGEST:
             wide = _in_turns(ready, WIDTHS[-1:], _HEIGHT, rounds=1)
             return {name: dict.fromkeys(WIDTHS, *times.values()) for name, times in wide.items()}
-        times = _in_turns(ready, WIDTHS, _HEIGHT)
+        times = _in_turns(ready, WIDTHS, _HEIGHT, _MOST_TALL_ROUNDS)
         best = fastest(tuple(Speed(name, times[name]) for name in times))
         if best.width_cost is not None:
             times[best.name] = _finely(ready[best.name], best.times)
