@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,32 @@ def test_rows_after_the_resumed_step_and_rows_cut_off_are_dropped(tmp_path: Path
     assert [line.split(",")[0] for line in path.read_text().splitlines()] == [
         *("step", "5", "10", "15")
     ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(b",", b";"),
+        lambda text: text + b"\xe4\xf6\xfc",
+    ],
+)
+def test_a_table_that_another_program_has_rewritten_is_put_aside(
+    tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "log.csv"
+    Table(path, Step, 0).add(step(5))
+    path.write_bytes(changed := change(path.read_bytes()))
+    Table(path, Step, 10).add(step(15))
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["step", "15"]
+    assert (tmp_path / "log-1.csv").read_bytes() == changed
+
+
+def test_a_mark_of_the_encoding_costs_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    Table(path, Step, 0).add(step(5))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    Table(path, Step, 10)
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["step", "5"]
 
 
 def test_a_new_run_begins_with_an_empty_table(tmp_path: Path) -> None:

@@ -234,10 +234,18 @@ def _short(value: Any) -> Any:
 
 
 def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
+    """Read the rows up to a step; a table that another program has rewritten is put aside."""
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
+        # Some programs begin a file with a mark that says how it is encoded.
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            rows, names = list(reader), reader.fieldnames
     except OSError:
+        return []
+    except (UnicodeDecodeError, csv.Error):
+        rows, names = [], ()
+    if names is not None and "step" not in names:
+        path.replace(_free_name(path))
         return []
     # A row that was cut off when the process died lacks columns.
     whole = [row for row in rows if None not in row.values() and row["step"].isdigit()]
