@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from napari_semnet.errors import TrainingError
 from napari_semnet.training.config import load_config, write_config
 from napari_semnet.training.events import Evaluated, Step
 from napari_semnet.training.pictures import Rejected
-from napari_semnet.training.run_folder import RunFolder, Table, discard_run
+from napari_semnet.training.run_folder import Reports, RunFolder, Table, discard_run
+from napari_semnet.training.trainer import train
 from tests.training.runs import small_config
 
 
@@ -100,6 +103,32 @@ def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> No
     (folder / "log.csv").mkdir()
     table.add(step(5))
     assert (folder / "log.csv").is_dir()
+
+
+def test_nothing_of_tensorboard_is_left_open(tmp_path: Path) -> None:
+    written_by = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
+    train(small_config(tmp_path, steps=1, model={"halo_pictures": 0}), tmp_path / "run")
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    writers = [t for t in threading.enumerate() if isinstance(t, written_by._AsyncWriterThread)]
+    assert not writers
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_costs_curves_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RecordWriter = pytest.importorskip("tensorboard.summary.writer.record_writer").RecordWriter
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "run").mkdir()
+    reports = Reports(RunFolder(tmp_path / "run"), 0)
+    monkeypatch.setattr(RecordWriter, "write", full)
+    for number in (1, 2, 3):
+        reports.add(step(number))
+    reports.close()
+    assert len(RunFolder(tmp_path / "run").log.read_text().splitlines()) == 4
 
 
 def test_every_start_is_added_to_the_environment(tmp_path: Path) -> None:

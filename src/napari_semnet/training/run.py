@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,7 @@ class Run:
         self.meter.skipped = self.progress.skipped
         self._seconds_before = self.progress.seconds
         self._began = time.monotonic()
+        self._opened = ExitStack()
 
     def beginning(self) -> Iterator[Event]:
         """Open the folder, and say what is about to happen."""
@@ -106,7 +107,8 @@ class Run:
         if self.is_first:
             self.files.begin(config, self.engine.name, resumed_at=self.resumed_at)
             self.files.list_rejected(self.data.rejected)
-            self.reports = Reports(self.files, self.progress.step)
+            reports = Reports(self.files, self.progress.step)
+            self.reports = self._opened.enter_context(closing(reports))
             try:
                 self.bicubic = measure(None, self.crops) if self.crops else None
             except ImportError as error:
@@ -313,6 +315,10 @@ class Run:
             device = self.engine.device
             yield from add_halo(path, self.data, self.config, self.profile, device, why_stop)
         self.engine.wait()
+
+    def close(self) -> None:
+        """Let go of what reports are written to."""
+        self._opened.close()
 
 
 def _whole(events: Iterator[Event]) -> Iterator[Event]:

@@ -9,7 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -275,10 +275,21 @@ class Reports:
         if self._board is None:
             return
         group = type(event).__name__.lower()
-        for name, value in asdict(event).items():
-            if isinstance(value, float):
-                self._board.add_scalar(f"{group}/{name}", value, event.step)
-        self._board.flush()
+        try:
+            for name, value in asdict(event).items():
+                if isinstance(value, float):
+                    self._board.add_scalar(f"{group}/{name}", value, event.step)
+            self._board.flush()
+        except OSError:
+            # As with the tables, a disk that is full costs curves, not the run.
+            self.close()
+
+    def close(self) -> None:
+        """Let go of TensorBoard's file, and end the thread that writes it."""
+        board, self._board = self._board, None
+        if board is not None:
+            with suppress(OSError):
+                board.close()
 
 
 def _tensorboard(folder: Path, step: int) -> Any:

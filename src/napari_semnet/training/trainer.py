@@ -122,19 +122,19 @@ def training_run(
         _check_names(config, before)
         split = None if before is None else before.split
         data = yield from _prepared(config, engine, asked, split)
-        run = Run(config, files, engine, data, resume)
-        yield from run.beginning()
-        try:
-            reason = yield from run.steps(why_stop)
-        except GeneratorExit:
-            run.save()
-            raise
-        model = run.write_model()
-        if reason:
-            yield Stopped(run.progress.step, config.steps, reason, model)
-        else:
-            yield from run.finish(model, why_stop)
-            yield Finished(run.progress.step, model)
+        with closing(Run(config, files, engine, data, resume)) as run:
+            yield from run.beginning()
+            try:
+                reason = yield from run.steps(why_stop)
+            except GeneratorExit:
+                run.save()
+                raise
+            model = run.write_model()
+            if reason:
+                yield Stopped(run.progress.step, config.steps, reason, model)
+            else:
+                yield from run.finish(model, why_stop)
+                yield Finished(run.progress.step, model)
 
 
 def _alone(files: RunFolder, engine: Engine, resume: bool) -> AbstractContextManager[None]:
