@@ -90,7 +90,10 @@ def full_key(key: Any, ndim: int) -> tuple[Any, ...]:
 
 def _moved(part: Any, start: int, length: int) -> Any:
     if not isinstance(part, slice):
-        return start + (part if part >= 0 else part + length)
+        if not -length <= part < length:
+            # Also what ends a loop over the first axis.
+            raise IndexError(f"There is no place {part} along an axis of {length}.")
+        return start + part % length
     first, stop, step = part.indices(length)
     if step < 0:
         raise IndexError("Parts of images are not read backwards.")
