@@ -131,6 +131,15 @@ def named(pools: tuple[Pool, ...]) -> set[str]:
     return {Path(field.path).name for pool in pools for field in pool.fields}
 
 
+def test_a_source_of_no_use_is_refused_with_a_reason_of_its_own(tmp_path: Path) -> None:
+    good = write_scenes(tmp_path / "good", 2)
+    write_png(good / "tiny.png", scene(0, 9, 9))
+    write_png(tmp_path / "bad" / "black.png", np.zeros((80, 96)))
+    sources = [{"images": str(tmp_path / "bad")}, {"images": str(good)}]
+    with pytest.raises(TrainingError, match=r"'bad' has no picture .* black\.png: constant"):
+        prepared(small_config(tmp_path, data=sources))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_held_out_picture_is_trained_on_from_no_source(tmp_path: Path, seed: int) -> None:
     folder = write_scenes(tmp_path / "pictures", 4, rows=128, columns=128)

@@ -183,8 +183,9 @@ def prepare_data(
         store = yield from _prepared(source, root)
         rejected += store.rejected
         new, known = _parted(store.fields, lambda f: seen.trained_on.isdisjoint(f.digests))
-        rejected += [Rejected(field.path, "it was trained on before") for field in known]
-        validation.append(_pool(source, store, new, SMALLEST_SIDE, rejected))
+        own = [Rejected(field.path, "it was trained on before") for field in known]
+        validation.append(_pool(source, store, new, SMALLEST_SIDE, own))
+        rejected += own
     stores: list[Store] = []
     for source in config.data:
         stores.append((yield from _prepared(source, root)))
@@ -203,13 +204,15 @@ def prepare_data(
         those = [store.fields for store in stores]
         apart = choose_held_out(config, those, specimens, by_place=before is not None)
     for source, store in zip(config.data, stores, strict=True):
+        own = []
         rest, kept = _parted(store.fields, lambda f: specimens[f.group] in apart)
         if splits and source.kind != "noise2noise":
             held, rest = _parted(rest, lambda f: seen.held_out is None or f.digest in seen.held_out)
-            usable = _usable(source, held, SMALLEST_SIDE, rejected)
+            usable = _usable(source, held, SMALLEST_SIDE, own)
             validation += [_pool_of(source, store, usable)] if usable else []
-        rejected += [Rejected(field.path, _why_apart(field, measured_on, seen)) for field in rest]
-        training.append(_pool(source, store, kept, config.patch, rejected))
+        own += [Rejected(field.path, _why_apart(field, measured_on, seen)) for field in rest]
+        training.append(_pool(source, store, kept, config.patch, own))
+        rejected += own
     data = Data(tuple(training), tuple(validation), tuple(rejected), config.augmentation)
     yield from _notices(config, data, before)
     return data
@@ -300,7 +303,9 @@ def _pool(
 ) -> Pool:
     usable = _usable(source, fields, side, rejected)
     if not usable:
-        why = "".join(f" The last one: {Path(r.path).name}: {r.reason}." for r in rejected[-1:])
+        # Not of another source, which was read meanwhile.
+        last = [*store.rejected, *rejected][-1:]
+        why = "".join(f" The last one: {Path(r.path).name}: {r.reason}." for r in last)
         raise TrainingError(f"The source '{source.title}' has no picture that can be used.{why}")
     return _pool_of(source, store, usable)
 
