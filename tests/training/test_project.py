@@ -191,6 +191,11 @@ def test_a_new_run_never_takes_the_folder_of_another(tmp_path: Path) -> None:
     assert runs_in(tmp_path / "none") == []
 
 
+def test_a_name_that_differs_in_case_alone_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "Alpha").mkdir()
+    assert free_folder(tmp_path, "alpha") == tmp_path / "alpha-2"
+
+
 def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(b"")
     with pytest.raises(TrainingError, match="cannot be written to"):

@@ -184,9 +184,10 @@ def default_runs_folder() -> Path:
 
 def free_folder(parent: Path, name: str) -> Path:
     """Find a name for a new run: the given one, or with the first number that is free."""
-    taken = {path.name for path in parent.iterdir()} if parent.is_dir() else set()
+    # Windows and macOS take names that differ in case alone for the same folder.
+    taken = {path.name.casefold() for path in parent.iterdir()} if parent.is_dir() else set()
     numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
-    return parent / next(one for one in (name, *numbered) if one not in taken)
+    return parent / next(one for one in (name, *numbered) if one.casefold() not in taken)
 
 
 def runs_in(parent: Path) -> list[Path]:
