@@ -40,6 +40,23 @@ def test_no_degradation_is_named_where_nothing_was_degraded(of_pairs: Card) -> N
     assert "poster" not in of_pairs.halo.measured_on
 
 
+def test_two_noisy_pictures_are_one_pair(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        for frame in ("first", "second"):
+            noisy = scene(number) + rng.normal(0, 0.02, (80, 96))
+            write_png(tmp_path / frame / f"{number}.png", noisy)
+    frames = {"low": str(tmp_path / "first"), "high": str(tmp_path / "second"), "name": "frames"}
+    config = small_config(
+        tmp_path,
+        steps=1,
+        data=[{"kind": "noise2noise", **frames}],
+        model={"halo_pictures": 0},
+    )
+    (said,) = load_model(train(config, tmp_path / "run")).card.training.data
+    assert said.startswith("frames (sem): 2 pairs of noisy pictures, 0.0 megapixels")
+
+
 def test_crops_of_several_sizes_are_told_from_the_smallest_to_the_largest(tmp_path: Path) -> None:
     write_scenes(tmp_path / "pictures", 2)
     write_png(tmp_path / "held" / "large.png", scene(8, 120, 120))

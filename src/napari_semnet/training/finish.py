@@ -195,6 +195,8 @@ def _pixel_sizes(data: Data) -> tuple[float, float] | None:
 def _described(pool: Pool) -> str:
     source = pool.source
     megapixels = sum(f.target.rows * f.target.columns for f in pool.fields) / 1e6
+    # Two noisy pictures are a field each way round, and one pair.
+    count = len({frozenset(f.digests) for f in pool.fields})
     licences = sorted({f.licence for f in pool.fields if f.licence})
     what = {
         "hq": "good pictures, degraded",
@@ -203,7 +205,7 @@ def _described(pool: Pool) -> str:
     }[source.kind]
     binned = ", each the mean of 2 x 2 pixels" if source.reference == "binned" else ""
     return (
-        f"{source.title} ({source.content}): {len(pool.fields)} {what}{binned}, "
+        f"{source.title} ({source.content}): {count} {what}{binned}, "
         f"{megapixels:.1f} megapixels, weight {source.weight:g}, "
         f"licence: {', '.join(licences) or 'not stated'}"
     )
