@@ -16,8 +16,9 @@ import pytest
 from napari_semnet.training.config import write_config
 from napari_semnet.training.event_log import EventLog
 from napari_semnet.training.events import Checkpointed, Evaluated, Started, Step
-from napari_semnet.training.following import Follower, Story, why_it_ended
+from napari_semnet.training.following import Follower, Phase, Story, why_it_ended
 from napari_semnet.training.process import (
+    RunProcess,
     ask_to_stop,
     process_of,
     this_process,
@@ -124,6 +125,16 @@ def test_a_run_that_cannot_begin_tells_why_in_its_own_words(tmp_path: Path) -> N
     assert "cuda:7" in follower.story.detail
     assert follower.story.detail.endswith("Nothing was saved yet: press Start to begin again.")
     assert RunFolder(follower.folder).config.is_file()
+
+
+@pytest.mark.parametrize("phase", ["preparing", "measuring"])
+def test_a_run_on_another_machine_is_asked_to_stop(tmp_path: Path, phase: Phase) -> None:
+    RunProcess(1, 0.0, "another machine").write(tmp_path)
+    follower = Follower(tmp_path)
+    follower.story.phase = phase
+    follower.stop()
+    assert RunFolder(tmp_path).stop_request.is_file()
+    assert follower.story.phase == phase
 
 
 def test_a_folder_that_vanishes_is_told_of(tmp_path: Path) -> None:

@@ -163,10 +163,12 @@ class Follower:
             The folder cannot be written to.
         """
         process, phase = self.process, self.story.phase
-        if phase in ("starting", "preparing") and process is not None:
+        # One on another machine can only be asked.
+        is_here = process is not None and process.is_here
+        if phase in ("starting", "preparing") and process is not None and is_here:
             process.kill()
             self.story.end("stopped", "it was asked to stop before its first step")
-        elif phase == "measuring" and process is not None:
+        elif phase == "measuring" and process is not None and is_here:
             # The model is complete; without the measurement tiles use the exact halo.
             process.kill()
             self.story.end("finished", "", self._model())
