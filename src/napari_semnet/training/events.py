@@ -48,7 +48,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Means over the steps since the last event of this kind."""
+    """Means over the steps since the last event of this kind.
+
+    Losses and the gradient's norm are those of the steps that were not skipped; NaN where all were.
+    """
 
     step: int
     total: int

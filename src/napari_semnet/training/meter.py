@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,14 +60,14 @@ class Meter:
         self._sums += torch.where(torch.isfinite(values).all(), values, torch.zeros_like(values))
 
     def read(self, step: int, total: int, rate: float, skipped: int) -> Step:
-        """Give the means, and start anew."""
+        """Give the means, which are NaN where no step was finite, and start anew."""
         before = time.perf_counter()
         # Asking for values makes a GPU finish what it was given: that time belongs to the steps.
         *sums, count = self._sums.tolist()
         self._seconds += time.perf_counter() - before
         steps = max(1, self._steps)
         loss, l1, histogram, variation, brightness, psnr, reach, norm = (
-            value / max(1.0, count) for value in sums
+            value / count if count else math.nan for value in sums
         )
         event = Step(
             step=step,
