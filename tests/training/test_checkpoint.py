@@ -136,7 +136,9 @@ def test_a_state_that_cannot_be_written_leaves_the_old_one(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("napari_semnet.training.checkpoint.save_file", full)
-    with pytest.raises(TrainingError, match="No space left on device"):
+    with pytest.raises(TrainingError, match=r"No space left on device.* intact.* resume\.$"):
         save(path, learner, Progress(step=5))
+    with pytest.raises(TrainingError, match=r"Nothing was saved before.* start again\.$"):
+        save(tmp_path / "first.safetensors", learner, Progress(step=5))
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.glob("*state*")) == ["state.safetensors"]

@@ -145,9 +145,13 @@ def save_checkpoint(
         with replacing(path) as temporary:
             save_file(plain, temporary, metadata=header)
     except (OSError, SafetensorError) as error:
+        what_next = (
+            "The state before it is intact: free some space and resume."
+            if path.is_file()
+            else "Nothing was saved before: free some space and start again."
+        )
         raise TrainingError(
-            f"The state of the run could not be written to {path} ({error}). The state before it "
-            "is intact: free some space and resume."
+            f"The state of the run could not be written to {path} ({error}). {what_next}"
         ) from error
 
 
