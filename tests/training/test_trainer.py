@@ -378,6 +378,12 @@ def test_a_run_that_diverges_stops_with_its_state_saved(tmp_path: Path) -> None:
     assert all(torch.isfinite(value).all() for value in state(tmp_path / "run").values())
 
 
+def test_no_model_is_named_that_was_never_written(tmp_path: Path) -> None:
+    of_nothing = {"validation": {"crops": 0}, "optimiser": {"learning_rate": 1e30}}
+    with pytest.raises(TrainingError, match=r"set precision to fp32, and resume\.$"):
+        train(small_config(tmp_path, steps=60, **of_nothing), tmp_path / "run")
+
+
 def test_the_best_weights_become_the_model_on_request(tmp_path: Path) -> None:
     # A rate that ruins the network after a good start.
     config = small_config(

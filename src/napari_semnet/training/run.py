@@ -191,11 +191,12 @@ class Run:
         is_check = self.progress.step % CHECK_EVERY == 0
         if is_check and self.learner.streak.item() >= MOST_SKIPPED:
             self.save()
+            best = self.files.best
+            anew = f"; or start anew from {best}" if best.is_file() else ""
             raise TrainingError(
                 f"The gradient was not a finite number for {MOST_SKIPPED} steps in a row, so "
                 f"training was stopped at step {self.progress.step:,} and its state saved. Lower "
-                "the learning rate, or set precision to fp32, and resume; or start anew from "
-                f"{self.files.best}."
+                f"the learning rate, or set precision to fp32, and resume{anew}."
             )
         if self.engine.world == 1:
             return why_stop()
