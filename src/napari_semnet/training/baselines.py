@@ -253,9 +253,13 @@ def peak_of(figures: NDArray[np.float64], sigmas: tuple[float, ...] = SIGMA_GRID
     Returns
     -------
     float
-        Highest place of the cubic spline through the curve, next to its highest point.
+        Highest place of the cubic spline through the curve, next to its highest point; the first
+        infinite one where there is any.
     """
     best = int(np.argmax(figures))
+    if np.isinf(figures[best]):
+        # Equal to the reference, to the last bit: no spline goes through that, and none is needed.
+        return sigmas[best]
     low, high = sigmas[max(0, best - 1)], sigmas[min(len(sigmas) - 1, best + 1)]
     fine = np.linspace(low, high, 201)
     refined = float(fine[int(np.argmax(CubicSpline(sigmas, figures)(fine)))])
