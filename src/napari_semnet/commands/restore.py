@@ -38,7 +38,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     parser.add_argument(
-        "inputs", metavar="INPUT", nargs="*", help="file, folder of images, or pattern (*.tif)"
+        "inputs",
+        metavar="INPUT",
+        nargs="*",
+        type=values.name,
+        help="file, folder of images, or pattern (*.tif)",
     )
     parser.add_argument(
         "--from",
@@ -215,7 +219,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--strength",
         default=1.0,
-        type=float,
+        type=values.strength,
         metavar="S",
         help="from 0 (bicubic enlargement) to 1 (the model; default)",
     )
