@@ -168,3 +168,16 @@ def test_a_picture_some_of_whose_pixels_are_lost_is_left_out_and_named(
     said = capsys.readouterr()
     assert "cut.tif is left out. cut.tif is damaged: some of its pixels" in said.err
     assert "Noise of 1 picture," in said.out
+
+
+@pytest.mark.parametrize("name", ["lab.csv", "edge-1.png", "edge-1.png/lab.toml"])
+def test_a_profile_goes_nowhere_but_into_a_toml_file(
+    pictures: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (pictures / "edge-1.png").read_bytes()
+    command = ["calibrate", str(pictures / "edge-1.png"), "--overwrite", "-o"]
+    assert main([*command, str(pictures / name)]) == 1
+    said = capsys.readouterr().err
+    assert "ends in .toml" in said or "could not be written" in said
+    assert (pictures / "edge-1.png").read_bytes() == before
+    assert not (pictures / "lab.csv").exists()

@@ -193,6 +193,20 @@ def test_a_relative_folder_that_is_not_there_yet_can_be_written(folder: Path) ->
     assert isinstance(entry, Job)
 
 
+def test_a_folder_that_takes_no_files_is_found_before_anything_is_computed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may write anywhere, so the system's answer is given here.
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    (failed,) = find_jobs([str(folder / "b.tif")], str(tmp_path / "out"))
+    assert isinstance(failed, FileFailed)
+    assert f"in the folder {tmp_path}. Give another name or folder." in failed.reason
+    done = tmp_path / "b_semnet-x2.ome.tif"
+    done.touch()
+    entries = skip_existing(find_jobs([str(folder / "b.tif")], str(tmp_path)))
+    assert [type(entry) for entry in entries] == [FileSkipped]
+
+
 def test_a_link_that_leads_to_itself_is_no_place_for_results(folder: Path, tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)

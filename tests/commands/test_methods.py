@@ -149,6 +149,14 @@ class TestReplay:
         assert "overwrite" in capsys.readouterr().err
         assert result.read_bytes() == before
 
+    def test_a_choice_that_the_record_holds_is_refused_not_ignored(
+        self, result: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as stop:
+            main(["restore", "--from", str(result), "--strength", "0.5", "--non-finite", "mask"])
+        assert stop.value.code == 2
+        assert "leave out --non-finite, --strength" in capsys.readouterr().err
+
     @pytest.mark.parametrize("arguments", [["restore"], ["restore", "a.tif", "--from", "b.json"]])
     def test_a_wrong_command_line_is_refused(self, arguments: list[str]) -> None:
         with pytest.raises(SystemExit) as stop:

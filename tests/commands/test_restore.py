@@ -274,6 +274,8 @@ def test_rows_that_an_image_has_not_are_refused(
         ("--tile", "1x2x3"),
         ("--tile", "big"),
         ("--halo", "-1"),
+        ("--strength", "1.5"),
+        ("--strength", "nan"),
     ],
 )
 def test_a_wrong_option_is_refused_before_anything_is_done(
@@ -328,6 +330,8 @@ def test_a_mistake_of_the_program_is_shown_whole_and_does_not_stop_the_rest(
         ("--workers=0", "number of processes: give 1 or more"),
         ("--retries=-1", "number of tries: give 0 or more"),
         ("--tile=0", "whole number of pixels: give 1 or more"),
+        ("--halo=-3", "halo in whole pixels, auto or exact: give 0 or more"),
+        ("--strength=x", "give 0 (plain enlargement) to 1"),
     ],
 )
 def test_a_number_that_cannot_be_is_refused_in_its_own_words(
@@ -339,6 +343,29 @@ def test_a_number_that_cannot_be_is_refused_in_its_own_words(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
+def test_an_empty_name_does_not_mean_the_folder_one_is_in(
+    picture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    with pytest.raises(SystemExit) as refused:
+        main(["restore", "", "-o", str(tmp_path / "out")])
+    assert refused.value.code == 2
+    assert "'' names nothing" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_with_nan_says_which_option_masks_it(
+    tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nan.tif"
+    write_tiff(path, np.full((8, 8), np.nan, np.float32), pixel_size_nm=(3.0, 3.0))
+    assert main(["restore", str(path), "-o", str(tmp_path / "out"), *engine]) == 1
+    assert "--non-finite mask" in capsys.readouterr().err
+
+
 def test_ctrl_c_stops_at_once_and_leaves_nothing_half_written(
     tmp_path: Path, engine: list[str]
 ) -> None:

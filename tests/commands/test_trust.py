@@ -57,6 +57,16 @@ def test_restore_writes_what_was_found_beside_the_result(
     assert report["input"]["unstated"] == ["noise", "pixel sizes"]
 
 
+def test_a_file_in_the_place_of_the_folder_is_refused_for_each_result(
+    picture: Path, restored: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["trust", str(restored), str(restored), "--source", str(picture), *engine[:2]]
+    for folder in (picture, picture / "deeper"):
+        assert main([*command, "-o", str(folder)]) == 1
+        said = capsys.readouterr().err
+        assert said.count(f"FAILED: {picture} is a file. Give a folder to write to.") == 2
+
+
 def test_a_written_result_can_be_judged_later_with_all_its_maps(
     picture: Path, restored: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

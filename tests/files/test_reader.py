@@ -409,6 +409,10 @@ class TestRefusals:
         with pytest.raises(FileFormatError, match="no file"):
             read_image(tmp_path / "a.tif")
 
+    def test_a_folder_is_called_one(self, tmp_path: Path) -> None:
+        with pytest.raises(FileFormatError, match=r"is a folder\. Give one"):
+            read_image(tmp_path)
+
     @pytest.mark.parametrize("content", [b"", b"II*\0", b"II*\0\xff\xff\xff\x7f", b"hello world"])
     def test_what_is_no_picture(self, content: bytes, tmp_path: Path) -> None:
         (tmp_path / "a.tif").write_bytes(content)
@@ -422,7 +426,7 @@ class TestRefusals:
         path.write_bytes(whole[:-1280])
         image = read_image(path)
         assert np.array_equal(image.pixels[:190], specimen()[:190])
-        assert any("damaged" in text for text in image.warnings)
+        assert any("cannot be read whole" in text for text in image.warnings)
 
     def test_a_claim_of_absurd_size_is_refused_at_once(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.tif", np.zeros((16, 16), np.uint8), compression="zlib")

@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_semnet.training.toml_text import to_toml
 
     output: Path | None = arguments.output
+    if output is not None and output.suffix.lower() != ".toml":
+        raise FileFormatError(f"A profile is a TOML file. Give {output} a name that ends in .toml.")
     if output is not None and output.exists() and not arguments.overwrite:
         raise FileFormatError(
             f"{output} exists already. Choose another name, or add --overwrite to replace it."
@@ -71,8 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     if output is not None:
         profile = calibration.profile(printable(output.stem))
         settings = to_toml(profile.model_dump(mode="json", exclude_none=True))
-        with replacing(output) as path:
-            path.write_text(_comment(calibration) + settings, encoding="utf-8")
+        try:
+            with replacing(output) as path:
+                path.write_text(_comment(calibration) + settings, encoding="utf-8")
+        except OSError as error:
+            raise FileFormatError(
+                f"{output} could not be written: {error.strerror or error}. Choose another folder "
+                "or make room."
+            ) from error
         sys.stderr.write(f"Written: {output}\n")
     return 0
 

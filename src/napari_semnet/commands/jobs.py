@@ -5,7 +5,9 @@ Nothing here reads a pixel.
 
 from __future__ import annotations
 
+import errno
 import glob
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -141,7 +143,8 @@ def find_jobs(inputs: Sequence[str], output: str, rows: Rows | None = None) -> l
             reason = f"{target} is already the result of {other}. Give them different folders."
             jobs.append(FileFailed(str(entry), reason))
         elif problem := _problem_with(target):
-            jobs.append(FileFailed(str(entry), f"{target} cannot be written: {problem}."))
+            reason = f"{target} cannot be written: {problem}. Give another name or folder."
+            jobs.append(FileFailed(str(entry), reason))
         elif target.resolve() == entry.resolve():
             reason = "The result would overwrite the image itself. Give another name or folder."
             jobs.append(FileFailed(str(entry), reason))
@@ -239,6 +242,9 @@ def _problem_with(target: Path) -> str:
             for asked in (path, *(there / name for name in path.relative_to(there).parts)):
                 with suppress(FileNotFoundError):
                     asked.lstat()
+        # Where a result is there already nothing may have to be written.
+        if not target.exists() and not os.access(there, os.W_OK | os.X_OK):
+            return f"{os.strerror(errno.EACCES)} in the folder {there.absolute()}"
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
     return ""

@@ -80,11 +80,12 @@ def judge_file(
     from napari_semnet.files.reader import in_usual_order, read_image
     from napari_semnet.restoration.trust import as_record, describe_sensitivity, sentences
 
+    folder = folder or target.parent
+    _refuse_file(folder)
     image, result = (in_usual_order(read_image(path)) for path in (source, target))
     judgement = _judged(image, result, restorer)
     said, record = list(sentences(judgement)), as_record(judgement)
     record |= {"source": source.name, "result": target.name}
-    folder = folder or target.parent
     noise = judgement.consistency.noise
     written = []
     if checks.residual:
@@ -261,8 +262,23 @@ def _write_report(folder: Path, target: Path, record: dict[str, Any]) -> Path:
     return path
 
 
+def _refuse_file(folder: Path) -> None:
+    """Refuse to write into a file, before anything is measured."""
+    from napari_semnet.errors import FileFormatError
+
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise FileFormatError(f"{there} is a file. Give a folder to write to.")
+
+
 def _path(folder: Path, target: Path, ending: str) -> Path:
+    from napari_semnet.errors import FileFormatError
     from napari_semnet.files.provenance import SUFFIX, sidecar_path
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileFormatError(
+            f"{folder} could not be made: {error.strerror or error}. Choose another folder."
+        ) from error
     return folder / (sidecar_path(target).name.removesuffix(SUFFIX) + ending)

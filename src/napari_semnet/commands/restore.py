@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_engine_options", "add_parser", "restorer_from", "run"]
 
+_OF_THE_RECORD = ("device", "precision", "tile", "halo", "intensity", "non_finite", "strength")
+"""Choices that a repeated run takes from its record."""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``restore`` to the command line."""
@@ -35,7 +38,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     parser.add_argument(
-        "inputs", metavar="INPUT", nargs="*", help="file, folder of images, or pattern (*.tif)"
+        "inputs",
+        metavar="INPUT",
+        nargs="*",
+        type=values.name,
+        help="file, folder of images, or pattern (*.tif)",
     )
     parser.add_argument(
         "--from",
@@ -146,12 +153,17 @@ def _add_volume_options(parser: argparse.ArgumentParser) -> None:
 
 def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     """Refuse combinations that argparse cannot express, then `run`."""
+    default_of = parser.get_default
 
     def run_checked(arguments: argparse.Namespace) -> int:
         if arguments.record is None and not (arguments.inputs and arguments.output):
             parser.error("give INPUT and -o OUT, or --from RECORD")
         if arguments.record is not None and (arguments.inputs or arguments.rows):
             parser.error("--from repeats one run; it takes no INPUT and no --rows")
+        chosen = [name for name in _OF_THE_RECORD if vars(arguments)[name] != default_of(name)]
+        if arguments.record is not None and chosen:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
+            parser.error(f"--from takes all choices from the record; leave out {options}")
         if arguments.watch and (arguments.record is not None or arguments.overwrite):
             parser.error("--watch restores what has no result yet; it takes no --from, --overwrite")
         if arguments.overwrite and arguments.shard[1] > 1:
@@ -207,7 +219,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--strength",
         default=1.0,
-        type=float,
+        type=values.strength,
         metavar="S",
         help="from 0 (bicubic enlargement) to 1 (the model; default)",
     )

@@ -5,7 +5,18 @@ from __future__ import annotations
 import argparse
 from typing import Literal
 
-__all__ = ["at_least", "halo", "part", "processes", "rows", "seconds", "tile", "tries"]
+__all__ = [
+    "at_least",
+    "halo",
+    "name",
+    "part",
+    "processes",
+    "rows",
+    "seconds",
+    "strength",
+    "tile",
+    "tries",
+]
 
 
 def tile(text: str) -> Literal["auto"] | int | tuple[int, int]:
@@ -26,6 +37,28 @@ def rows(text: str) -> tuple[int, int | None]:
     if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
         raise argparse.ArgumentTypeError(f"'{text}' are no rows: give 0-767, or all.")
     return int(first), int(last) + 1
+
+
+def name(text: str) -> str:
+    """Read the name of a file; an empty one would mean the folder that one happens to be in."""
+    if not text:
+        raise argparse.ArgumentTypeError(
+            "'' names nothing, as where a variable of the shell is not set: give a file."
+        )
+    return text
+
+
+def strength(text: str) -> float:
+    """Read how much of what the model does is kept, from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not a strength: give 0 (plain enlargement) to 1 (the model)."
+        )
+    return number
 
 
 def tries(text: str) -> int:
@@ -63,7 +96,7 @@ def halo(text: str) -> Literal["auto", "exact"] | int:
         return "auto"
     if text == "exact":
         return "exact"
-    return 0 if text == "0" else _positive(text)
+    return at_least(0, text, "halo in whole pixels, auto or exact")
 
 
 def _positive(text: str) -> int:

@@ -143,6 +143,8 @@ def read_image(path: str | Path) -> SemImage:
     try:
         if is_ome_zarr(path):
             return _from_levels(path, read_levels(path))
+        if path.is_dir():
+            raise FileFormatError(f"{path} is a folder. Give one of the files in it.")
         if not path.is_file():
             raise FileFormatError(f"There is no file {path}.")
         suffix = path.suffix.lower()

@@ -287,8 +287,8 @@ def _salvaged(series: Any, path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...
             broken += not _place(key, content, index, plane)
         planes.append(plane.reshape(page.shape))
     warning = (
-        f"The file is damaged: {broken} of {total} strips of pixels cannot be read and are "
-        "shown as 0."
+        f"The file is damaged: {broken} of {total} strips of pixels cannot be read whole, and "
+        "what is missing is shown as 0."
     )
     return np.stack(planes).reshape(shape), (warning,) if broken else ()
 
