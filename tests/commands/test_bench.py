@@ -34,5 +34,13 @@ def test_a_size_that_is_none_is_refused(size, capsys) -> None:
     assert "480x640" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("runs", ["0", "-1", "many"])
+def test_a_number_of_runs_that_is_none_is_refused(runs, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--runs", runs])
+    assert ended.value.code == 2
+    assert "give 1 or more" in capsys.readouterr().err
+
+
 def test_a_frame_takes_as_many_operations_as_counted_by_hand() -> None:
     assert operations_of_network(Architecture()) * 640 * 480 == pytest.approx(2.77e12, rel=0.01)

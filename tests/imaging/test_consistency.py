@@ -105,6 +105,12 @@ def test_a_picture_without_flat_places_is_judged_by_its_residual() -> None:
     assert not found.whiteness.is_structured
 
 
+def test_what_is_left_beyond_blocks_of_8_pixels_is_not_taken_for_saturated() -> None:
+    specimen = particles((71, 79), 4)
+    image = np.clip(acquire(specimen), 1, 254)
+    assert check_consistency(image, truth_of(specimen)).whiteness.judged == 1
+
+
 def test_saturated_places_are_not_judged() -> None:
     image = acquire(particles(SHAPE, 4))
     image[:, :128] = 255

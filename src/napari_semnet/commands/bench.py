@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_semnet.commands import values
+
 if TYPE_CHECKING:
     from napari_semnet.restoration.rates import Rate
 
@@ -30,7 +32,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--size", default="480x640", metavar="YxX", help="of the picture (default 480x640)"
     )
-    parser.add_argument("--runs", type=int, default=2, metavar="N", help="the best of N counts")
+    parser.add_argument(
+        "--runs", type=values.runs, default=2, metavar="N", help="the best of N counts (default 2)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the results as JSON as well")
     parser.set_defaults(run=run)
 
@@ -46,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model or DEFAULT_MODEL)
     rates: list[Rate] = []
     with Console(stderr=True).status("measuring"):
-        for found in measure_rates(model, arguments.device, size, max(1, arguments.runs)):
+        for found in measure_rates(model, arguments.device, size, arguments.runs):
             if isinstance(found, Rate):
                 rates.append(found)
             else:

@@ -12,6 +12,7 @@ __all__ = [
     "part",
     "processes",
     "rows",
+    "runs",
     "seconds",
     "strength",
     "tile",
@@ -64,6 +65,11 @@ def strength(text: str) -> float:
 def tries(text: str) -> int:
     """Read how often something is tried again, 0 or more."""
     return at_least(0, text, "number of tries")
+
+
+def runs(text: str) -> int:
+    """Read how often something is measured, 1 or more."""
+    return at_least(1, text, "number of runs")
 
 
 def processes(text: str) -> int:

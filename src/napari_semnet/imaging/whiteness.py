@@ -175,7 +175,6 @@ class Tally:
         top : int
             Number of the first row in the picture.
         """
-        self._pixels += usable.size
         for scale, seen in zip(SCALES, self._scales, strict=True):
             values, kept = _reduced(standardised, usable, scale)
             rows, columns = (n // BLOCK for n in values.shape)
@@ -186,6 +185,8 @@ class Tally:
             powers = block_powers(values) / seen.expected
             doubt = block_mean(error, BLOCK * scale, dtype=np.float64)[:rows, :columns]
             if scale == 1:
+                # What is left beyond whole blocks is not looked at, whatever it shows.
+                self._pixels += whole.size
                 self._judged += int(valid.sum()) * BLOCK**2
             seen.blocks += int(valid.sum())
             seen.power += powers[valid].sum(axis=0)
@@ -227,7 +228,7 @@ class Tally:
 
     def verdict(self) -> Whiteness:
         """Say whether what was added is noise."""
-        judged = self._judged / max(self._pixels, 1)
+        judged = self._judged / self._pixels if self._pixels else 1.0
         reason = self._hindrance()
         if reason:
             return Whiteness(None, reason, judged=judged)
