@@ -121,7 +121,7 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
     from napari_semnet.restoration.events import Finished, Notice, Started
 
     digest, before = sha256_of(job.source), _state(job.source)
-    opened = open_source(job.source, job.specimen_rows)
+    opened = open_source(job.source, job.specimen_rows, job.pixel_size)
     for note in opened.notes:
         yield Notice(note)
     restored: Restoration | None = None

@@ -107,7 +107,9 @@ class Opened:
         )
 
 
-def open_source(source: Path, specimen_rows: Rows | None = None) -> Opened:
+def open_source(
+    source: Path, specimen_rows: Rows | None = None, pixel_size: PixelSize | None = None
+) -> Opened:
     """Read a source's header, and its pixels where they are few.
 
     Parameters
@@ -116,6 +118,8 @@ def open_source(source: Path, specimen_rows: Rows | None = None) -> Opened:
     specimen_rows : (int, int or None), optional
         First row to restore and the row after the last, where a person has set them; None is the
         end of the image.
+    pixel_size : PixelSize, optional
+        Size of a pixel, where a person gave it: it counts more than what the file tells.
 
     Raises
     ------
@@ -127,7 +131,7 @@ def open_source(source: Path, specimen_rows: Rows | None = None) -> Opened:
 
     image = read_image(source)
     height = image.pixels.shape[image.axes.index("Y")]
-    notes = list(image.warnings)
+    image, notes = _sized(image, pixel_size)
     if specimen_rows is not None:
         first, stop = specimen_rows[0], height if specimen_rows[1] is None else specimen_rows[1]
         if not 0 <= first < stop <= height:
@@ -145,6 +149,26 @@ def open_source(source: Path, specimen_rows: Rows | None = None) -> Opened:
         kept = f"Rows {rows[0]} to {rows[1] - 1} show the specimen"
         notes.append(f"{kept}; the databar is left out.")
     return Opened(source, image, _watched(image.specimen, source), tuple(notes))
+
+
+def _sized(image: SemImage, given: PixelSize | None) -> tuple[SemImage, list[str]]:
+    """Give an image the size that a person gave, and what to tell of this and by its reader.
+
+    Readers ask to enter a size, which the command line takes as an option.
+    """
+    from napari_semnet.files.given_size import disagreement, with_pixel_size, without_request
+    from napari_semnet.files.reader import NOTHING_STATED
+
+    notes = [without_request(warning) for warning in image.warnings]
+    if given is None:
+        if image.pixel_size is None or notes != list(image.warnings):
+            notes.append(
+                "On the command line, --pixel-size 5nm says how large a pixel of the image is."
+            )
+        return image, notes
+    notes = [note for note in notes if note != NOTHING_STATED]
+    other = disagreement(image.pixel_size, given)
+    return with_pixel_size(image, given), [*notes, *filter(None, (other,))]
 
 
 def _watched(pixels: Any, source: Path) -> Any:

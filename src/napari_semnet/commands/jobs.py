@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.em_formats import DM_SUFFIXES, MRC_SUFFIXES
@@ -21,6 +21,9 @@ from napari_semnet.files.ome_zarr import is_ome_zarr
 from napari_semnet.files.provenance import sidecar_path
 from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES
 from napari_semnet.files.tile_store import unfinished_record
+
+if TYPE_CHECKING:
+    from napari_semnet.files.calibration import PixelSize
 
 __all__ = [
     "CONSISTENT",
@@ -66,6 +69,8 @@ class Job:
     target: Path
     specimen_rows: Rows | None = None
     """What to restore; None takes what the file tells."""
+    pixel_size: PixelSize | None = None
+    """Size of a pixel of the source, where a person gave it; None takes what the file tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,12 @@ Entry: TypeAlias = Job | FileSkipped | FileFailed
 """What `find_jobs` finds in one place: something to do, or why it is not done."""
 
 
-def find_jobs(inputs: Sequence[str], output: str, rows: Rows | None = None) -> list[Entry]:
+def find_jobs(
+    inputs: Sequence[str],
+    output: str,
+    rows: Rows | None = None,
+    pixel_size: PixelSize | None = None,
+) -> list[Entry]:
     """Find the files that are meant, and name their results.
 
     Parameters
@@ -105,6 +115,8 @@ def find_jobs(inputs: Sequence[str], output: str, rows: Rows | None = None) -> l
         .zarr.
     rows : (int, int or None), optional
         Rows of each image that show the specimen; by default what its file tells.
+    pixel_size : PixelSize, optional
+        Size of a pixel of each image, which counts more than what its file tells.
 
     Returns
     -------
@@ -149,7 +161,7 @@ def find_jobs(inputs: Sequence[str], output: str, rows: Rows | None = None) -> l
             reason = "The result would overwrite the image itself. Give another name or folder."
             jobs.append(FileFailed(str(entry), reason))
         else:
-            jobs.append(Job(entry, target, rows))
+            jobs.append(Job(entry, target, rows, pixel_size))
     return jobs
 
 

@@ -77,12 +77,16 @@ def judge_file(
     SemnetError
         One of the two cannot be read, they do not belong together, or there is no room.
     """
+    from napari_semnet.files.given_size import given_size_of, with_pixel_size
     from napari_semnet.files.reader import in_usual_order, read_image
     from napari_semnet.restoration.trust import as_record, describe_sensitivity, sentences
 
     folder = folder or target.parent
     _refuse_file(folder)
     image, result = (in_usual_order(read_image(path)) for path in (source, target))
+    given = given_size_of(result.provenance)
+    if given is not None:
+        image = with_pixel_size(image, given)
     judgement = _judged(image, result, restorer)
     said, record = list(sentences(judgement)), as_record(judgement)
     record |= {"source": source.name, "result": target.name}

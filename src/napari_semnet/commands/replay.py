@@ -34,6 +34,7 @@ def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
         The record does not tell enough, its source is gone or changed, or the result would
         overwrite the source or the first result.
     """
+    from napari_semnet.files.given_size import given_size_of
     from napari_semnet.files.provenance import sidecar_path
     from napari_semnet.files.reader import TIFF_SUFFIXES
     from napari_semnet.files.replay import find_result, replay_arguments
@@ -51,7 +52,7 @@ def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
         raise FileFormatError(
             f"{target} would overwrite what is repeated. Give another name with -o."
         )
-    return Job(again.source, target, _rows(again)), again
+    return Job(again.source, target, _rows(again), given_size_of(again.record)), again
 
 
 def _rows(again: Replay) -> tuple[int, int]:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["add_engine_options", "add_parser", "restorer_from", "run"]
 
-_OF_THE_RECORD = ("device", "precision", "tile", "halo", "intensity", "non_finite", "strength")
+_OF_THE_RECORD = (
+    "device",
+    "precision",
+    "tile",
+    "halo",
+    "intensity",
+    "non_finite",
+    "strength",
+    "pixel_size",
+)
 """Choices that a repeated run takes from its record."""
 
 
@@ -67,6 +76,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FIRST-LAST",
         help="rows of INPUT that show the specimen, counted from 0, or 'all'; by default what the "
         "file tells or shows (napari-semnet inspect)",
+    )
+    parser.add_argument(
+        "--pixel-size",
+        type=values.pixel_size,
+        metavar="SIZE",
+        help="size of a pixel of INPUT with its unit: 5nm, or 5x4nm (YxX); by default the file's",
     )
     telling = parser.add_mutually_exclusive_group()
     telling.add_argument("--quiet", action="store_true", help="say only what failed")
@@ -285,7 +300,9 @@ def _entries(arguments: argparse.Namespace, repeated: Job | None) -> list[Entry]
 
     entries: list[Entry] = [repeated] if repeated is not None else []
     if repeated is None:
-        entries = jobs.find_jobs(arguments.inputs, arguments.output, arguments.rows)
+        entries = jobs.find_jobs(
+            arguments.inputs, arguments.output, arguments.rows, arguments.pixel_size
+        )
     entries = jobs.share_files(entries, *arguments.shard)
     return entries if arguments.overwrite else jobs.skip_existing(entries)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from napari_semnet.files.calibration import PixelSize
 
 __all__ = [
     "at_least",
     "halo",
     "name",
     "part",
+    "pixel_size",
     "processes",
     "rows",
     "runs",
@@ -103,6 +107,26 @@ def halo(text: str) -> Literal["auto", "exact"] | int:
     if text == "exact":
         return "exact"
     return at_least(0, text, "halo in whole pixels, auto or exact")
+
+
+def pixel_size(text: str) -> PixelSize:
+    """Read the size of a pixel with its unit, or two sizes (Y, X) of which both may share one."""
+    from napari_semnet.files.calibration import length_in_nm
+    from napari_semnet.files.calibration import pixel_size as checked_size
+    from napari_semnet.files.given_size import GIVEN
+
+    *before, last = text.lower().replace("×", "x").split("x")
+    shared = last.lstrip("0123456789.,+-e \t")
+    lengths = [*(length_in_nm(part, shared) for part in before), length_in_nm(last)]
+    size = None
+    if len(lengths) <= 2 and None not in lengths and len(text) <= 64:
+        size = checked_size(lengths[0], lengths[-1], GIVEN, "medium")
+    if size is None:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not the size of a pixel: give a length with its unit, such as 5nm, "
+            "0.012um or 5x4nm (YxX), from 0.001 nm to 1 mm."
+        )
+    return size
 
 
 def _positive(text: str) -> int:

@@ -19,6 +19,7 @@ from napari_semnet.errors import FileFormatError, SemnetError
 from napari_semnet.files.provenance import sidecar_path
 
 if TYPE_CHECKING:
+    from napari_semnet.files.calibration import PixelSize
     from napari_semnet.restoration.events import Event
     from napari_semnet.restoration.restorer import Restorer
     from napari_semnet.restoration.volume_run import VolumeRun
@@ -73,11 +74,18 @@ def restore_volume(job: Job, restorer: Restorer, choices: VolumeChoices) -> Iter
     from napari_semnet.restoration.volumes import begin_volume
 
     start = time.perf_counter()
-    opened = open_source(job.source, job.specimen_rows)
+    given = job.pixel_size if choices.overwrite else _given_size(job)
+    opened = open_source(job.source, job.specimen_rows, given)
     for note in opened.notes:
         yield Notice(note)
     with _put_aside(job.target) if choices.overwrite else nullcontext():
-        volume = begin_volume(restorer, opened.pixels, job.target, axes=opened.axes)
+        volume = begin_volume(
+            restorer,
+            opened.pixels,
+            job.target,
+            axes=opened.axes,
+            given_pixel_size_nm=None if given is None else given.yx,
+        )
     fresh = not volume.store.finished()
     yield from _blocks(volume, opened, restorer, choices)
     left = volume.left
@@ -95,6 +103,32 @@ def restore_volume(job: Job, restorer: Restorer, choices: VolumeChoices) -> Iter
         opened.pixel_size_nm,
         time.perf_counter() - start,
     )
+
+
+def _given_size(job: Job) -> PixelSize | None:
+    """Give the size of a source's pixels that was given now, or when the volume was begun.
+
+    Raises
+    ------
+    FileFormatError
+        Another one was given then.
+    """
+    from napari_semnet.files.calibration import differ, pixel_size
+    from napari_semnet.files.given_size import GIVEN
+    from napari_semnet.files.methods import pixel_size_text
+    from napari_semnet.restoration.volumes import begun_pixel_size_nm
+
+    y, x = begun_pixel_size_nm(job.target) or (None, None)
+    begun = pixel_size(y, x, GIVEN, "medium")
+    if begun is None or job.pixel_size is None:
+        return job.pixel_size or begun
+    if differ(begun, job.pixel_size):
+        then, now = (pixel_size_text(size.yx) for size in (begun, job.pixel_size))
+        raise FileFormatError(
+            f"{job.target.name} was begun with pixels of {then}, and {now} are given now. Give "
+            "what it was begun with, another name, or --overwrite to begin anew."
+        )
+    return job.pixel_size
 
 
 def _blocks(

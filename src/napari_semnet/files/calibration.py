@@ -19,6 +19,7 @@ __all__ = [
     "Confidence",
     "Findings",
     "PixelSize",
+    "differ",
     "length_in_nm",
     "number",
     "other_width",
@@ -30,6 +31,7 @@ Confidence = Literal["high", "medium", "low"]
 stated field of view, or a calibration that any program may have written. ``low``: derived from
 the magnification; good for orientation, not for measuring."""
 
+_DISAGREEMENT = 1e-3
 SMALLEST_NM = 1e-3
 LARGEST_NM = 1e6
 
@@ -171,6 +173,12 @@ def pixel_size(
     if not (SMALLEST_NM <= y <= LARGEST_NM and SMALLEST_NM <= x <= LARGEST_NM):
         return None
     return PixelSize(y, x, source, confidence)
+
+
+def differ(one: PixelSize, other: PixelSize) -> bool:
+    """Tell whether two pixel sizes are different by more than 0.1 %."""
+    ratios = (one.x_nm / other.x_nm, one.y_nm / other.y_nm)
+    return any(abs(ratio - 1) > _DISAGREEMENT for ratio in ratios)
 
 
 def other_width(header: str, stated: float, width: int) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any, get_args
 import tifffile
 
 from napari_semnet.errors import FileFormatError
-from napari_semnet.files.calibration import Confidence, Findings, PixelSize
+from napari_semnet.files.calibration import Confidence, Findings, PixelSize, differ
 from napari_semnet.files.databar import find_databar
 from napari_semnet.files.em_formats import DM_SUFFIXES, MRC_SUFFIXES, read_dm, read_mrc
 from napari_semnet.files.ome_metadata import storage_order
@@ -42,6 +42,7 @@ from napari_semnet.files.vendors.zeiss import read_zeiss
 from napari_semnet.files.vendors.zeiss_orion import read_zeiss_orion
 
 __all__ = [
+    "NOTHING_STATED",
     "PICTURE_SUFFIXES",
     "TIFF_SUFFIXES",
     "SemImage",
@@ -64,7 +65,7 @@ _VENDOR_TAGS = (
 )
 _SIDECAR_READERS = (read_jeol, read_hitachi, read_tescan_sidecar)
 _LARGEST_SIDECAR = 2**20
-_DISAGREEMENT = 1e-3
+NOTHING_STATED = "Nothing in the file states a pixel size that can be trusted."
 _UNSTATED_BAR = (
     "The header counts all rows as specimen, but the lowest look like a databar. Please check "
     "which rows are specimen before restoring."
@@ -212,7 +213,7 @@ def _traced(image: SemImage) -> SemImage:
     stated = PixelSize(*record.pixel_size_nm, "", "low")
     origin = record.source_pixel_size_from
     trust = next((c for c in get_args(Confidence) if origin.endswith(f"({c})")), size.confidence)
-    if _differ(size, stated) or not origin:
+    if differ(size, stated) or not origin:
         return image
     traced = dataclasses.replace(size, source=f"half of the source's: {origin}", confidence=trust)
     return dataclasses.replace(image, pixel_size=traced)
@@ -280,7 +281,7 @@ def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
         # A damaged width would make a wrong pixel size where that follows from a field of view.
         size = None
     if size is not None:
-        others = [s for s in sized[1:] if _differ(s, size)]
+        others = [s for s in sized[1:] if differ(s, size)]
         if others:
             warnings.append(
                 f"The file states two pixel sizes: {size.x_nm:.6g} nm ({size.source}) and "
@@ -290,10 +291,7 @@ def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
             vendor_s = size.confidence == "high"
             size = dataclasses.replace(size, confidence="low") if vendor_s else None
     elif not any("pixel size" in text for text in warnings):
-        warnings.append(
-            "Nothing in the file states a pixel size that can be trusted. Please enter it, or "
-            "draw over the scale bar."
-        )
+        warnings.append(f"{NOTHING_STATED} Please enter it, or draw over the scale bar.")
     rows = next((f.specimen_rows for f in found if f.specimen_rows is not None), None)
     source = "header" if rows is not None else ""
     pixels, axes = _split(picture, best)
@@ -325,11 +323,6 @@ def _assembled(path: Path, picture: Picture, found: list[Findings]) -> SemImage:
         next((f.provenance for f in found if f.provenance is not None), None),
         damaged=picture.damaged,
     )
-
-
-def _differ(one: PixelSize, other: PixelSize) -> bool:
-    ratios = (one.x_nm / other.x_nm, one.y_nm / other.y_nm)
-    return any(abs(ratio - 1) > _DISAGREEMENT for ratio in ratios)
 
 
 def _split(picture: Picture, findings: Findings) -> tuple[Any, str]:

@@ -36,11 +36,14 @@ from napari_semnet.restoration.sweep import handed_on_bytes
 from napari_semnet.restoration.tiles import SCALE
 from napari_semnet.restoration.volume_run import VolumeRun
 
-__all__ = ["begin_volume", "place_for"]
+__all__ = ["begin_volume", "begun_pixel_size_nm", "place_for"]
 
 _SIDES = {"cpu": 512, "cuda": 1024, "mps": 512}
 """Input pixels along a block's side: twice as much in the output, which holds a whole number of
 common chunks."""
+
+_GIVEN_SIZE = "given_pixel_size_nm"
+"""What a store calls the size of a pixel that a person gave."""
 
 
 def begin_volume(
@@ -51,6 +54,7 @@ def begin_volume(
     axes: str | None = None,
     block: int | None = None,
     at_once: int | None = None,
+    given_pixel_size_nm: tuple[float, float] | None = None,
 ) -> VolumeRun:
     """Begin a restoration that goes to disk block by block, or go on with one.
 
@@ -71,6 +75,9 @@ def begin_volume(
         Blocks that are computed at once, each on a core of its own; by default as many as PyTorch
         has threads. A GPU computes one. Fewer where memory would not hold so many. The result does
         not depend on it.
+    given_pixel_size_nm : (float, float), optional
+        (y, x) of the image, where a person gave it: kept for whoever goes on, see
+        `begun_pixel_size_nm`.
 
     Raises
     ------
@@ -92,6 +99,8 @@ def begin_volume(
         begun = _alone(lambda: restorer.another().begin(grey, largest=sides))
         # Another process may be first; then its plan is what counts.
         record = {**job, "plan": asdict(begun.plan), "pytorch": str(torch.__version__)}
+        if given_pixel_size_nm is not None:
+            record[_GIVEN_SIZE] = list(given_pixel_size_nm)
         store = TileStore.create(path, _layout(grey, sides, axes), record)
     try:
         check_same_job(store.run, job, path.name)
@@ -116,6 +125,16 @@ def begin_volume(
     notices = (*work.notices, *_changes(plan, pytorch, work.device))
     there = image.check_there if isinstance(image, PartOf) else None
     return VolumeRun(work, store, notices, another, most, there)
+
+
+def begun_pixel_size_nm(path: Path) -> tuple[float, float] | None:
+    """Give (y, x) of the image, where a person gave it when an unfinished volume was begun."""
+    record = unfinished_record(path)
+    try:
+        y, x = (float(length) for length in (record or {})["run"][_GIVEN_SIZE])
+    except (LookupError, TypeError, ValueError):
+        return None
+    return y, x
 
 
 def place_for(restorer: Restorer, image: Any, folder: Path, name: str) -> Path:

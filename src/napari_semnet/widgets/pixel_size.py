@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_semnet.errors import SemnetError
 from napari_semnet.files.calibration import NM_PER_UNIT, number
+from napari_semnet.files.given_size import DRAWN, TYPED
 from napari_semnet.files.methods import pixel_size_text
 from napari_semnet.widgets.calibrating import Calibration, calibrate, trusted_size
 from napari_semnet.widgets.drawn import Drawing
@@ -129,9 +130,9 @@ class PixelSizePanel(QWidget):  # type: ignore[misc]  # Qt is not followed by th
             return
         size = length_nm if pixels is None else length_nm / pixels
         source = (
-            "typed by the user"
+            TYPED
             if pixels is None
-            else f"a scale bar of {length:g} {unit} drawn over by the user, {pixels:.1f} pixels"
+            else f"a scale bar of {length:g} {unit} {DRAWN}, {pixels:.1f} pixels"
         )
         try:
             done = calibrate(self._viewer, layer, size, source)
