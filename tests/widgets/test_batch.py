@@ -119,6 +119,25 @@ def test_the_model_and_the_options_are_shown_as_they_are_kept(widget: Any) -> No
     )
 
 
+def test_pictures_that_tell_no_pixel_size_are_given_one(
+    widget: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    imageio.v3.imwrite(tmp_path / "a.png", np.full((30, 40), 90, np.uint8))
+    widget.folder.line.setText(str(tmp_path))
+    widget.pixel_size.setText("5")
+    widget.start_button.click()
+    assert "with its unit" in widget.status.text()
+    assert not widget.process.is_running
+    widget.pixel_size.setText("0,005 um")
+    widget.start_button.click()
+    assert not widget.pixel_size.isEnabled()
+    qtbot.waitUntil(lambda: not widget.process.is_running, timeout=PATIENCE)
+    assert widget.table.item(0, 2).text().startswith("80 x 60 px, 2.5 nm/px")
+    restored = read_image(tmp_path / "semnet" / "a_semnet-x2.ome.tif")
+    assert restored.pixel_size is not None
+    assert restored.pixel_size.yx == (2.5, 2.5)
+
+
 def test_waiting_for_new_images_is_ended_by_stop(widget: Any, folder: Path, qtbot: Any) -> None:
     widget.folder.line.setText(str(folder))
     widget.watch.setChecked(True)

@@ -374,13 +374,15 @@ def test_closing_the_dock_during_every_other_job_leaves_nothing(
                 found += [child] if "napari_semnet" in " ".join(child.cmdline()) else []
         return found
 
+    others = children()  # of tests before this one, which may end by themselves
     widget = open_dialog()
     draft = widget._draft
     widget.images.first.layers.choose(three)
     widget.estimate()
-    until(qtbot, children)
+    until(qtbot, lambda: set(children()).difference(others))
     viewer.window.remove_dock_widget(widget)
-    until(qtbot, lambda: not children() and not WorkerBase._worker_set)
+    until(qtbot, lambda: set(children()).issubset(others))
+    until(qtbot, lambda: not WorkerBase._worker_set)
     assert not draft.exists()
 
     widget = open_dialog()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLabel,
+    QLineEdit,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -21,6 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_semnet.commands import values
 from napari_semnet.commands.queue import FileRow
 from napari_semnet.errors import SemnetError
 from napari_semnet.files.layers import LayerData, layer_data
@@ -59,6 +62,12 @@ class BatchWidget(Docked):
         self.process = BatchProcess(self)
         self.folder = FolderChoice("Folder of images", self)
         self.results = FolderChoice("Folder for the results", self)
+        self.pixel_size = QLineEdit(self)
+        self.pixel_size.setPlaceholderText("what each file tells")
+        self.pixel_size.setToolTip(
+            "Of the images, with its unit, such as 5 nm or 0.012 um (5x4 nm: rows x columns). It "
+            "counts for all images of the folder, also for those whose file tells another."
+        )
         self.watch = QCheckBox("Wait for new images until stopped", self)
         self.watch.setToolTip(
             "For a running microscope session: an image is restored when it is complete, which is "
@@ -101,13 +110,18 @@ class BatchWidget(Docked):
         if folder is None or not folder.is_dir():
             self.status.setText("Choose the folder of the images first.")
             return
+        size, watch = self.pixel_size.text().strip(), self.watch.isChecked()
+        try:
+            if size:
+                values.pixel_size(size)
+        except ArgumentTypeError as error:
+            self.status.setText(str(error))
+            return
         self.table.setRowCount(0)
         self._lines.clear()
         try:
             choices = load_choices()
-            self.process.start(
-                folder, results or folder / RESULTS, choices, watch=self.watch.isChecked()
-            )
+            self.process.start(folder, results or folder / RESULTS, choices, size, watch=watch)
         except SemnetError as error:
             self.status.setText(str(error))
             return
@@ -124,6 +138,7 @@ class BatchWidget(Docked):
         form = QFormLayout()
         form.addRow("Images", self.folder)
         form.addRow("Results", self.results)
+        form.addRow("Pixel size", self.pixel_size)
         form.addRow("", self.watch)
         buttons = QHBoxLayout()
         for button in (self.start_button, self.stop_button, self.retry_button):
@@ -148,7 +163,7 @@ class BatchWidget(Docked):
         self.start_button.setEnabled(not running and self.folder.path is not None)
         self.stop_button.setEnabled(running)
         self.retry_button.setEnabled(failed and not running)
-        for choice in (self.folder, self.results, self.watch):
+        for choice in (self.folder, self.results, self.pixel_size, self.watch):
             choice.setEnabled(not running)
 
     def _show_row(self, row: FileRow) -> None:

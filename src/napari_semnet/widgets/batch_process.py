@@ -22,8 +22,20 @@ _PATIENCE = 10_000
 """Milliseconds that a process has to end by itself."""
 
 
-def batch_command(folder: Path, results: Path, choices: Choices, *, watch: bool) -> list[str]:
-    """Arguments of the Python interpreter that restore a folder."""
+def batch_command(
+    folder: Path, results: Path, choices: Choices, pixel_size: str = "", *, watch: bool
+) -> list[str]:
+    """Arguments of the Python interpreter that restore a folder.
+
+    Parameters
+    ----------
+    folder, results : Path
+    choices : Choices
+    pixel_size : str
+        As the command line takes it; empty where each file tells its own.
+    watch : bool
+        Whether to wait for new images.
+    """
     command = ["-m", "napari_semnet", "restore", str(folder), "-o", str(results), "--json"]
     command += ["--report", str(results / "semnet-report.csv"), "--retries", "1"]
     if choices.model:
@@ -31,6 +43,8 @@ def batch_command(folder: Path, results: Path, choices: Choices, *, watch: bool)
     command += ["--device", choices.device, "--precision", choices.precision]
     command += ["--tile", str(choices.tile) if choices.tile else AUTO, "--halo", choices.halo]
     command += ["--non-finite", choices.non_finite]
+    if pixel_size:
+        command += [f"--pixel-size={pixel_size}"]
     return [*command, "--watch"] if watch else command
 
 
@@ -67,8 +81,10 @@ class BatchProcess(QObject):  # type: ignore[misc]  # Qt is not followed by the 
         """What became of each file so far."""
         return self._queue.rows
 
-    def start(self, folder: Path, results: Path, choices: Choices, *, watch: bool) -> None:
-        """Restore what is in a folder and has no result yet.
+    def start(
+        self, folder: Path, results: Path, choices: Choices, pixel_size: str = "", *, watch: bool
+    ) -> None:
+        """Restore what is in a folder and has no result yet; see `batch_command`.
 
         Raises
         ------
@@ -80,7 +96,7 @@ class BatchProcess(QObject):  # type: ignore[misc]  # Qt is not followed by the 
         self._present, self._rest, self._stopping = "", b"", False
         process = QProcess(self)
         process.setProgram(sys.executable)
-        process.setArguments(batch_command(folder, results, choices, watch=watch))
+        process.setArguments(batch_command(folder, results, choices, pixel_size, watch=watch))
         process.setProcessEnvironment(QProcessEnvironment.systemEnvironment())
         process.readyReadStandardOutput.connect(self._read)
         process.finished.connect(self._on_finished)
