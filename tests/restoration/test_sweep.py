@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -23,6 +26,16 @@ from napari_semnet.restoration.tiles import Box, Surround
 
 SEMNET = stages_of(Architecture())
 SMALL = Stages((6, 3), 3)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def two_threads() -> Iterator[None]:
+    """Pieces have as many rows on every machine, and whatever ran before."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
 
 stages = st.sampled_from((SEMNET, SMALL, Stages((4, 4, 3), 2)))
 lengths = st.integers(1, 700)
