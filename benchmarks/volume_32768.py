@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -30,6 +31,8 @@ import psutil
 
 BAR_GB = 2.0
 CHUNK = 1024
+_LEVELS = 64
+"""Grey levels that a chunk of a result has at least; the waves alone go through 120."""
 
 
 class Watch:
@@ -157,10 +160,17 @@ def same_files(one: Path, other: Path) -> tuple[int, list[str]]:
 
 def check_pixels(result: Path, side: int) -> None:
     """Refuse to go on with a result that was not written as chunks of many grey levels."""
+    import zarr
+
     chunks = [p for p in (result / "0" / "c").rglob("*") if p.is_file()]
-    size = sum(p.stat().st_size for p in chunks)
-    if size < side * side:
-        raise SystemExit(f"{len(chunks)} chunks with {size} bytes are no picture of {2 * side}².")
+    pixels = zarr.open_array(str(result / "0"), mode="r")
+    expected = math.prod(-(-2 * side // length) for length in pixels.chunks)
+    if pixels.shape != (2 * side, 2 * side) or len(chunks) != expected:
+        raise SystemExit(f"{len(chunks)} of {expected} chunks of {pixels.shape} were written.")
+    sample = pixels[:CHUNK, :CHUNK]
+    levels = len(np.unique(sample))
+    if levels < _LEVELS:
+        raise SystemExit(f"{levels} grey levels are no picture of waves and noise.")
 
 
 def main() -> None:

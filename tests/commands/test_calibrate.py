@@ -90,6 +90,13 @@ def test_one_frame_is_no_repeat(pictures: Path, capsys: pytest.CaptureFixture[st
     assert "at least two frames" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["calibrate", "inspect", "trust", "train", "evaluate --hq"])
+def test_an_empty_name_means_no_folder(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*command.split(), ""])
+    assert "'' names nothing" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", [None, b"no picture"])
 def test_missing_and_damaged_files_end_with_a_sentence(
     content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

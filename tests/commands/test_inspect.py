@@ -34,7 +34,9 @@ def test_what_is_not_known_is_said_too(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["inspect", str(write(tmp_path / "a.tif", specimen()))]) == 0
     text = capsys.readouterr().out
     assert "unknown" in text
-    assert "enter it" in text
+    assert "Nothing in the file states a pixel size that can be trusted." in text
+    assert "--pixel-size 5nm" in text
+    assert "enter it" not in text
 
 
 def test_json_is_one_object_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -214,6 +214,24 @@ def test_given_rows_are_restored_and_land_over_the_specimen(
     assert np.array_equal(read_image(tmp_path / "again.tif").pixels, result.pixels)
 
 
+def test_a_repeated_run_is_no_volume(
+    picture: Path, tmp_path: Path, engine: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, wrong = tmp_path / "r.tif", tmp_path / "again.zarr"
+    assert main(["restore", str(picture), "-o", str(target), *engine]) == 0
+    assert main(["restore", "--from", str(sidecar_path(target)), "-o", str(wrong)]) == 1
+    assert "A repeated run is written as TIFF" in capsys.readouterr().err
+    assert not wrong.exists()
+
+
+def test_a_time_to_settle_without_watching_is_a_wrong_command_line(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["restore", str(picture), "-o", str(tmp_path / "out"), "--settle", "5"])
+    assert "add --watch" in capsys.readouterr().err
+
+
 def test_a_stack_that_was_restored_as_a_layer_in_another_order_of_axes_is_repeated(
     tmp_path: Path, engine: list[str]
 ) -> None:
@@ -342,7 +360,6 @@ def test_a_number_that_cannot_be_is_refused_in_its_own_words(
     assert what in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 def test_an_empty_name_does_not_mean_the_folder_one_is_in(
     picture: Path,
     tmp_path: Path,
@@ -366,6 +383,7 @@ def test_an_image_with_nan_says_which_option_masks_it(
     assert "--non-finite mask" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 def test_ctrl_c_stops_at_once_and_leaves_nothing_half_written(
     tmp_path: Path, engine: list[str]
 ) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
 import shutil
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +238,35 @@ def test_workers_without_a_volume_are_refused(
     command = ["restore", str(source), "-o", str(tmp_path / "out.tif"), "--workers", "2"]
     assert main([*command, *engine]) == 1
     assert "Give -o OUT.zarr" in capsys.readouterr().err
+
+
+@pytest.fixture
+def another_server() -> Iterator[str]:
+    """Address of a server that is no dask scheduler."""
+
+    class Refusing(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 8)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_address_where_no_scheduler_is_is_named(
+    another_server: str, tmp_path: Path, engine: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = volume(tmp_path / "a.zarr", (40, 50))
+    command = ["restore", str(source), "-o", str(tmp_path / "b.zarr"), *engine, "--scheduler"]
+    for address in (another_server, "node-without-port"):
+        assert main([*command, address]) == 1
+        gc.collect()
+        said = capfd.readouterr().err
+        assert f"No dask scheduler answers at {address}" in said
+        assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "1/0"])

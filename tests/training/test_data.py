@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from napari_semnet.errors import TrainingError
 from napari_semnet.training.config import TrainingConfig
-from napari_semnet.training.data import Data, Pool, prepare_data
+from napari_semnet.training.data import Data, Pool, not_used, prepare_data
 from napari_semnet.training.events import Notice
+from napari_semnet.training.pictures import Rejected
 from napari_semnet.training.split import Split
 from tests.training.runs import scene, small_config, write_doubtful, write_png, write_scenes
 
@@ -377,3 +378,10 @@ def test_pairs_that_were_joined_in_order_are_told_of(tmp_path: Path) -> None:
     for number in range(2):
         (tmp_path / "low" / f"{number}-fast.png").rename(tmp_path / "low" / f"{number}-slow.png")
     assert prepared(config)[1] == []
+
+
+@pytest.mark.parametrize(("names", "said"), [("a", "1 picture is"), ("ab", "2 pictures are")])
+def test_pictures_that_are_not_used_are_counted_and_named(names: str, said: str) -> None:
+    rejected = [Rejected(f"folder/{name}.png", "too small") for name in names]
+    text = not_used(rejected)
+    assert text.startswith(f"{said} not used (a.png: too small")

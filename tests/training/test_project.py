@@ -148,6 +148,7 @@ def test_pictures_of_no_use_are_refused_with_the_reason(tmp_path: Path) -> None:
     assert set(reasons) == {"broken.tif", "twice.png"}
     assert "the same pixels as scene-0.png" in reasons["twice.png"]
     assert "2 refused" in found.summary()
+    assert not any("not used" in notice for notice in found.notices)
     assert {one.name for one in found.found} == {f"scene-{n}" for n in range(4)}
 
 

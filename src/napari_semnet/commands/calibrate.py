@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_semnet.commands import values
+
 if TYPE_CHECKING:
     from napari_semnet.training.calibration import Calibration, Measured, PictureNoise
     from napari_semnet.training.pictures import Plane
@@ -33,10 +35,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     parser.add_argument(
-        "images", metavar="IMAGES", type=Path, nargs="+", help="files and folders of pictures"
+        "images", metavar="IMAGES", type=values.path, nargs="+", help="files, folders of pictures"
     )
     parser.add_argument(
-        "-o", "--output", metavar="PROFILE", type=Path, help="file to write (.toml)"
+        "-o", "--output", metavar="PROFILE", type=values.path, help="file to write (.toml)"
     )
     parser.add_argument(
         "--repeats",

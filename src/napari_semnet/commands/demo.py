@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_semnet.commands.restore import add_engine_options, restorer_from
+from napari_semnet.commands.engine import add_engine_options, restorer_from
 from napari_semnet.files.atomic import replacing
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_semnet.commands import values
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -35,10 +37,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     parser.add_argument(
-        "--hq", required=True, type=Path, metavar="DIR", help="good pictures (folder or file)"
+        "--hq",
+        required=True,
+        type=values.path,
+        metavar="DIR",
+        help="good pictures (folder or file)",
     )
     parser.add_argument(
-        "--lq", type=Path, metavar="DIR", help="real poor pictures of the same names"
+        "--lq", type=values.path, metavar="DIR", help="real poor pictures of the same names"
     )
     parser.add_argument(
         "--model",
@@ -47,7 +53,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="name or path of a model; repeat it to compare several (default: the bundled one)",
     )
     parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the report"
+        "-o",
+        "--output",
+        required=True,
+        type=values.path,
+        metavar="DIR",
+        help="folder for the report",
     )
     parser.add_argument(
         "--poster",
@@ -77,7 +88,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="whether real pairs are first laid over one another (default: registered)",
     )
     parser.add_argument(
-        "--table", type=Path, metavar="CSV", help="says more of the pictures, by a column 'file'"
+        "--table",
+        type=values.path,
+        metavar="CSV",
+        help="says more of the pictures, by a column 'file'",
     )
     parser.add_argument(
         "--column",

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_semnet.commands import values
+
 if TYPE_CHECKING:
     from napari_semnet.export.exporting import Exported
 
@@ -28,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=values.path,
         required=True,
         metavar="FILE",
         help="ends in .onnx, in .zip (bioimage.io) or in .safetensors (copy)",

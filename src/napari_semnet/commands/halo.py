@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_semnet.commands.values import at_least
+from napari_semnet.commands import values
 
 if TYPE_CHECKING:
     from napari_semnet.model import Halo, Model
@@ -33,7 +33,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     parser.add_argument("model", metavar="MODEL", help="a model's name, or the path of its file")
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="picture, or folder of pictures")
+    parser.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        type=values.name,
+        help="picture, or folder of pictures",
+    )
     parser.add_argument(
         "--bound",
         type=float,
@@ -42,7 +48,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--size",
-        type=partial(at_least, _LEAST_SIZE, what="number of pixels"),
+        type=partial(values.at_least, _LEAST_SIZE, what="number of pixels"),
         metavar="N",
         help="pixels along each side used of a picture, from its middle: 64 or more (default 512)",
     )

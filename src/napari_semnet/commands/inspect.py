@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from napari_semnet.commands import values
+
 if TYPE_CHECKING:
     from napari_semnet.files.reader import SemImage
 
@@ -34,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             "that show specimen, how it was acquired, and how it was restored."
         ),
     )
-    parser.add_argument("files", metavar="FILE", nargs="+", help="picture")
+    parser.add_argument("files", metavar="FILE", nargs="+", type=values.name, help="picture")
     parser.add_argument("--json", action="store_true", help="one JSON object a file, a line each")
     parser.set_defaults(run=run)
 
@@ -98,8 +100,17 @@ def _lines(image: SemImage) -> Iterator[tuple[str, str]]:
         by = f"{record.model}, {record.software} {record.version}, {record.date}"
         yield "restored", f"from {record.source or 'unknown'} with {by}"
         yield "", record.statement
+    yield from _notes(image)
+
+
+def _notes(image: SemImage) -> Iterator[tuple[str, str]]:
+    """Give what the reader warns of; what it asks for is an option of restore's here."""
+    from napari_semnet.files.given_size import without_request
+
     for warning in image.warnings:
-        yield "note", warning
+        yield "note", without_request(warning)
+    if any(without_request(warning) != warning for warning in image.warnings):
+        yield "note", "napari-semnet restore takes the size of a pixel as --pixel-size 5nm."
 
 
 def _calibration(image: SemImage) -> Iterator[tuple[str, str]]:

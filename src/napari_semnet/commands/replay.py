@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_semnet.commands.jobs import Job, refuse_unwritable
+from napari_semnet.commands.jobs import Job, is_volume, refuse_unwritable
 from napari_semnet.errors import FileFormatError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
     ------
     FileFormatError
         The record does not tell enough, its source is gone or changed, or the result would
-        overwrite the source or the first result.
+        overwrite the source or the first result, or be no TIFF.
     """
     from napari_semnet.files.given_size import given_size_of
     from napari_semnet.files.provenance import sidecar_path
@@ -45,6 +45,11 @@ def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
     if output is not None:
         refuse_unwritable(output)
         given = Path(output)
+        if is_volume(given):
+            raise FileFormatError(
+                f"A repeated run is written as TIFF, and {given.name} is the name of an OME-Zarr. "
+                "Give a folder, or a name that ends in .tif."
+            )
         named = given.suffix.lower() in TIFF_SUFFIXES and not given.is_dir()
         target = given if named else given / target.name
     taken = (again.source, record, find_result(again.record, record))

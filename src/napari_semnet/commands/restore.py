@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_semnet.commands import values
+from napari_semnet.commands.engine import add_engine_options, restorer_from
 from napari_semnet.errors import SemnetError
 
 if TYPE_CHECKING:
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from napari_semnet.commands.reporting import Reporter
     from napari_semnet.commands.volume import VolumeChoices
     from napari_semnet.files.replay import Replay
-    from napari_semnet.restoration.restorer import Restorer
 
-__all__ = ["add_engine_options", "add_parser", "restorer_from", "run"]
+__all__ = ["add_parser", "run"]
 
 _OF_THE_RECORD = (
     "device",
@@ -34,6 +34,8 @@ _OF_THE_RECORD = (
     "pixel_size",
 )
 """Choices that a repeated run takes from its record."""
+_SETTLE = 5.0
+"""Seconds after which an image that has not changed is taken for complete."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,7 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--from",
         dest="record",
         metavar="RECORD",
-        type=Path,
+        type=values.path,
         help="repeat the run of a result's .semnet.json file; all choices come from there",
     )
     parser.add_argument(
@@ -113,7 +115,7 @@ def _add_queue_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("queue", "How many images are worked off.")
     group.add_argument(
         "--report",
-        type=Path,
+        type=values.path,
         metavar="FILE.csv",
         help="keep a table of what became of each image",
     )
@@ -132,9 +134,9 @@ def _add_queue_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--settle",
         type=values.seconds,
-        default=5.0,
         metavar="S",
-        help="with --watch: seconds for which an image must not have changed (default: 5)",
+        help="with --watch: seconds for which an image must not have changed "
+        f"(default: {_SETTLE:g})",
     )
 
 
@@ -181,6 +183,8 @@ def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], 
             parser.error(f"--from takes all choices from the record; leave out {options}")
         if arguments.watch and (arguments.record is not None or arguments.overwrite):
             parser.error("--watch restores what has no result yet; it takes no --from, --overwrite")
+        if arguments.settle is not None and not arguments.watch:
+            parser.error("--settle says when a new image of --watch is complete; add --watch")
         if arguments.overwrite and arguments.shard[1] > 1:
             parser.error(
                 "--overwrite would remove what the other parts have done; remove OUT first"
@@ -188,79 +192,6 @@ def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], 
         return run(arguments)
 
     return run_checked
-
-
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Add the choices that the restoration engine takes.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Of any command that restores; `restorer_from` reads them back.
-    """
-    group = parser.add_argument_group("engine")
-    group.add_argument("--model", metavar="NAME", help="name or path; see napari-semnet models")
-    group.add_argument(
-        "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1 or mps"
-    )
-    group.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
-    group.add_argument(
-        "--tile",
-        default="auto",
-        type=values.tile,
-        metavar="N|YxX",
-        help="input pixels along a tile, without its halo; by default what the memory allows",
-    )
-    group.add_argument(
-        "--halo",
-        default="auto",
-        type=values.halo,
-        metavar="N|exact",
-        help="input pixels around each tile; by default what was measured for the model",
-    )
-    group.add_argument(
-        "--intensity",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="grey values that are black and white to the network; by default measured",
-    )
-    group.add_argument(
-        "--non-finite",
-        default="refuse",
-        choices=("refuse", "mask"),
-        help="what to do with NaN and inf pixels",
-    )
-    group.add_argument(
-        "--strength",
-        default=1.0,
-        type=values.strength,
-        metavar="S",
-        help="from 0 (bicubic enlargement) to 1 (the model; default)",
-    )
-
-
-def restorer_from(arguments: argparse.Namespace) -> Restorer:
-    """Prepare the engine as the command line asks for it.
-
-    Raises
-    ------
-    SemnetError
-        The model or the device cannot be used.
-    """
-    from napari_semnet.model import DEFAULT_MODEL
-    from napari_semnet.restoration.restorer import Restorer, Settings
-
-    settings = Settings(
-        device=arguments.device,
-        precision=arguments.precision,
-        tile=arguments.tile,
-        halo=arguments.halo,
-        intensity=tuple(arguments.intensity) if arguments.intensity else "auto",
-        non_finite=arguments.non_finite,
-        strength=arguments.strength,
-    )
-    return Restorer(arguments.model or DEFAULT_MODEL, settings)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -279,7 +210,8 @@ def run(arguments: argparse.Namespace) -> int:
     find, work = partial(_entries, arguments, job), _work(arguments, again, choices)
     if arguments.watch:
         _check_report(arguments.report, [])
-        events = watching.watch_inputs(arguments.inputs, find, work, arguments.settle)
+        settle = _SETTLE if arguments.settle is None else arguments.settle
+        events = watching.watch_inputs(arguments.inputs, find, work, settle)
         table = queue.Queue()
     else:
         entries = find()

@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_semnet.commands import values
+
 if TYPE_CHECKING:
     from napari_semnet.training.events import Event
 
@@ -27,12 +29,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             "--resume goes on from; before the first step it stops at once."
         ),
     )
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="configuration (.toml)")
+    parser.add_argument("config", metavar="CONFIG", type=values.path, help="configuration (.toml)")
     parser.add_argument(
         "-o",
         "--output",
         metavar="FOLDER",
-        type=Path,
+        type=values.path,
         help=(
             "folder of the run; by default the configuration's name without .toml, beside it, or "
             "its own folder when it is called config.toml"

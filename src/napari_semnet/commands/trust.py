@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_semnet.commands import values
+
 if TYPE_CHECKING:
     from napari_semnet.commands.judging import Checks, Judged
     from napari_semnet.files.provenance import Provenance
@@ -26,11 +28,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             "noise, was the image fit for the model, and where does the result depend on chance?"
         ),
     )
-    parser.add_argument("results", metavar="RESULT", nargs="+", help="what restore wrote")
+    parser.add_argument(
+        "results", metavar="RESULT", nargs="+", type=values.name, help="what restore wrote"
+    )
     parser.add_argument(
         "--source",
         metavar="FILE",
-        type=Path,
+        type=values.path,
         help="the image, where the record does not lead there",
     )
     parser.add_argument(
@@ -52,7 +56,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1 or mps"
     )
     parser.add_argument(
-        "-o", "--output", metavar="FOLDER", type=Path, help="where to write (beside the result)"
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        type=values.path,
+        help="where to write (beside the result)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a result")
     parser.set_defaults(run=run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ __all__ = [
     "halo",
     "name",
     "part",
+    "path",
     "pixel_size",
     "processes",
     "rows",
@@ -48,9 +50,14 @@ def name(text: str) -> str:
     """Read the name of a file; an empty one would mean the folder that one happens to be in."""
     if not text:
         raise argparse.ArgumentTypeError(
-            "'' names nothing, as where a variable of the shell is not set: give a file."
+            "'' names nothing, as where a variable of the shell is not set: give a file or folder."
         )
     return text
+
+
+def path(text: str) -> Path:
+    """Read where a file or folder is."""
+    return Path(name(text))
 
 
 def strength(text: str) -> float:

@@ -6,6 +6,7 @@ that only the numbers of blocks travel; both must be where all workers see them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import uuid
@@ -71,14 +72,8 @@ def worker_cluster(workers: int = 0, scheduler: str = "") -> Iterator[Client]:
     except ImportError as error:
         raise DeviceError(_NEEDS_EXTRA) from error
     if scheduler:
-        try:
-            client = Client(scheduler, timeout=_SECONDS_TO_ANSWER, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise DeviceError(
-                f"No dask scheduler answers at {scheduler}. Start one with 'dask scheduler' and "
-                "give the address that it prints."
-            ) from error
-        with client:
+        _check_answer(scheduler)
+        with Client(scheduler, timeout=_SECONDS_TO_ANSWER, set_as_default=False) as client:
             yield client
         return
     load_ahead()
@@ -95,6 +90,25 @@ def worker_cluster(workers: int = 0, scheduler: str = "") -> Iterator[Client]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _check_answer(scheduler: str) -> None:
+    """Refuse an address where no scheduler is; a client that fails there takes a minute to end."""
+    from distributed import Security
+    from distributed.comm import connect
+
+    async def greet() -> None:
+        secrets = Security().get_connection_args("client")
+        comm = await connect(scheduler, timeout=_SECONDS_TO_ANSWER, **secrets)
+        await comm.close()
+
+    try:
+        asyncio.run(greet())
+    except Exception as error:  # What other programs answer is read as anything.
+        raise DeviceError(
+            f"No dask scheduler answers at {scheduler}. Start one with 'dask scheduler' and "
+            "give the address that it prints."
+        ) from error
 
 
 def run_on_cluster(

@@ -26,7 +26,7 @@ from napari_semnet.training.split import (
 )
 from napari_semnet.training.store import Field, Store, prepare_source, store_root
 
-__all__ = ["Data", "Patches", "Pool", "prepare_data"]
+__all__ = ["Data", "Patches", "Pool", "not_used", "prepare_data"]
 
 Floats = NDArray[np.float32]
 
@@ -267,9 +267,15 @@ def _notices(config: TrainingConfig, data: Data, before: Split | None) -> Iterat
         yield Notice(changed)
     if config.validation.crops > 0 and not data.validation:
         yield Notice(f"{_why_none_held_out(config, before)}, so progress is not measured.")
-    if rejected := data.rejected:
-        shown = _listed([f"{Path(r.path).name}: {r.reason}" for r in rejected], "; ")
-        yield Notice(f"{len(rejected)} pictures are not used ({shown}).")
+    if data.rejected:
+        yield Notice(not_used(data.rejected))
+
+
+def not_used(rejected: Sequence[Rejected]) -> str:
+    """Say how many pictures are not used, and why the first of them are not."""
+    shown = _listed([f"{Path(r.path).name}: {r.reason}" for r in rejected], "; ")
+    verb = "picture is" if len(rejected) == 1 else "pictures are"
+    return f"{len(rejected)} {verb} not used ({shown})."
 
 
 def _why_none_held_out(config: TrainingConfig, before: Split | None) -> str:

@@ -95,7 +95,7 @@ def survey(config: TrainingConfig) -> Generator[float, None, Survey]:
         No picture can be used; the reason of the last one is told.
     """
     # PyTorch comes with these, which takes seconds at first.
-    from napari_semnet.training.data import prepare_data
+    from napari_semnet.training.data import not_used, prepare_data
     from napari_semnet.training.events import Notice, Preparing
 
     notices = []
@@ -108,8 +108,11 @@ def survey(config: TrainingConfig) -> Generator[float, None, Survey]:
             break
         if isinstance(event, Preparing):
             yield event.done / max(event.total, 1)
-        elif isinstance(event, Notice) and "pictures are not used" not in event.text:
+        elif isinstance(event, Notice):
             notices.append(event.text)
+    # They are listed one by one beside what was found.
+    listed = not_used(data.rejected)
+    notices = [text for text in notices if text != listed]
     found = [
         Found(
             _named(field.path, field.page),
