@@ -11,6 +11,7 @@ from PIL import Image
 
 from napari_semnet.errors import TrainingError
 from napari_semnet.training.sections import Source
+from napari_semnet.training.split import specimens_of
 from napari_semnet.training.store import Store, open_store, prepare_source
 from tests.training.runs import as_8bit, scene, write_doubtful, write_png, write_scenes
 
@@ -178,6 +179,24 @@ def test_pictures_without_a_partner_are_listed(tmp_path: Path) -> None:
     (alone,) = store.rejected
     assert Path(alone.path) == tmp_path / "low" / "lonely.png"
     assert alone.reason == "no picture in the other folder has this name"
+
+
+def test_each_fast_scan_of_one_slow_scan_is_a_pair(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    small = scene(7, 128, 128).reshape(64, 2, 64, 2).mean(axis=(1, 3))
+    for name in ("first", "second", "third"):
+        write_png(tmp_path / "low" / f"{name}.png", small + rng.normal(0, 0.03, small.shape))
+        write_png(tmp_path / "high" / f"{name}.png", scene(7, 128, 128))
+    for side in ("low", "high"):
+        shutil.copy(tmp_path / side / "first.png", tmp_path / side / "fourth.png")
+    source = Source.model_validate(
+        {"kind": "pairs", "low": tmp_path / "low", "high": tmp_path / "high"}
+    )
+    store = open_store(source, tmp_path / "store")
+    assert [Path(f.path).name for f in store.fields] == ["first.png", "second.png", "third.png"]
+    assert len(set(specimens_of(store.fields).values())) == 1
+    (copied,) = store.rejected
+    assert copied.reason == "the same pixels as first.png"
 
 
 def test_two_equal_frames_are_no_noisy_frames_of_one_field(tmp_path: Path) -> None:

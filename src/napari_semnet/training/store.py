@@ -41,7 +41,7 @@ from napari_semnet.training.tables import Facts, facts_about, read_table
 
 __all__ = ["Copy", "Field", "Place", "Store", "default_store", "open_store", "prepare_source"]
 
-STORE_VERSION = {"hq": 2, "pairs": 4, "noise2noise": 4}
+STORE_VERSION = {"hq": 2, "pairs": 5, "noise2noise": 5}
 """By the kind of source; changes when the same pictures would be stored otherwise."""
 _TABLE_VERSION = 3
 """Of what is taken from tables; changes when the same table would be understood otherwise."""
@@ -238,7 +238,7 @@ def _decode(
     rejected = list(alone)
     copies: list[Copy] = []
     databars: list[str] = []
-    seen: dict[str, str] = {}
+    seen: dict[frozenset[str], str] = {}
     try:
         for done, job in enumerate(jobs, start=1):
             name = " + ".join(path.name for path in job)
@@ -251,9 +251,10 @@ def _decode(
                 read = []
                 rejected.append(Rejected(name, reason_of(error)))
             for planes in read:
-                digest = planes[-1].digest
-                if digest in seen:
-                    rejected.append(Rejected(name, f"the same pixels as {seen[digest]}"))
+                # Of one slow scan there may be several fast ones: a pair is another one then.
+                digests = frozenset(_digests(planes))
+                if digests in seen:
+                    rejected.append(Rejected(name, f"the same pixels as {seen[digests]}"))
                     copies.append(Copy(_group(facts, planes), _digests(planes)))
                     continue
                 try:
@@ -263,7 +264,7 @@ def _decode(
                     rejected.append(Rejected(name, reason_of(error)))
                     continue
                 # Not before: a pair that is of no use must not stand in the way of a good one.
-                seen[digest] = planes[-1].path.name
+                seen[digests] = planes[-1].path.name
                 databars += [p.path.name for p in planes if p.may_have_databar]
             yield Preparing(source.title, done, len(jobs))
     finally:
