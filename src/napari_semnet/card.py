@@ -53,6 +53,31 @@ class Training(_Record):
     hours: float | None = Field(default=None, ge=0)
     started_from: str = ""
     """Name and sha256 of the model it was fine-tuned from; empty when trained from scratch."""
+    steps_before: int | None = Field(default=None, ge=0)
+    """Steps that the former model had behind it; None where nobody counted."""
+
+    @property
+    def all_steps(self) -> int | None:
+        """Steps since the weights were random; None where nobody counted."""
+        if not self.started_from:
+            return self.steps
+        if self.steps is None or self.steps_before is None:
+            return None
+        return self.steps_before + self.steps
+
+    @property
+    def steps_text(self) -> str:
+        """Steps in words; empty where nobody counted.
+
+        Examples
+        --------
+        >>> Training(steps=300, started_from="semnet-x2", steps_before=42_095).steps_text
+        '300 steps after 42,095'
+        """
+        if self.steps is None:
+            return ""
+        before = "" if self.steps_before is None else f" after {self.steps_before:,}"
+        return f"{self.steps:,} steps{before}"
 
 
 class Halo(_Record):

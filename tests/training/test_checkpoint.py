@@ -105,7 +105,7 @@ def test_a_state_of_another_optimiser_is_not_called_one_of_another_network(
 
 def test_what_a_run_began_with_is_read_back(tmp_path: Path) -> None:
     path, learner = tmp_path / "state.safetensors", learner_of(tmp_path)
-    start = Start("semnet-x2 (sha256 abc)", learner.average.architecture)
+    start = Start("semnet-x2 (sha256 abc)", learner.average.architecture, 42_095)
     save(path, learner, Progress(start=start))
     assert read_progress(path).start == start
 

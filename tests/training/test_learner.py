@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from napari_semnet.card import Card, Training
 from napari_semnet.errors import TrainingError
-from napari_semnet.model import Card, save_model
+from napari_semnet.model import save_model
 from napari_semnet.network import Architecture, SEMNet
 from napari_semnet.training.engine import MixedPrecision, engine_for
 from napari_semnet.training.grid import without_grid
@@ -174,12 +175,14 @@ def test_a_run_can_start_from_a_model(tmp_path: Path) -> None:
     architecture = Architecture(features=6, growth=3, blocks=1, rdb_per_block=1)
     network = SEMNet(architecture)
     path = tmp_path / "before.safetensors"
-    save_model(path, network, Card(name="before", architecture=architecture), torch.float32)
+    card = Card(name="before", architecture=architecture, training=Training(steps=70))
+    save_model(path, network, card, torch.float32)
     config = small_config(tmp_path, start_from="before.safetensors")
-    started, origin = first_network(config)
+    started, start = first_network(config)
     assert equal(weights(started), weights(network))
     assert all(parameter.requires_grad for parameter in started.parameters())
-    assert origin.startswith("before (sha256 ")
+    assert start.origin.startswith("before (sha256 ")
+    assert (start.architecture, start.steps) == (architecture, 70)
 
 
 def test_a_model_of_several_channels_is_refused(tmp_path: Path) -> None:

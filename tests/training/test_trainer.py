@@ -420,6 +420,8 @@ def test_a_model_can_be_trained_on(finished: Finished, tmp_path: Path) -> None:
     last = float(rows(RunFolder(folder).validation)[-1]["psnr"])
     assert measured[0].psnr == pytest.approx(last, abs=0.01)
     assert card.training.started_from.startswith("ours (sha256 ")
+    assert card.training.steps_text == f"2 steps after {config.steps}"
+    assert card.training.all_steps == config.steps + 2
     assert card.architecture.features == config.network.features
 
 
@@ -434,7 +436,9 @@ def test_a_run_goes_on_without_the_model_that_it_started_from(
     said: list[Event] = []
     further = config.model_copy(update={"start_from": str(folder / "ours.safetensors"), "steps": 4})
     model = train(further, tmp_path / "run", resume=True, callback=said.append)
-    assert read_card(model).training.started_from == card.training.started_from
+    after = read_card(model).training
+    assert after.started_from == card.training.started_from
+    assert after.steps_text == f"4 steps after {config.steps}"
     notices = [event.text for event in said if isinstance(event, events.Notice)]
     assert notices[0].startswith("The run began with ours (sha256 ")
     assert "another start_from has no effect" in notices[0]

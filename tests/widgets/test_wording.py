@@ -51,3 +51,11 @@ def test_a_card_is_summed_up_in_what_it_knows() -> None:
     )
     assert "PSNR: 27.95 dB (range 255), on d" in card_details(card).splitlines()
     assert card_summary(Card(name="m")) == ()
+
+
+def test_steps_of_models_before_are_told_apart_from_those_of_a_model() -> None:
+    one = Training(steps=300, started_from="m (sha256 a)", steps_before=42_095)
+    assert card_summary(Card(name="m", training=one)) == ("Trained: 300 steps after 42,095",)
+    assert one.all_steps == 42_395
+    uncounted = Training(steps=300, started_from="m (sha256 a)")
+    assert (uncounted.steps_text, uncounted.all_steps) == ("300 steps", None)

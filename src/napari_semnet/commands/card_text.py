@@ -60,7 +60,7 @@ def card_lines(card: Card, path: Path) -> list[str]:
         f"  architecture: {structure}",
         *(f"  training data: {source}" for source in training.data),
         f"  recipe: {training.recipe}",
-        f"  steps: {'' if training.steps is None else f'{training.steps:,}'}",
+        f"  trained: {training.steps_text}",
         f"  trained on: {training.hardware}",
         f"  training time: {'' if training.hours is None else f'{training.hours:g} h'}",
         f"  started from: {training.started_from}",

@@ -61,8 +61,8 @@ def _seen(card: Card) -> list[str]:
     if card.pixel_size_range_nm is not None:
         low, high = card.pixel_size_range_nm
         lines.append(f"pixel sizes seen: {low:g} to {high:g} nm")
-    if card.training.steps is not None:
-        lines.append(f"{card.training.steps:,} steps")
+    if card.training.steps_text:
+        lines.append(card.training.steps_text)
     return lines
 
 

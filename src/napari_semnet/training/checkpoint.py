@@ -66,6 +66,8 @@ class Start:
     origin: str
     """Name and hash of that model, for the card; empty for random weights."""
     architecture: Architecture
+    steps: int | None = None
+    """Steps that the model had behind it; None where nobody counted, or for random weights."""
 
 
 @dataclass(slots=True)

@@ -52,7 +52,7 @@ def card_for(
     profile: Profile,
     progress: checkpoint.Progress,
     *,
-    origin: str,
+    start: checkpoint.Start,
     measured: Best | None,
 ) -> Card:
     """Fill in the card of a model from what the run knows.
@@ -63,8 +63,8 @@ def card_for(
         The model's network.
     config, data, profile, progress
         Of the run.
-    origin : str
-        Model that it started from; empty for none.
+    start : Start
+        What the run began with.
     measured : Best or None
         Validation of these very weights, if there was one.
     """
@@ -82,7 +82,8 @@ def card_for(
             steps=step,
             hardware=", ".join(progress.hardware),
             hours=round(progress.seconds / 3600, 3),
-            started_from=origin,
+            started_from=start.origin,
+            steps_before=start.steps,
         ),
         metrics=_metrics(measured, _measured_on(data, config, profile)) if measured else (),
         noise_range=noise_range(profile) if _degrades(data) else None,

@@ -91,15 +91,15 @@ def started_from(config: TrainingConfig) -> str | None:
     return DEFAULT_MODEL if config.start_from == "default" else config.start_from
 
 
-def first_network(config: TrainingConfig) -> tuple[SEMNet, str]:
+def first_network(config: TrainingConfig) -> tuple[SEMNet, Start]:
     """Build the network that a run starts with.
 
     Returns
     -------
     SEMNet
         Of a model, or with random weights that are a function of the seed.
-    str
-        Name and hash of the model, for the card; empty for random weights.
+    Start
+        Where its weights come from, for the card.
 
     Raises
     ------
@@ -108,8 +108,8 @@ def first_network(config: TrainingConfig) -> tuple[SEMNet, str]:
     ModelFileError
         There is no such model, or it cannot be read.
     """
-    start = started_from(config)
-    if start is None:
+    chosen = started_from(config)
+    if chosen is None:
         sizes = config.network
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -122,17 +122,19 @@ def first_network(config: TrainingConfig) -> tuple[SEMNet, str]:
                     conv_per_rdb=sizes.conv_per_rdb,
                 )
             )
-        return network, ""
-    model = load_model(start)
+        return network, Start("", network.architecture)
+    model = load_model(chosen)
     if model.card.architecture.in_channels != 1:
         raise TrainingError(
             f"The model {model.name} takes {model.card.architecture.in_channels} channels; "
             "training works on grey images. Start from a model of one channel."
         )
-    return model.network.train().requires_grad_(True), f"{model.name} (sha256 {model.sha256})"
+    origin = f"{model.name} (sha256 {model.sha256})"
+    start = Start(origin, model.card.architecture, model.card.training.all_steps)
+    return model.network.train().requires_grad_(True), start
 
 
-def network_again(config: TrainingConfig, start: Start) -> tuple[SEMNet, str]:
+def network_again(config: TrainingConfig, start: Start) -> tuple[SEMNet, Start]:
     """Build the network of a run that goes on, whose weights are those of its state.
 
     Parameters
@@ -143,12 +145,12 @@ def network_again(config: TrainingConfig, start: Start) -> tuple[SEMNet, str]:
 
     Returns
     -------
-    SEMNet, str
+    SEMNet, Start
         As of `first_network`.
     """
     if not start.origin and config.start_from is None:
         return first_network(config)
-    return SEMNet(start.architecture), start.origin
+    return SEMNet(start.architecture), start
 
 
 def _optimiser(weights: list[Tensor], choice: Optimiser) -> torch.optim.Adam:

@@ -66,10 +66,9 @@ class Run:
         self.is_first = engine.rank == 0
         self.profile = profile_of(config)
         start = read_progress(files.last).start if resume else None
-        network, self.origin = (
+        network, self.start = (
             first_network(config) if start is None else network_again(config, start)
         )
-        architecture = network.architecture
         self.learner = Learner(network, config, engine)
         self.progress = Progress()
         before = None
@@ -81,7 +80,7 @@ class Run:
             before = self.progress.split
         self._settings_before = self.progress.settings
         self._start_before = start
-        self.progress.start = Start(self.origin, architecture)
+        self.progress.start = self.start
         self.progress.settings = config.model_dump(mode="json")
         self.progress.take(joined(before, data.split))
         self._is_as_before = self.progress.settings == self._settings_before and not (
@@ -124,7 +123,7 @@ class Run:
             precision=self.engine.precision,
             parameters=sum(p.numel() for p in self.learner.network.parameters()),
         )
-        if self.origin and self.crops and self.resumed_at is None:
+        if self.start.origin and self.crops and self.resumed_at is None:
             # What a model could do before is what it has to beat.
             yield self._evaluate()
 
@@ -289,7 +288,7 @@ class Run:
             self.data,
             self.profile,
             self.progress,
-            origin=self.origin,
+            start=self.start,
             measured=measured,
         )
         write_model(path, network, card, dtype)

@@ -51,7 +51,7 @@ def card_summary(card: Card) -> tuple[str, ...]:
     trained = ", ".join(
         part
         for part in (
-            f"{card.training.steps:,} steps" if card.training.steps is not None else "",
+            card.training.steps_text,
             card.date,
         )
         if part
