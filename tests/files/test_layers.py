@@ -167,16 +167,19 @@ def test_a_stack_is_upright_though_its_slices_are_in_no_unit() -> None:
     assert options["z_step_nm"] is None
 
 
+@pytest.mark.parametrize("labels", [("z", "y", "x"), ("-3", "-2", "-1")])
 @pytest.mark.parametrize("write_it", [write_layer, write_zarr_layer])
-def test_a_part_of_a_volume_lies_along_z_where_its_file_says(
-    tmp_path: Path, write_it: Callable[[str, np.ndarray, dict[str, object]], list[str]]
+def test_a_part_of_a_volume_lies_along_z_where_its_file_says_whether_its_axes_are_named_or_not(
+    tmp_path: Path,
+    write_it: Callable[[str, np.ndarray, dict[str, object]], list[str]],
+    labels: tuple[str, ...],
 ) -> None:
     pytest.importorskip("zarr")
     attributes: dict[str, object] = {
         "scale": (0.01, 0.002, 0.002),
         "translate": (0.3, 0.2, 0.1),
         "units": ("micrometer",) * 3,
-        "axis_labels": ("z", "y", "x"),
+        "axis_labels": labels,
     }
     ending = "tif" if write_it is write_layer else "zarr"
     (written,) = write_it(str(tmp_path / f"a.ome.{ending}"), np.stack([specimen()] * 3), attributes)

@@ -111,6 +111,14 @@ def test_what_is_left_beyond_blocks_of_8_pixels_is_not_taken_for_saturated() -> 
     assert check_consistency(image, truth_of(specimen)).whiteness.judged == 1
 
 
+def test_a_picture_too_small_to_be_judged_is_not_called_saturated() -> None:
+    image = np.random.default_rng(1).normal(100, 9, (40, 40)).astype(np.float32)
+    restored = np.full((80, 80), image.mean(), np.float32)
+    small = check_consistency(image, restored).whiteness
+    assert (small.p_value, small.reason) == (None, "the picture is too small")
+    assert small.judged == 1
+
+
 def test_saturated_places_are_not_judged() -> None:
     image = acquire(particles(SHAPE, 4))
     image[:, :128] = 255

@@ -333,6 +333,19 @@ def test_an_image_that_cannot_be_restored_is_said_in_a_notification(
     assert widget.progress.value() == 0
 
 
+def test_what_is_refused_for_nan_names_the_option_of_the_widget(
+    viewer: Any, open_widget: Open, finish: Finish, click: Any
+) -> None:
+    image = picture(20, 30).astype(np.float32)
+    image[3, 4] = np.nan
+    viewer.add_image(image, name="gap")
+    widget = open_widget()
+    click(widget.restore_button)
+    finish(widget)
+    (message,) = messages()
+    assert "NaN pixels, under Advanced" in message
+
+
 def test_choices_that_cannot_be_are_said_and_nothing_begins(viewer: Any, open_widget: Open) -> None:
     viewer.add_image(picture(20, 30), name="s")
     widget = open_widget()

@@ -84,6 +84,14 @@ def test_words_that_need_more_lines_get_the_room(window: Any, qtbot: Any) -> Non
     qtbot.waitUntil(lambda: window.status.height() == least, timeout=30_000)
 
 
+def test_a_long_name_without_spaces_is_not_cut_off(window: Any, qtbot: Any) -> None:
+    least = window.status.height()
+    name = "sampleA_very_long_name_without_any_space_" * 4
+    window.status.setText(f"Saving {name}")
+    qtbot.waitUntil(lambda: window.status.height() > least, timeout=30_000)
+    assert window.status.text() == f"Saving {name}"
+
+
 def test_a_bar_is_painted_with_what_else_changes_not_at_once(window: Any, qtbot: Any) -> None:
     from napari_semnet.widgets.status_text import show_progress
 

@@ -86,6 +86,19 @@ def test_the_check_at_the_end_is_of_what_was_restored(
     assert widget.trust.words.text() == ""
 
 
+def test_a_long_name_in_what_was_found_does_not_widen_the_dock(
+    viewer: Any, restored: tuple[Any, Any], qtbot: Any
+) -> None:
+    widget, result = restored
+    width = widget.trust.minimumSizeHint().width()
+    result.name = "sampleA_very_long_name_without_any_space_" * 4
+    widget.trust.check()
+    wait(widget.trust, qtbot)
+    assert widget.trust.words.text().startswith(f"“{result.name}”")
+    qtbot.wait(100)
+    assert widget.trust.minimumSizeHint().width() <= width
+
+
 def test_a_warning_that_comes_late_does_not_hide_what_was_said_since(
     viewer: Any, image: np.ndarray, open_widget: Callable[..., Any], qtbot: Any
 ) -> None:

@@ -284,9 +284,10 @@ def saved_options(attributes: Mapping[str, Any]) -> dict[str, Any]:
         options["pixel_size_nm"] = (lengths[-2], lengths[-1])
         if starts[-2] is not None and starts[-1] is not None:
             options["origin_nm"] = (starts[-2], starts[-1])
-    if axes is not None and "Z" in axes:
-        options["z_step_nm"] = lengths[axes.index("Z")]
-        options["origin_z_nm"] = starts[axes.index("Z")]
+    # Of axes that no label names the writers take the third from the end for Z.
+    z = len(lengths) - 3 if axes is None else axes.find("Z")
+    if z >= 0:
+        options["z_step_nm"], options["origin_z_nm"] = lengths[z], starts[z]
     return options
 
 

@@ -225,8 +225,9 @@ def check_finite(image: ArrayLike) -> None:
         if not np.isfinite(band).all():
             raise ImageError(
                 "The image has pixels that are NaN or infinite. Fill them first, or choose to "
-                "mask them (on the command line: --non-finite mask): they are then left as NaN "
-                "and do not touch their surroundings."
+                "mask them (in napari: NaN pixels, under Advanced; on the command line: "
+                "--non-finite mask): they are then left as NaN and do not touch their "
+                "surroundings."
             )
 
 

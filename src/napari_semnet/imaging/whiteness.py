@@ -250,6 +250,8 @@ class Tally:
 
     def _hindrance(self) -> str:
         if self._scales[0].blocks < _FEWEST_BLOCKS or not self._scales[0].windows:
+            if self._judged == self._pixels:
+                return "the picture is too small"
             return "too little of the picture is neither black nor white"
         if self._noise.source == "whole":
             return "the noise of the input could not be measured"

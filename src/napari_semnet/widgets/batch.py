@@ -34,7 +34,7 @@ from napari_semnet.widgets.choices import AUTO, HALOS, NON_FINITE, PRECISIONS, C
 from napari_semnet.widgets.docked import Docked
 from napari_semnet.widgets.folder_choice import FolderChoice
 from napari_semnet.widgets.layers import METADATA_KEY, add_restored_layer, bare, source_shape
-from napari_semnet.widgets.plain_label import PlainLabel, plain_tooltip
+from napari_semnet.widgets.plain_label import WrappedLabel, plain_tooltip
 from napari_semnet.widgets.preferences import load_choices, stored_group
 
 __all__ = ["BatchWidget"]
@@ -80,8 +80,7 @@ class BatchWidget(Docked):
         self.status = QLabel(self)
         self.status.setWordWrap(True)
         self.status.setTextFormat(Qt.TextFormat.PlainText)
-        self.options = PlainLabel(parent=self)
-        self.options.setWordWrap(True)
+        self.options = WrappedLabel(self)
         self.options.setToolTip("Those that the restore widget restored with last")
         self._kept = stored_group("restoration")
         self._lay_out()

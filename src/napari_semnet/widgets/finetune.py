@@ -37,7 +37,7 @@ from napari_semnet.widgets.finetune_noise import NoisePage
 from napari_semnet.widgets.finetune_result import ResultPage
 from napari_semnet.widgets.finetune_training import TrainingPage
 from napari_semnet.widgets.parting import ClosingWatch
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import WrappedLabel
 from napari_semnet.widgets.scrolled import Scrolled
 from napari_semnet.widgets.training_run import TrainingRun
 
@@ -232,8 +232,7 @@ class FinetuneWidget(Docked):
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
         self.cancel_button = QPushButton("Cancel", self)
-        self.status = PlainLabel(parent=self)
-        self.status.setWordWrap(True)
+        self.status = WrappedLabel(self)
         row = QHBoxLayout()
         row.addWidget(self.progress, 1)
         row.addWidget(self.cancel_button)

@@ -24,7 +24,7 @@ from napari_semnet.training.survey import Found, Survey
 from napari_semnet.widgets.advanced import combo_of, select
 from napari_semnet.widgets.finetune_choices import FinetuneChoices
 from napari_semnet.widgets.picture_picker import PicturePicker
-from napari_semnet.widgets.plain_label import PlainLabel, plain_tooltip
+from napari_semnet.widgets.plain_label import WrappedLabel, plain_tooltip
 
 __all__ = ["ImagesPage"]
 
@@ -70,8 +70,7 @@ class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
         self.second = PicturePicker(viewer, "", self)
         self.look_button = QPushButton("Look through the images", self)
         self.look_button.setToolTip("Reads them as training would, and tells what is of use")
-        self.summary = PlainLabel(parent=self)
-        self.summary.setWordWrap(True)
+        self.summary = WrappedLabel(self)
         self.table = QTableWidget(0, len(COLUMNS), self)
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().setVisible(False)

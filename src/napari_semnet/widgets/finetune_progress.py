@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 from napari_semnet.commands.train import describe
 from napari_semnet.training.following import Story
 from napari_semnet.widgets.picture_grid import PictureGrid
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import WrappedLabel
 from napari_semnet.widgets.plots import Curve, LinePlot
 from napari_semnet.widgets.wording import describe_duration
 
@@ -67,8 +67,7 @@ class ProgressView(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         super().__init__(parent)
         self.bar = QProgressBar(self)
         self.bar.setRange(0, 1000)
-        self.status = PlainLabel(parent=self)
-        self.status.setWordWrap(True)
+        self.status = WrappedLabel(self)
         self.status.setMinimumHeight(3 * self.fontMetrics().height())
         self.psnr = LinePlot("Step", "PSNR (dB)", self)
         self.loss = LinePlot("Step", "Loss", self)

@@ -26,7 +26,7 @@ from napari_semnet.training.run_folder import RunFolder, discard_run
 from napari_semnet.widgets.background import Task
 from napari_semnet.widgets.commands import restore_with
 from napari_semnet.widgets.picture_grid import PictureGrid
-from napari_semnet.widgets.plain_label import PlainLabel, plain_tooltip
+from napari_semnet.widgets.plain_label import WrappedLabel, plain_tooltip
 from napari_semnet.widgets.preview_layers import remove_previews, show_row
 from napari_semnet.widgets.training_run import TrainingRun
 
@@ -60,8 +60,8 @@ class ResultPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
         """The comparison; None before it is made."""
         self._shown: tuple[Path, int] | None = None
         self.task = Task(self)
-        self.verdict = PlainLabel(NONE_YET, self)
-        self.verdict.setWordWrap(True)
+        self.verdict = WrappedLabel(self)
+        self.verdict.setText(NONE_YET)
         self.table = QTableWidget(0, len(COLUMNS), self)
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().setVisible(False)

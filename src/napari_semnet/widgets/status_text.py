@@ -6,7 +6,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import WrappedLabel
 
 __all__ = ["StatusText", "show_progress"]
 
@@ -27,8 +27,7 @@ class StatusText(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._label = PlainLabel(parent=self)
-        self._label.setWordWrap(True)
+        self._label = WrappedLabel(self)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._fit()
 

@@ -31,7 +31,7 @@ from napari_semnet.widgets.layers import (
     image_layers,
 )
 from napari_semnet.widgets.lineage import MADE_BY_COMPARISON, OVER_KEY, source_of
-from napari_semnet.widgets.plain_label import PlainLabel
+from napari_semnet.widgets.plain_label import WrappedLabel
 from napari_semnet.widgets.planes import add_picture, part_placement, slice_origin
 from napari_semnet.widgets.record import record_of_part
 from napari_semnet.widgets.strength import StrengthSlider
@@ -139,8 +139,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
             self.consistent_button,
         )
         self.strength = StrengthSlider(viewer, pair, self)
-        self.words = PlainLabel("", self)
-        self.words.setWordWrap(True)
+        self.words = WrappedLabel(self)
         self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.progress = QProgressBar(self)
         self.progress.setRange(0, 1000)
