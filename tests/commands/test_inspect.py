@@ -39,6 +39,18 @@ def test_what_is_not_known_is_said_too(tmp_path: Path, capsys: pytest.CaptureFix
     assert "enter it" not in text
 
 
+def test_an_unknown_pixel_size_is_said_with_the_option_that_gives_it_but_of_a_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / "a.tif", specimen())
+    record = Provenance(source="a.tif")
+    result = write_tiff(tmp_path / "b.tif", specimen(), pixel_size_nm=None, provenance=record)
+    assert main(["inspect", str(source), str(result)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = [line.split(":")[1].strip() for line in lines if line.startswith("pixel size:")]
+    assert said == ["unknown; restore with --pixel-size SIZE", "unknown"]
+
+
 def test_json_is_one_object_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = Provenance(model="m", source="a.tif")
     paths = [

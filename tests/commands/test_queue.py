@@ -204,6 +204,13 @@ def test_a_folder_that_is_not_there_cannot_be_watched(tmp_path: Path) -> None:
         next(watch_inputs([str(tmp_path / "nothing")], list, iter, settle=1.0))
 
 
+def test_a_file_in_place_of_a_folder_to_watch_is_said_to_be_one(tmp_path: Path) -> None:
+    picture = tmp_path / "a.tif"
+    picture.touch()
+    with pytest.raises(FileFormatError, match=r"a\.tif is a file.*Give its folder"):
+        next(watch_inputs([str(picture)], list, iter, settle=1.0))
+
+
 def test_ctrl_c_while_an_event_is_told_ends_watching_as_well(
     tmp_path: Path,
     tiny_model: Path,

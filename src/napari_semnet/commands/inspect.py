@@ -118,7 +118,9 @@ def _calibration(image: SemImage) -> Iterator[tuple[str, str]]:
 
     size = image.pixel_size
     if size is None:
-        yield "pixel size", "unknown"
+        # A result is not restored again, so nothing is to be said of its source here.
+        give = "; restore with --pixel-size SIZE" if image.provenance is None else ""
+        yield "pixel size", f"unknown{give}"
         return
     yield "pixel size", pixel_size_text(size.yx)
     yield "from", size.source

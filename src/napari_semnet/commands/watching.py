@@ -148,9 +148,14 @@ def watch_inputs(
     Raises
     ------
     FileFormatError
-        A folder is not there.
+        A folder is not there, or is a file.
     """
     for text in inputs:
+        if Path(text).expanduser().is_file():
+            raise FileFormatError(
+                f"{text} is a file, and --watch waits for images in a folder. Give its folder, or "
+                "a pattern such as '*.tif'."
+            )
         if not Path(text).expanduser().is_dir() and not glob.has_magic(text):
             raise FileFormatError(f"There is no folder {text} to watch. Make it first.")
     written = failed = 0
