@@ -35,7 +35,6 @@ def test_what_is_not_known_is_said_too(tmp_path: Path, capsys: pytest.CaptureFix
     text = capsys.readouterr().out
     assert "unknown" in text
     assert "Nothing in the file states a pixel size that can be trusted." in text
-    assert "--pixel-size 5nm" in text
     assert "enter it" not in text
 
 
@@ -49,6 +48,17 @@ def test_an_unknown_pixel_size_is_said_with_the_option_that_gives_it_but_of_a_re
     lines = capsys.readouterr().out.splitlines()
     said = [line.split(":")[1].strip() for line in lines if line.startswith("pixel size:")]
     assert said == ["unknown; restore with --pixel-size SIZE", "unknown"]
+
+
+def test_a_size_that_is_not_certain_is_said_with_the_option_that_gives_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cropped = write(tmp_path / "a.tif", WITH_BAR[:, :200], {34682: fei_header()})
+    assert main(["inspect", str(cropped)]) == 0
+    text = capsys.readouterr().out
+    assert "so its pixel size is not certain." in text
+    assert "takes the size of a pixel as --pixel-size 5nm" in text
+    assert "enter it" not in text
 
 
 def test_json_is_one_object_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

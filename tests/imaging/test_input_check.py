@@ -58,6 +58,14 @@ def test_saturation_is_said(value: int, name: str) -> None:
     assert said in words(image)
 
 
+def test_a_picture_of_one_grey_level_is_neither_black_nor_white() -> None:
+    found = check_input(np.full((200, 200), 7, np.uint8))
+    assert found.warnings == (
+        "All pixels have the same grey level: there is nothing in the image to restore.",
+    )
+    assert (found.black, found.white) == (0, 0)
+
+
 def test_a_pixel_size_outside_the_range_is_said() -> None:
     assert "200 nm" in words(GOOD, pixel_size_nm=(200, 200))
     assert words(GOOD, pixel_size_nm=None) == ""

@@ -109,7 +109,8 @@ def _notes(image: SemImage) -> Iterator[tuple[str, str]]:
 
     for warning in image.warnings:
         yield "note", without_request(warning)
-    if any(without_request(warning) != warning for warning in image.warnings):
+    is_asked = any(without_request(warning) != warning for warning in image.warnings)
+    if is_asked and image.pixel_size is not None:
         yield "note", "napari-semnet restore takes the size of a pixel as --pixel-size 5nm."
 
 

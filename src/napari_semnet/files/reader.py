@@ -215,7 +215,8 @@ def _traced(image: SemImage) -> SemImage:
     trust = next((c for c in get_args(Confidence) if origin.endswith(f"({c})")), size.confidence)
     if differ(size, stated) or not origin:
         return image
-    traced = dataclasses.replace(size, source=f"half of the source's: {origin}", confidence=trust)
+    stem = origin.removesuffix(f" ({trust})")
+    traced = dataclasses.replace(size, source=f"half of the source's: {stem}", confidence=trust)
     return dataclasses.replace(image, pixel_size=traced)
 
 

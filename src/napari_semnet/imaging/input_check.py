@@ -33,6 +33,7 @@ _MARGIN = 0.1
 _ROUGH_MARGIN = 0.5
 _HARDLY_ANY = 2.0
 """Noise, grey levels, below which nothing speaks for a picture as the microscope scanned it."""
+_ONE_LEVEL = "All pixels have the same grey level: there is nothing in the image to restore."
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +110,20 @@ def check_input(
     noise = noise or measure_noise(pixels, intensity or measure_range(grey))
     low, high = scale_ends(grey)
     black, white = float(np.mean(pixels <= low)), float(np.mean(pixels >= high))
+    if low == high:
+        black = white = 0.0
     unstated = [
         name
         for name, stated in (("noise", ranges.noise), ("pixel sizes", ranges.pixel_size_nm))
         if stated is None
     ]
+    of_pixels = (
+        (_ONE_LEVEL,)
+        if low == high
+        else (*_of_noise(noise, ranges.noise), *_of_rows(noise), *_of_saturation(black, white))
+    )
     warnings = (
-        *_of_noise(noise, ranges.noise),
-        *_of_rows(noise),
-        *_of_saturation(black, white),
+        *of_pixels,
         *_of_pixel_size(pixel_size_nm, ranges.pixel_size_nm),
     )
     return InputCheck(noise, black, white, pixel_size_nm, warnings, tuple(unstated))
