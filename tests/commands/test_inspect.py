@@ -50,14 +50,14 @@ def test_an_unknown_pixel_size_is_said_with_the_option_that_gives_it_but_of_a_re
     assert said == ["unknown; restore with --pixel-size SIZE", "unknown"]
 
 
-def test_a_size_that_is_not_certain_is_said_with_the_option_that_gives_another(
+def test_a_size_that_is_not_certain_is_said_with_the_option_that_gives_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cropped = write(tmp_path / "a.tif", WITH_BAR[:, :200], {34682: fei_header()})
     assert main(["inspect", str(cropped)]) == 0
     text = capsys.readouterr().out
     assert "so its pixel size is not certain." in text
-    assert "takes the size of a pixel as --pixel-size 5nm" in text
+    assert "unknown; restore with --pixel-size SIZE" in text
     assert "enter it" not in text
 
 

@@ -84,6 +84,8 @@ def as_text(image: SemImage) -> str:
 
 
 def _lines(image: SemImage) -> Iterator[tuple[str, str]]:
+    from napari_semnet.files.given_size import without_request
+
     yield "file", str(image.path or "")
     sizes = dict(zip(image.axes, image.pixels.shape, strict=True))
     slices = " x ".join(str(n) for letter, n in sizes.items() if letter not in "YXS")
@@ -100,18 +102,9 @@ def _lines(image: SemImage) -> Iterator[tuple[str, str]]:
         by = f"{record.model}, {record.software} {record.version}, {record.date}"
         yield "restored", f"from {record.source or 'unknown'} with {by}"
         yield "", record.statement
-    yield from _notes(image)
-
-
-def _notes(image: SemImage) -> Iterator[tuple[str, str]]:
-    """Give what the reader warns of; what it asks for is an option of restore's here."""
-    from napari_semnet.files.given_size import without_request
-
     for warning in image.warnings:
+        # Nothing can be entered here: an option of restore takes a size.
         yield "note", without_request(warning)
-    is_asked = any(without_request(warning) != warning for warning in image.warnings)
-    if is_asked and image.pixel_size is not None:
-        yield "note", "napari-semnet restore takes the size of a pixel as --pixel-size 5nm."
 
 
 def _calibration(image: SemImage) -> Iterator[tuple[str, str]]:
