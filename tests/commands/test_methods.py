@@ -91,6 +91,18 @@ def test_without_the_source_there_is_still_the_paragraph(
     assert "convolutional neural network" in said
 
 
+def test_another_image_of_the_source_s_name_is_not_drawn_nor_described(
+    result: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = np.vstack([specimen(seed=2), databar()])
+    write(result.with_name("grains.tif"), other, {34682: fei_header()})
+    assert main(["methods", str(result)]) == 0
+    said = capsys.readouterr().out
+    assert "its contents have changed" in said
+    assert "2 kV" not in said
+    assert not list(result.parent.glob("*_methods.p*"))
+
+
 def test_a_picture_without_a_record_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +135,19 @@ class TestReplay:
         assert "Every pixel is the same" in capsys.readouterr().out
         again = result.with_name("grains_semnet-x2_again.ome.tif")
         assert np.array_equal(read_image(again).pixels, read_image(result).pixels)
+
+    def test_masked_pixels_are_the_same_too(
+        self, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        pixels = specimen((40, 48)).astype(np.float32)
+        pixels[10:14, 20:24] = np.nan
+        write_tiff(tmp_path / "a.tif", pixels, pixel_size_nm=(4, 4))
+        options = ["--model", str(tiny_model), "--precision", "fp32", "--device", "cpu"]
+        masked = [*options, "--non-finite", "mask", "-o", str(tmp_path)]
+        assert main(["restore", str(tmp_path / "a.tif"), *masked]) == 0
+        record = tmp_path / "a_semnet-x2.semnet.json"
+        assert main(["restore", "--from", str(record), *options[:2]]) == 0
+        assert "Every pixel is the same" in capsys.readouterr().err
 
     def test_a_changed_source_is_refused(
         self, result: Path, capsys: pytest.CaptureFixture[str]

@@ -163,7 +163,7 @@ class Provenance(BaseModel):
         try:
             values = json.loads(text)
             version = int(values["format_version"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise FileFormatError(
                 f"This is not a provenance record of napari-semnet. Give a file that ends in "
                 f"{SUFFIX}, or a picture that napari-semnet wrote."
