@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from napari_semnet.cli import main
+from napari_semnet.files.methods import write_methods_files
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
@@ -52,6 +55,18 @@ def test_the_picture_itself_is_enough(result: Path, tmp_path: Path) -> None:
     result.with_name("grains_semnet-x2.semnet.json").unlink()
     assert main(["methods", str(result), "-o", str(tmp_path / "paper")]) == 0
     assert sorted(p.suffix for p in (tmp_path / "paper").iterdir()) == [".pdf", ".png", ".txt"]
+
+
+NO_TEXT = pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+
+
+@pytest.mark.parametrize("name", ["grains", pytest.param("gr\udcfcn", marks=NO_TEXT)])
+def test_the_pdf_has_the_title_of_its_file_whatever_the_name(name: str, tmp_path: Path) -> None:
+    figure = Image.new("RGB", (8, 8))
+    written = write_methods_files(tmp_path / f"{name}_methods.txt", "Text.", figure)
+    said = f"{name}_methods".encode("utf-8", "backslashreplace").decode()
+    title = b"/Title (" + codecs.BOM_UTF16_BE + said.encode("utf-16-be").replace(b"\\", b"\\\\")
+    assert title + b")" in written.figures[1].read_bytes()
 
 
 def test_the_figure_shows_the_slice_that_was_restored(
