@@ -69,6 +69,19 @@ def test_the_pdf_has_the_title_of_its_file_whatever_the_name(name: str, tmp_path
     assert title + b")" in written.figures[1].read_bytes()
 
 
+def test_results_whose_names_begin_alike_get_files_of_their_own(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    write(tmp_path / "a.tif", specimen((40, 48)))
+    options = ["--model", str(tiny_model), "--device", "cpu", "--quiet"]
+    for name in ("a.semnet-1", "a.semnet-2"):
+        result = tmp_path / f"{name}.ome.tif"
+        assert main(["restore", str(tmp_path / "a.tif"), "-o", str(result), *options]) == 0
+        assert main(["methods", str(result)]) == 0
+    told = sorted(path.name for path in tmp_path.glob("*.txt"))
+    assert told == ["a.semnet-1_methods.txt", "a.semnet-2_methods.txt"]
+
+
 def test_the_figure_shows_the_slice_that_was_restored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

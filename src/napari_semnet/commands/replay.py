@@ -35,13 +35,12 @@ def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
         overwrite the source or the first result.
     """
     from napari_semnet.files.given_size import given_size_of
-    from napari_semnet.files.provenance import sidecar_path
+    from napari_semnet.files.provenance import record_stem
     from napari_semnet.files.reader import TIFF_SUFFIXES
     from napari_semnet.files.replay import find_result, replay_arguments
 
     again = replay_arguments(record)
-    name = record.name if record.suffix == ".json" else sidecar_path(record).name
-    target = record.with_name(name.split(".semnet")[0] + ENDING)
+    target = record.with_name(record_stem(record) + ENDING)
     if output is not None:
         refuse_unwritable(output)
         given = Path(output)
