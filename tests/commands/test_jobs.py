@@ -129,6 +129,15 @@ def test_an_image_is_never_overwritten_by_its_own_result(folder: Path) -> None:
     assert isinstance(entry, FileFailed)
 
 
+def test_an_image_is_known_by_any_of_its_names(folder: Path) -> None:
+    """As of two that differ in case, on a disk for which they are one."""
+    other = folder / "B.tif"
+    other.hardlink_to(folder / "b.tif")
+    (entry,) = find_jobs([str(folder / "b.tif")], str(other))
+    assert isinstance(entry, FileFailed)
+    assert "overwrite the image itself" in entry.reason
+
+
 def test_existing_results_are_skipped_and_missing_ones_made(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "b_semnet-x2.ome.tif").touch()
     inputs = [str(folder / "a.PNG"), str(folder / "b.tif"), "missing.tif"]

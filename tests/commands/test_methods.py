@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from napari_semnet.cli import main
+from napari_semnet.files.methods import write_methods_files
 from napari_semnet.files.provenance import Provenance
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
@@ -54,6 +57,31 @@ def test_the_picture_itself_is_enough(result: Path, tmp_path: Path) -> None:
     assert sorted(p.suffix for p in (tmp_path / "paper").iterdir()) == [".pdf", ".png", ".txt"]
 
 
+NO_TEXT = pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+
+
+@pytest.mark.parametrize("name", ["grains", pytest.param("gr\udcfcn", marks=NO_TEXT)])
+def test_the_pdf_has_the_title_of_its_file_whatever_the_name(name: str, tmp_path: Path) -> None:
+    figure = Image.new("RGB", (8, 8))
+    written = write_methods_files(tmp_path / f"{name}_methods.txt", "Text.", figure)
+    said = f"{name}_methods".encode("utf-8", "backslashreplace").decode()
+    title = b"/Title (" + codecs.BOM_UTF16_BE + said.encode("utf-16-be").replace(b"\\", b"\\\\")
+    assert title + b")" in written.figures[1].read_bytes()
+
+
+def test_results_whose_names_begin_alike_get_files_of_their_own(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    write(tmp_path / "a.tif", specimen((40, 48)))
+    options = ["--model", str(tiny_model), "--device", "cpu", "--quiet"]
+    for name in ("a.semnet-1", "a.semnet-2"):
+        result = tmp_path / f"{name}.ome.tif"
+        assert main(["restore", str(tmp_path / "a.tif"), "-o", str(result), *options]) == 0
+        assert main(["methods", str(result)]) == 0
+    told = sorted(path.name for path in tmp_path.glob("*.txt"))
+    assert told == ["a.semnet-1_methods.txt", "a.semnet-2_methods.txt"]
+
+
 def test_the_figure_shows_the_slice_that_was_restored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +119,18 @@ def test_without_the_source_there_is_still_the_paragraph(
     assert "convolutional neural network" in said
 
 
+def test_another_image_of_the_source_s_name_is_not_drawn_nor_described(
+    result: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = np.vstack([specimen(seed=2), databar()])
+    write(result.with_name("grains.tif"), other, {34682: fei_header()})
+    assert main(["methods", str(result)]) == 0
+    said = capsys.readouterr().out
+    assert "its contents have changed" in said
+    assert "2 kV" not in said
+    assert not list(result.parent.glob("*_methods.p*"))
+
+
 def test_a_picture_without_a_record_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +163,19 @@ class TestReplay:
         assert "Every pixel is the same" in capsys.readouterr().out
         again = result.with_name("grains_semnet-x2_again.ome.tif")
         assert np.array_equal(read_image(again).pixels, read_image(result).pixels)
+
+    def test_masked_pixels_are_the_same_too(
+        self, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        pixels = specimen((40, 48)).astype(np.float32)
+        pixels[10:14, 20:24] = np.nan
+        write_tiff(tmp_path / "a.tif", pixels, pixel_size_nm=(4, 4))
+        options = ["--model", str(tiny_model), "--precision", "fp32", "--device", "cpu"]
+        masked = [*options, "--non-finite", "mask", "-o", str(tmp_path)]
+        assert main(["restore", str(tmp_path / "a.tif"), *masked]) == 0
+        record = tmp_path / "a_semnet-x2.semnet.json"
+        assert main(["restore", "--from", str(record), *options[:2]]) == 0
+        assert "Every pixel is the same" in capsys.readouterr().err
 
     def test_a_changed_source_is_refused(
         self, result: Path, capsys: pytest.CaptureFixture[str]

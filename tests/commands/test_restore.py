@@ -93,6 +93,21 @@ def test_existing_results_are_skipped_unless_overwritten(
     assert read_image(target).pixels.shape == (48, 64)
 
 
+def test_a_result_is_not_replaced_by_one_whose_name_differs_in_case_alone(
+    picture: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk for which the two names are one, as of macOS and many a shared one."""
+    monkeypatch.setattr("napari_semnet.commands.batch.same_file", lambda one, other: True)
+    names = ("Grains.ome.tif", "grains.ome.tif", "other.ome.tif")
+    jobs = [Job(picture, tmp_path / name) for name in names]
+    engine = Restorer(tiny_model, Settings(device="cpu", precision="fp32"))
+    events = list(restore_files(jobs, lambda: engine))
+    (failed,) = (event for event in events if isinstance(event, FileFailed))
+    assert "grains.ome.tif is already the result of" in failed.reason
+    assert not (tmp_path / "grains.ome.tif").exists()
+    assert events[-1] == BatchEnded(2, 0, 1)
+
+
 def test_quiet_says_only_what_failed(
     picture: Path, tmp_path: Path, engine: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -412,3 +412,18 @@ def test_a_finished_volume_stays_where_a_new_one_is_refused(
     assert chunk_bytes(target) == before
     assert sidecar_path(target).exists()
     assert [path.name for path in tmp_path.iterdir() if "replaced" in path.name] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a permission there")
+def test_a_link_to_a_volume_is_replaced_and_what_it_leads_to_stays(
+    tmp_path: Path, engine: list[str]
+) -> None:
+    source, elsewhere = volume(tmp_path / "a.zarr", (40, 50)), tmp_path / "store" / "out.zarr"
+    assert main(["restore", str(source), "-o", str(elsewhere), "--quiet", *engine]) == 0
+    before, link = chunk_bytes(elsewhere), tmp_path / "out.zarr"
+    link.symlink_to(elsewhere, target_is_directory=True)
+    again = ["restore", str(source), "-o", str(link), "--overwrite", "--quiet", *engine]
+    assert main(again) == 0
+    assert not link.is_symlink()
+    assert chunk_bytes(link) == chunk_bytes(elsewhere) == before
+    assert sorted(path.name for path in tmp_path.glob("*.zarr*")) == ["a.zarr", "out.zarr"]

@@ -34,6 +34,15 @@ class TestMrc:
         image = read_image(write_mrc(tmp_path / "a.mrc", pixels, 100))
         assert (image.axes, image.z_step_nm) == ("ZYX", pytest.approx(10))
 
+    def test_a_header_that_counts_no_slices_gives_them_no_distance(self, tmp_path: Path) -> None:
+        mrcfile = pytest.importorskip("mrcfile")
+        pixels = np.stack([specimen(seed=i).astype(np.int16) for i in range(3)])
+        path = write_mrc(tmp_path / "a.mrc", pixels, 100)
+        with mrcfile.open(path, mode="r+") as file:
+            file.header.mz = 0
+        image = read_image(path)
+        assert (image.pixel_size is not None, image.z_step_nm) == (True, None)
+
     @pytest.mark.parametrize("unset", [0, 1])
     def test_unset_values_are_no_size(self, unset: int, tmp_path: Path) -> None:
         image = read_image(write_mrc(tmp_path / "a.mrc", specimen().astype(np.int16), unset))

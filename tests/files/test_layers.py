@@ -227,6 +227,14 @@ def test_several_layers_get_names_of_their_own_and_replace_nothing(tmp_path: Pat
     assert not Path(written[0]).exists()
 
 
+def test_layers_whose_names_differ_in_case_alone_do_not_share_a_file_anywhere(
+    tmp_path: Path,
+) -> None:
+    layers = [(specimen(), {"name": name}, "image") for name in ("BSE", "bse", "Bse-2", "bse")]
+    names = [Path(name).name for name in write_layers(str(tmp_path / "day"), layers)]
+    assert names == [f"day_{name}.ome.tif" for name in ("BSE", "bse-2", "Bse-2-2", "bse-3")]
+
+
 def test_a_layer_in_colour_stops_several_before_any_is_written(tmp_path: Path) -> None:
     colour = (np.zeros((8, 8, 3), np.uint8), {"name": "c", "rgb": True}, "image")
     with pytest.raises(FileFormatError, match="in colour"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -192,6 +193,39 @@ def test_where_names_cannot_be_exchanged_the_folder_is_replaced_all_the_same(
 
 
 @pytest.mark.parametrize(
+    ("step", "start", "found"),
+    [
+        (0.0, 7.0, (None, None)),
+        (math.nan, 7.0, (None, None)),
+        (math.inf, 7.0, (None, None)),
+        (-30.0, 7.0, (30.0, None)),
+        (30.0, math.nan, (30.0, None)),
+        (30.0, 7.0, (30.0, 7.0)),
+    ],
+)
+def test_distances_and_places_along_z_are_such_as_slices_can_have(
+    tmp_path: Path, step: float, start: float, found: tuple[float | None, float | None]
+) -> None:
+    path = write_ome_zarr(
+        tmp_path / "a.zarr", picture((3, 8, 8)), pixel_size_nm=SIZE, z_step_nm=1, origin_z_nm=1
+    )
+    values = json.loads((path / "zarr.json").read_text())
+    (level,) = values["attributes"]["ome"]["multiscales"][0]["datasets"]
+    scale, translation = level["coordinateTransformations"]
+    scale["scale"][0], translation["translation"][0] = step, start
+    (path / "zarr.json").write_text(json.dumps(values))
+    image = read_image(path)
+    assert (image.z_step_nm, image.origin_z_nm) == found
+
+
+def test_a_place_that_is_no_number_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    write_ome_zarr(path, picture((8, 8)), pixel_size_nm=SIZE, origin_nm=(math.inf, 7.0))
+    image = read_image(path)
+    assert (image.pixel_size is not None, image.origin_nm) == (True, (0.0, 0.0))
+
+
+@pytest.mark.parametrize(
     "attributes",
     ["", "[]", "{}", '{"multiscales": []}', '{"multiscales": [{"axes": 3, "datasets": []}]}'],
 )
@@ -206,6 +240,12 @@ def test_a_dot_within_a_name_stays_in_the_picture_s(tmp_path: Path) -> None:
     path = write_ome_zarr(tmp_path / "2.5kV.ome.zarr", picture((8, 8)), pixel_size_nm=SIZE)
     ome = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
     assert ome["multiscales"][0]["name"] == "2.5kV"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no name has a colon there")
+def test_a_name_that_looks_like_an_address_is_a_name(tmp_path: Path) -> None:
+    path = write_ome_zarr(tmp_path / "memory::a.zarr", picture((8, 8)), pixel_size_nm=SIZE)
+    assert np.array_equal(np.asarray(read_image(path).pixels), picture((8, 8)))
 
 
 class TestSeveralPictures:

@@ -399,6 +399,29 @@ class TestOwnFiles:
         assert (image.axes, image.z_step_nm) == ("TZYX", 30.0)
         assert np.array_equal(image.pixels, pixels)
 
+    @pytest.mark.parametrize("width", [128, 512])
+    def test_another_program_s_copy_of_another_width_is_not_calibrated(
+        self, width: int, tmp_path: Path
+    ) -> None:
+        write_tiff(tmp_path / "a.tif", specimen(), pixel_size_nm=(4, 4), origin_nm=(8, 8))
+        with tifffile.TiffFile(tmp_path / "a.tif") as own:
+            tags = own.pages.first.tags
+            kept = [(code, tags[code].dtype, 1, tags[code].value) for code in (65009, 65010)]
+            units = [(code, 2, 3, tags[code].value) for code in (65003, 65004)]
+            said = tags[270].value
+        # As programs write that know nothing of the tags, and keep them all.
+        tifffile.imwrite(
+            tmp_path / "b.tif",
+            np.asarray(Image.fromarray(specimen()).resize((width, width))),
+            description=said,
+            metadata=None,
+            extratags=[*kept, *units],
+        )
+        image = read_image(tmp_path / "b.tif")
+        assert image.pixels.shape == (width, width)
+        assert (image.pixel_size, image.origin_nm) == (None, None)
+        assert any("256 pixels wide" in text for text in image.warnings)
+
     def test_uncalibrated_stays_uncalibrated(self, tmp_path: Path) -> None:
         path = write_tiff(tmp_path / "a.tif", specimen(), pixel_size_nm=None)
         assert read_image(path).pixel_size is None

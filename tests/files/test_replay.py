@@ -71,6 +71,24 @@ def test_a_source_that_moved_is_found_beside_the_record(source: Path, tmp_path: 
     assert replay_arguments(tmp_path / "b.tif").source == tmp_path / "a.tif"
 
 
+def test_another_image_of_the_source_s_name_beside_the_record_is_passed_over(
+    source: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.tif", specimen(seed=2))
+    write_tiff(tmp_path / "b.tif", specimen(), pixel_size_nm=None, provenance=a_record(source))
+    assert replay_arguments(tmp_path / "b.tif").source == source
+
+
+def test_a_place_that_cannot_be_looked_at_holds_no_source(source: Path, tmp_path: Path) -> None:
+    """As a folder of somebody else, in which the record says that the source was."""
+    record = a_record(source).model_copy(update={"source": "c" * 300, "result": "d" * 300})
+    place = tmp_path / "b.semnet.json"
+    place.write_text(record.to_json())
+    assert replay_arguments(place).source == source
+    write_tiff(tmp_path / "b.tif", specimen(), pixel_size_nm=None)
+    assert find_result(record, place) == tmp_path / "b.tif"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
 def test_a_source_whose_name_is_no_text_is_found_by_its_record(
     source: Path, tmp_path: Path
@@ -109,6 +127,7 @@ def test_what_cannot_be_repeated_is_refused(
         b"[]",
         b"\xff\xfe",
         b'{"format_version": 99}',
+        b'{"format_version": Infinity}',
         b"[" * 100_000,
         b'{"format_version": 1, "halo": -3}',
         b'{"format_version": 1, "pixel_size_nm": [0, 1]}',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def failing_fsync(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "fsync", fail)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no name has a colon there")
+def test_a_folder_whose_name_looks_like_an_address_is_a_folder(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "memory::day")
+    store.write(0, ALL, np.ones((64, 64), np.uint8))
+    assert store.left == 0
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])

@@ -304,26 +304,35 @@ class TestPhenom:
 class TestGeneral:
     def test_ome_unit_is_micrometre_unless_stated(self) -> None:
         text = '<OME><Image><Pixels PhysicalSizeX="0.004" PhysicalSizeY="0.005"/></Image></OME>'
-        assert size_of(read_ome(text)) == pytest.approx((5.0, 4.0))
+        assert size_of(read_ome(text, 8)) == pytest.approx((5.0, 4.0))
 
     def test_ome_in_pixels_is_no_size(self) -> None:
         text = (
             '<OME><Pixels PhysicalSizeX="1" PhysicalSizeXUnit="pixel" PhysicalSizeY="1" '
             'PhysicalSizeYUnit="pixel"/></OME>'
         )
-        assert size_of(read_ome(text)) is None
+        assert size_of(read_ome(text, 8)) is None
 
     @pytest.mark.parametrize("dots", [72, 96, 300])
     def test_a_printer_s_resolution_in_ome_is_no_size(self, dots: int) -> None:
         size = 25400 / dots
-        found = read_ome(f'<OME><Pixels PhysicalSizeX="{size}" PhysicalSizeY="{size}"/></OME>')
+        found = read_ome(f'<OME><Pixels PhysicalSizeX="{size}" PhysicalSizeY="{size}"/></OME>', 8)
         assert size_of(found) is None
         assert found is not None
         assert found.warnings
 
     @pytest.mark.parametrize(
         ("unit", "nm"),
-        [("nm", 0.5), ("micron", 500.0), ("µm", 500.0), ("\\u00B5m", 500.0), ("um", 500.0)],
+        [
+            ("nm", 0.5),
+            ("micron", 500.0),
+            ("um", 500.0),
+            ("µm", 500.0),
+            ("\\u00B5m", 500.0),
+            ("\\u03bcm", 500.0),
+            ("\\u00c5", 0.05),
+            ("\\u212b", 0.05),
+        ],
     )
     def test_imagej_units(self, unit: str, nm: float) -> None:
         found = read_imagej(f"ImageJ=1.54f\nunit={unit}\n", (2.0, 2.0))
@@ -338,6 +347,16 @@ class TestGeneral:
         found = read_imagej(f"ImageJ=1.54f\nunit=micron\nspacing={spacing}\n", (250.0, 250.0))
         assert found is not None
         assert found.z_step_nm == pytest.approx(nm)
+
+    def test_imagej_axes_may_have_units_of_their_own(self) -> None:
+        said = "ImageJ=1.54f\nunit=nm\nyunit=\\u00B5m\nzunit=mm\nspacing=0.001\n"
+        found = read_imagej(said, (500.0, 0.25))
+        assert size_of(found) == pytest.approx((2.0, 4.0))
+        assert found is not None
+        assert found.z_step_nm == pytest.approx(1000.0)
+
+    def test_an_imagej_axis_in_pixels_leaves_no_size(self) -> None:
+        assert size_of(read_imagej("ImageJ=1.54f\nunit=nm\nyunit=pixel\n", (1.0, 0.25))) is None
 
     @pytest.mark.parametrize("unit", ["inch", "pixel", "cm", "", "furlong"])
     def test_imagej_display_units_are_no_size(self, unit: str) -> None:

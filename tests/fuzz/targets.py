@@ -222,7 +222,7 @@ def _header(read: Header, *sound: str | bytes) -> Target:
 
 def _described(content: bytes, width: int, height: int) -> Findings | None:
     text = content.decode("latin-1")
-    found = (read_openfibsem(text), read_ome(text), read_imagej(text, (2.0, 2.0)))
+    found = (read_openfibsem(text), read_ome(text, width), read_imagej(text, (2.0, 2.0)))
     return next((each for each in found if each is not None), None)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import errno
 import traceback
+import unicodedata
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from napari_semnet.commands.events import (
     FileWritten,
     PartWritten,
 )
-from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job, is_volume
+from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job, is_volume, same_file
 from napari_semnet.commands.volume import VolumeChoices, restore_volume
 from napari_semnet.errors import DeviceError, FileFormatError, SemnetError, lacks_memory
 
@@ -77,8 +78,11 @@ def restore_files(
     restorer = prepare() if total else None
     number = written = failed = 0
     waiting = deque((entry, retries) for entry in entries)
+    made: dict[str, Job] = {}
     while waiting:
         entry, tries_left = waiting.popleft()
+        if isinstance(entry, Job):
+            entry = _unless_made(entry, made)
         if not isinstance(entry, Job) or restorer is None:
             failed += isinstance(entry, FileFailed)
             yield entry  # type: ignore[misc]  # with a job there is a restorer
@@ -92,11 +96,26 @@ def restore_files(
                 continue
             written += isinstance(event, FileWritten | PartWritten)
             failed += isinstance(event, FileFailed)
+            if isinstance(event, FileWritten):
+                made[_any_case(event.target)] = entry
             yield event
             if isinstance(event, FileWritten) and checks is not None:
                 yield from _checked(event, restorer, checks)
     skipped = sum(isinstance(entry, FileSkipped) for entry in entries)
     yield BatchEnded(written, skipped, failed)
+
+
+def _unless_made(job: Job, made: Mapping[str, Job]) -> Job | FileFailed:
+    """Keep what a run has made from what has its name in another case, where the disk knows one."""
+    other = made.get(_any_case(job.target))
+    if other is None or not same_file(other.target, job.target):
+        return job
+    reason = f"{job.target} is already the result of {other.source}. Give them different folders."
+    return FileFailed(str(job.source), reason)
+
+
+def _any_case(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:

@@ -38,6 +38,7 @@ __all__ = [
     "is_volume",
     "refuse_unwritable",
     "result_name",
+    "same_file",
     "share_files",
     "skip_existing",
 ]
@@ -157,7 +158,7 @@ def find_jobs(
         elif problem := _problem_with(target):
             reason = f"{target} cannot be written: {problem}. Give another name or folder."
             jobs.append(FileFailed(str(entry), reason))
-        elif target.resolve() == entry.resolve():
+        elif target.resolve() == entry.resolve() or same_file(target, entry):
             reason = "The result would overwrite the image itself. Give another name or folder."
             jobs.append(FileFailed(str(entry), reason))
         else:
@@ -187,6 +188,14 @@ def _refuse_endless(output: str) -> None:
         raise FileFormatError(
             f"{output} is a link that leads back to itself. Give another name or folder."
         ) from error
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Tell whether two names lead to one file, as those do that differ in case on many disks."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def is_picture_name(path: Path) -> bool:

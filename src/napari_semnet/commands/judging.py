@@ -277,7 +277,7 @@ def _refuse_file(folder: Path) -> None:
 
 def _path(folder: Path, target: Path, ending: str) -> Path:
     from napari_semnet.errors import FileFormatError
-    from napari_semnet.files.provenance import SUFFIX, sidecar_path
+    from napari_semnet.files.provenance import record_stem
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -285,4 +285,4 @@ def _path(folder: Path, target: Path, ending: str) -> Path:
         raise FileFormatError(
             f"{folder} could not be made: {error.strerror or error}. Choose another folder."
         ) from error
-    return folder / (sidecar_path(target).name.removesuffix(SUFFIX) + ending)
+    return folder / (record_stem(target) + ending)

@@ -74,32 +74,28 @@ def write_methods(record_path: Path, folder: Path) -> MethodsFiles:
     """
     from napari_semnet.errors import SemnetError
     from napari_semnet.files.methods import methods_paragraph, write_methods_files
-    from napari_semnet.files.provenance import sidecar_path
+    from napari_semnet.files.provenance import record_stem
     from napari_semnet.files.reader import in_usual_order, read_image
-    from napari_semnet.files.replay import find_source, read_record
+    from napari_semnet.files.replay import read_record, unchanged_source
 
     record = read_record(record_path)
     source, reason = None, ""
-    found = find_source(record, record_path)
-    if found is None:
-        reason = f"the source, {record.source or 'unknown'}, is not there any more."
-    else:
-        try:
-            source = in_usual_order(read_image(found))
-        except SemnetError as error:
-            reason = str(error)
+    try:
+        source = in_usual_order(read_image(unchanged_source(record, record_path)))
+    except SemnetError as error:
+        reason = str(error)
     conditions = {} if source is None else source.metadata
     instrument = "" if source is None else f"{source.vendor} {source.instrument}".strip()
     paragraph = methods_paragraph(record, conditions, instrument)
-    name = record_path.name
-    stem = (name if name.endswith(".json") else sidecar_path(record_path).name).split(".semnet")[0]
     figure = None
     if source is not None:
         try:
             figure = _figure(record, record_path, source)
         except SemnetError as error:
             reason = str(error)
-    return write_methods_files(folder / f"{stem}_methods.txt", paragraph, figure, reason)
+    return write_methods_files(
+        folder / f"{record_stem(record_path)}_methods.txt", paragraph, figure, reason
+    )
 
 
 def _figure(record: Provenance, record_path: Path, source: SemImage) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_semnet.commands.jobs import Job, is_volume, refuse_unwritable
+from napari_semnet.commands.jobs import Job, is_volume, refuse_unwritable, same_file
 from napari_semnet.errors import FileFormatError
 
 if TYPE_CHECKING:
@@ -35,13 +35,12 @@ def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
         overwrite the source or the first result, or be no TIFF.
     """
     from napari_semnet.files.given_size import given_size_of
-    from napari_semnet.files.provenance import sidecar_path
+    from napari_semnet.files.provenance import record_stem
     from napari_semnet.files.reader import TIFF_SUFFIXES
     from napari_semnet.files.replay import find_result, replay_arguments
 
     again = replay_arguments(record)
-    name = record.name if record.suffix == ".json" else sidecar_path(record).name
-    target = record.with_name(name.split(".semnet")[0] + ENDING)
+    target = record.with_name(record_stem(record) + ENDING)
     if output is not None:
         refuse_unwritable(output)
         given = Path(output)
@@ -53,7 +52,7 @@ def find_job(record: Path, output: str | None) -> tuple[Job, Replay]:
         named = given.suffix.lower() in TIFF_SUFFIXES and not given.is_dir()
         target = given if named else given / target.name
     taken = (again.source, record, find_result(again.record, record))
-    if any(path is not None and path.resolve() == target.resolve() for path in taken):
+    if any(p and (p.resolve() == target.resolve() or same_file(p, target)) for p in taken):
         raise FileFormatError(
             f"{target} would overwrite what is repeated. Give another name with -o."
         )
@@ -117,14 +116,15 @@ def compare(target: Path, record: Path, again: Replay) -> str:
     if first is None:
         return "The first result is not there any more, so the two cannot be compared."
     one, other = (np.asarray(in_usual_order(read_image(p)).pixels) for p in (first, target))
-    if np.array_equal(one, other):
+    # Pixels that were masked are NaN in both.
+    if np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
         return f"Every pixel is the same as in {first.name}."
     if one.shape != other.shape:
         return (
             f"{first.name} has another number of pixels: it is a part of that run, or was changed "
             "later."
         )
-    difference = np.abs(one.astype(np.float64) - other.astype(np.float64)).max()
+    difference = np.nanmax(np.abs(one.astype(np.float64) - other.astype(np.float64)))
     return (
         f"The pixels differ from those in {first.name} by up to {difference:g} grey levels. Only "
         "the CPU in fp32 repeats a run bit for bit, on the same kind of machine."

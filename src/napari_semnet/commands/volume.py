@@ -178,7 +178,7 @@ def _put_aside(target: Path) -> Iterator[None]:
     try:
         if aside.exists():  # An earlier run was killed before it could remove it.
             _check_ours(aside)
-            shutil.rmtree(aside)
+            _remove(aside)
         target.rename(aside)
     except OSError as error:
         raise FileFormatError(
@@ -192,11 +192,19 @@ def _put_aside(target: Path) -> Iterator[None]:
         raise
     try:
         sidecar_path(target).unlink(missing_ok=True)
-        shutil.rmtree(aside)
+        _remove(aside)
     except OSError as error:
         raise FileFormatError(
             f"{aside.name} could not be removed: {error.strerror or error}."
         ) from error
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; of a link to one only the link, as what it leads to lies elsewhere."""
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)
 
 
 def _check_ours(target: Path) -> None:

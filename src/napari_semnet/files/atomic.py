@@ -78,7 +78,7 @@ def replacing_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
     ------
     tuple of Path
         What to write to, as `replacing` has it, in the order of `paths`. In this order they get
-        their names.
+        their names, or keep what they were where the system refuses one of them.
 
     Raises
     ------
@@ -95,8 +95,7 @@ def replacing_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
                 os.fsync(written.fileno())
             # mkstemp makes files private to the user; a result should be as readable as any other.
             temporary.chmod(0o666 & ~umask())
-        for temporary, path in zip(temporaries, paths, strict=True):
-            temporary.replace(path)
+        _take_names(list(zip(temporaries, paths, strict=True)))
     except BaseException:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
@@ -158,6 +157,36 @@ def remove_leftovers(folder: Path, older_than: float = _LEFT_SECONDS, prefix: st
                         shutil.rmtree(path)
                 elif is_old or _is_orphan(path.name):
                     path.unlink()
+
+
+def _take_names(pairs: list[tuple[Path, Path]]) -> None:
+    """Give files their names; where one cannot be had, as of a file that is open on Windows, none.
+
+    Whoever is killed meanwhile leaves the first ones new.
+    """
+    copies: list[tuple[Path, Path]] = []
+    taken = 0
+    try:
+        for _, path in pairs[:-1]:
+            copies.append((path, _neighbour(path)))
+            if path.exists():
+                shutil.copy2(path, copies[-1][1])
+            else:
+                copies[-1][1].unlink()
+        for temporary, path in pairs:
+            temporary.replace(path)
+            taken += 1
+    except BaseException:
+        for path, copy in copies[:taken]:
+            with suppress(OSError):  # what went wrong first is what to tell
+                if copy.exists():
+                    copy.replace(path)
+                else:
+                    path.unlink(missing_ok=True)
+        raise
+    finally:
+        for _, copy in copies:
+            copy.unlink(missing_ok=True)
 
 
 @cache

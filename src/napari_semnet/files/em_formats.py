@@ -50,7 +50,9 @@ def read_mrc(path: Path) -> tuple[Picture, Findings]:
     z, y, x = (None if step in (0.0, 1.0) else step * _NM_PER_ANGSTROM for step in steps)
     size = pixel_size(y, x, "MRC header, cell size over the number of pixels", "medium")
     picture = _picture(np.asarray(pixels), path)
-    return picture, Findings(pixel_size=size, z_step_nm=z if z and z > 0 else None)
+    # Infinite where the header counts no slices.
+    z_step = z if z is not None and 0 < z < np.inf else None
+    return picture, Findings(pixel_size=size, z_step_nm=z_step)
 
 
 def read_dm(path: Path) -> tuple[Picture, Findings]:

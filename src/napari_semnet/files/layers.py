@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -242,13 +243,14 @@ def _parted(path: Path) -> tuple[Path, str]:
 
 
 def _distinct(layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
-    """Name each layer as a file can be named, no two alike."""
+    """Name each layer as a file can be named, no two alike, even where case does not count."""
     names: list[str] = []
+    taken: set[str] = set()
     for _, attributes, _ in layers:
-        name, number = file_stem(str(attributes.get("name") or "")) or "image", 1
-        while (name if number == 1 else f"{name}-{number}") in names:
-            number += 1
-        names.append(name if number == 1 else f"{name}-{number}")
+        stem = file_stem(str(attributes.get("name") or "")) or "image"
+        numbered = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        names.append(next(name for name in numbered if name.casefold() not in taken))
+        taken.add(names[-1].casefold())
     return names
 
 

@@ -67,6 +67,8 @@ def write_methods_files(
         The folder cannot be written to.
     """
     figures = []
+    # Pillow would take the title from the name of what is written first, and only where it is text.
+    title = text.stem.encode("utf-8", "backslashreplace").decode()
     try:
         with replacing(text) as temporary:
             temporary.write_text(paragraph + "\n", encoding="utf-8")
@@ -75,7 +77,7 @@ def write_methods_files(
                 break
             path = text.with_suffix(suffix)
             with replacing(path) as temporary:
-                figure.save(temporary, resolution=300, dpi=(300, 300))
+                figure.save(temporary, resolution=300, dpi=(300, 300), title=title)
             figures.append(path)
     except OSError as error:
         raise FileFormatError(

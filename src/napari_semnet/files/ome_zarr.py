@@ -7,6 +7,7 @@ Written as version 0.5 of the format (Zarr 3), read as 0.4 and 0.5. Needs zarr a
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def write_ome_zarr(
         raise FileFormatError(_NEEDS_EXTRA) from error
     try:
         with _replacing_folder(path) as temporary:
-            group = zarr.open_group(str(temporary), mode="w", zarr_format=3)
+            group = zarr.open_group(temporary, mode="w", zarr_format=3)
             count = _write_levels(group, pixels, axes, dtype)
             group.attrs["ome"] = multiscales(
                 axes,
@@ -175,7 +176,8 @@ def read_levels(path: Path) -> Levels:
             "once more: it goes on where it stopped."
         )
     try:
-        group = zarr.open(str(path), mode="r")
+        # A path and not a text, in which zarr takes "::" for the address of something remote.
+        group = zarr.open(path, mode="r")
         if isinstance(group, zarr.Array):
             return _plain_array(lazy_level(group, path.name))
         attributes = dict(group.attrs)
@@ -203,20 +205,27 @@ def read_levels(path: Path) -> Levels:
         None if unit is None else step * unit for step, unit in zip(scale, units, strict=True)
     ]
     size = pixel_size(lengths[-2], lengths[-1], "OME-Zarr, scale and unit", "medium")
-    z_step = lengths[axes.index("Z")] if "Z" in axes else None
-    origin_z = None
-    if z_step is not None:
-        origin_z = translation[axes.index("Z")] * (units[axes.index("Z")] or 0.0)
-    origin = (0.0, 0.0)
-    if size is not None:
-        origin = (translation[-2] * (units[-2] or 0.0), translation[-1] * (units[-1] or 0.0))
+    starts = [at * (unit or 0.0) for at, unit in zip(translation, units, strict=True)]
+    place = (starts[-2], starts[-1])
+    known = size is not None and all(map(math.isfinite, place))
+    z_step, origin_z = None, None
+    if "Z" in axes:
+        z = axes.index("Z")
+        z_step, origin_z = _along_z(lengths[z], starts[z])
     return Levels(
         arrays,
         axes,
         Findings(pixel_size=size, z_step_nm=z_step, origin_z_nm=origin_z),
-        origin,
+        place if known else (0.0, 0.0),
         _provenance(attributes.get("semnet")),
     )
+
+
+def _along_z(step: float | None, start: float) -> tuple[float | None, float | None]:
+    """Distance of slices, and the place of the first one where they are counted upwards."""
+    if step is None or step == 0 or not math.isfinite(step):
+        return None, None
+    return abs(step), start if step > 0 and math.isfinite(start) else None
 
 
 def _only_one(path: Path, pictures: Sequence[str]) -> Levels:

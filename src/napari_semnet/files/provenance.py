@@ -30,6 +30,7 @@ __all__ = [
     "name_on_disk",
     "named",
     "read_sidecar",
+    "record_stem",
     "remove_sidecar",
     "sha256_of",
     "sidecar_path",
@@ -163,7 +164,7 @@ class Provenance(BaseModel):
         try:
             values = json.loads(text)
             version = int(values["format_version"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise FileFormatError(
                 f"This is not a provenance record of napari-semnet. Give a file that ends in "
                 f"{SUFFIX}, or a picture that napari-semnet wrote."
@@ -205,6 +206,18 @@ def sidecar_path(picture: Path) -> Path:
     ``grains.ome.tif``, ``grains.tif`` and ``grains.ome.zarr`` all give ``grains.semnet.json``.
     """
     return picture.with_name(split_ending(picture.name)[0] + SUFFIX)
+
+
+def record_stem(path: Path) -> str:
+    """Name without its ending of a record, or of the picture that it belongs to.
+
+    Examples
+    --------
+    >>> record_stem(Path("a.semnet-1.semnet.json")), record_stem(Path("a.semnet-1.ome.tif"))
+    ('a.semnet-1', 'a.semnet-1')
+    """
+    name = path.name if path.suffix.lower() == ".json" else sidecar_path(path).name
+    return name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) else Path(name).stem
 
 
 def write_sidecar(picture: Path, provenance: Provenance) -> Path:

@@ -248,12 +248,16 @@ def _in_tiff(tiff: tifffile.TiffFile, picture: Picture, path: Path) -> Iterator[
     yield from _beside(path, picture)
     description = tags.text(270)
     scales = tags.number(65010), tags.number(65009)
-    candidates = (
+    ome = read_ome(description, width)
+    candidates = [
         read_openfibsem(description),
-        read_ome(description),
+        ome,
         read_imagej(description, (tags.number(283), tags.number(282))),
-        read_dm_tags((tags.text(65004), tags.text(65003)), scales),
-    )
+    ]
+    # The program that wrote an OME header wrote the tags, too: what speaks against one does so
+    # against the other.
+    if ome is None or not ome.warnings:
+        candidates.append(read_dm_tags((tags.text(65004), tags.text(65003)), scales))
     yield from (found for found in candidates if found is not None)
 
 

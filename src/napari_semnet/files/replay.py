@@ -21,7 +21,6 @@ from napari_semnet.files.reader import read_image
 __all__ = [
     "Replay",
     "find_result",
-    "find_source",
     "read_record",
     "replay_arguments",
     "unchanged_source",
@@ -119,11 +118,6 @@ def _intensity(record: Provenance) -> tuple[float, float] | str:
     return record.intensity_range
 
 
-def find_source(record: Provenance, record_path: Path) -> Path | None:
-    """Find the file that was restored: beside the record, else where it was; None if gone."""
-    return next((p for p in _source_places(record, record_path) if p.exists()), None)
-
-
 def unchanged_source(
     record: Provenance, record_path: Path, given: Path | None = None, *, otherwise: str = ""
 ) -> Path:
@@ -134,7 +128,8 @@ def unchanged_source(
     record : Provenance
         What is known of it.
     record_path : Path
-        Where the record is: the file is looked for beside it, else where it was.
+        Where the record is: the file is looked for beside it, then where it was. Another one of
+        its name is passed over.
     given : Path, optional
         Is taken instead of looking.
     otherwise : str
@@ -145,18 +140,20 @@ def unchanged_source(
     FileFormatError
         It is gone, or has other contents than the restored one.
     """
-    source = given or find_source(record, record_path)
-    if source is None:
+    there = filter(_is_there, _source_places(record, record_path))
+    places = [given] if given else list(dict.fromkeys(there))
+    if not places:
         raise FileFormatError(
             f"The source of {record_path.name}, {record.source or 'unknown'}, is neither where it "
             f"was nor beside the record. Put it beside the record{otherwise}."
         )
-    if record.source_sha256 and sha256_of(source) != record.source_sha256:
-        raise FileFormatError(
-            f"{source} is not the image that {record_path.name} was made from: its contents have "
-            f"changed. Put the unchanged file beside the record{otherwise}."
-        )
-    return source
+    for place in places:
+        if not record.source_sha256 or sha256_of(place) == record.source_sha256:
+            return place
+    raise FileFormatError(
+        f"{places[0]} is not the image that {record_path.name} was made from: its contents have "
+        f"changed. Put the unchanged file beside the record{otherwise}."
+    )
 
 
 def find_result(record: Provenance, record_path: Path) -> Path | None:
@@ -167,7 +164,14 @@ def find_result(record: Provenance, record_path: Path) -> Path | None:
     endings = (".ome.tif", ".tif", ".ome.tiff", ".tiff", ".ome.zarr", ".zarr")
     names = filter(None, (Path(record.result).name, *(stem + ending for ending in endings)))
     places = (record_path.with_name(name) for name in names)
-    return next((place for place in places if place.exists()), None)
+    return next(filter(_is_there, places), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder of somebody else, or a name that no file can have
+        return False
 
 
 def _source_places(record: Provenance, record_path: Path) -> Iterator[Path]:

@@ -130,7 +130,7 @@ class TileStore:
             ) from error
         with _said(path):
             try:
-                return cls(path, zarr.open_group(str(path), mode="r+"), layout, run)
+                return cls(path, zarr.open_group(path, mode="r+"), layout, run)
             except (LookupError, TypeError, ValueError) as error:
                 raise FileFormatError(
                     f"{path.name} is damaged ({error!s:.100}). Give another name, or remove it "
@@ -351,7 +351,7 @@ def _attributes(path: Path) -> dict[str, Any]:
 def _make_levels(path: Path, layout: Layout, record: Mapping[str, Any]) -> None:
     import zarr
 
-    group = zarr.open_group(str(path), mode="w", zarr_format=3)
+    group = zarr.open_group(path, mode="w", zarr_format=3)
     order = storage_order(layout.axes)
     for level, shape in enumerate(layout.shapes):
         group.create_array(

@@ -7,6 +7,7 @@ ImageJ's own unit gives them another meaning.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -17,6 +18,7 @@ from napari_semnet.files.calibration import (
     Findings,
     PixelSize,
     number,
+    other_width,
     pixel_size,
 )
 from napari_semnet.files.provenance import NAMESPACE, Provenance
@@ -29,6 +31,8 @@ _DOTS_PER_INCH = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 4
 _NM_PER_INCH = 2.54e7
 _DISPLAY_UNITS = {"", "pixel", "pixels", "inch", "cm", "centimeter", "centimetre", "px"}
 _DEEPEST = 6
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+"""How ImageJ writes letters beyond ASCII."""
 _DISPLAY_SIZE = (
     "The stated pixel size is that of a screen or printer, which a converter took for the "
     "picture's. It is not used; please enter the pixel size."
@@ -48,14 +52,27 @@ def looks_like_dots_per_inch(size: PixelSize) -> bool:
     )
 
 
-def read_ome(description: str) -> Findings | None:
-    """Read the OME-XML of a picture."""
+def read_ome(description: str, width: int) -> Findings | None:
+    """Read the OME-XML of a picture.
+
+    Parameters
+    ----------
+    description : str
+        ImageDescription of the first page, which programs that crop or enlarge pass on as it is.
+    width : int
+        Of the picture in the file.
+    """
     if "<OME" not in description and ":OME" not in description:
         return None
     root = parse_xml(description)
     pixels = None if root is None else find(root, "Pixels")
     if root is None or pixels is None:
         return None
+    columns = number(pixels.get("SizeX"))
+    warnings = other_width("OME header", columns, width) if columns else ()
+    if warnings:
+        written_by = known([("written by", root.get("Creator"))])
+        return Findings(provenance=_provenance(root), metadata=written_by, warnings=warnings)
     lengths = {}
     for axis in "XYZ":
         value = number(pixels.get(f"PhysicalSize{axis}"))
@@ -88,20 +105,33 @@ def read_imagej(description: str, resolution: tuple[float | None, float | None])
     if not description.startswith("ImageJ="):
         return None
     values = key_values(description[:100_000])
-    unit = values.get("unit", "").lower()
-    factor = None if unit in _DISPLAY_UNITS else NM_PER_UNIT.get(unit)
-    if factor is None:
-        return Findings(metadata=known([("written by", f"ImageJ {values.get('ImageJ', '')}")]))
-    y, x = (factor / pixels if pixels else None for pixels in resolution)
+    written_by = known([("written by", f"ImageJ {values.get('ImageJ', '')}")])
+    units = [_imagej_unit(values, name) for name in ("yunit", "unit", "zunit")]
+    y_nm, x_nm, z_nm = (_imagej_nm(unit) for unit in units)
+    if y_nm is None or x_nm is None:
+        return Findings(metadata=written_by)
+    steps = zip((y_nm, x_nm), resolution, strict=True)
+    y, x = (factor / pixels if pixels else None for factor, pixels in steps)
     spacing = number(values.get("spacing"))
     return _checked(
         Findings(
-            pixel_size=pixel_size(y, x, f"ImageJ, unit {values['unit']}", "medium"),
+            pixel_size=pixel_size(y, x, f"ImageJ, unit {units[1]}", "medium"),
             # Negative where the first slice lies above the next: a distance all the same.
-            z_step_nm=abs(spacing) * factor if spacing else None,
-            metadata=known([("written by", f"ImageJ {values.get('ImageJ', '')}")]),
+            z_step_nm=abs(spacing) * z_nm if spacing and z_nm else None,
+            metadata=written_by,
         )
     )
+
+
+def _imagej_unit(values: Mapping[str, str], name: str) -> str:
+    """Give the unit of an axis, which ImageJ writes for Y and Z only where it is not that of X."""
+    unit = values.get(name) or values.get("unit", "")
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), unit)
+
+
+def _imagej_nm(unit: str) -> float | None:
+    """Give the nanometres in a unit; None where it is none of the specimen."""
+    return None if unit.lower() in _DISPLAY_UNITS else NM_PER_UNIT.get(unit.lower())
 
 
 def read_dm_tags(
