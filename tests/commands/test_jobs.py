@@ -121,7 +121,19 @@ def test_two_images_of_one_name_do_not_overwrite_each_other(folder: Path, tmp_pa
     first, second = find_jobs([str(folder / "b.tif"), str(twin)], str(tmp_path / "out"))
     assert isinstance(first, Job)
     assert isinstance(second, FileFailed)
-    assert "already the result of" in second.reason
+    assert f"as that of {folder / 'b.tif'}" in second.reason
+
+
+def test_of_several_files_of_one_scan_the_one_that_lost_least_is_restored(tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("a.JPG", "a.png", "a.tif", "b.jpg", "b.png", "c.jpg"):
+        (folder / name).touch()
+    entries = find_jobs([str(folder)], str(tmp_path / "out"))
+    restored = [entry.source.name for entry in entries if isinstance(entry, Job)]
+    refused = [Path(entry.source).name for entry in entries if isinstance(entry, FileFailed)]
+    assert restored == ["a.tif", "b.png", "c.jpg"]
+    assert refused == ["a.JPG", "a.png", "b.jpg"]
 
 
 def test_an_image_is_never_overwritten_by_its_own_result(folder: Path) -> None:

@@ -282,7 +282,7 @@ def test_a_picture_that_is_never_restored_is_said_once_while_watching(
     failed = [event for event in said if isinstance(event, FileFailed)]
     skipped = [event for event in said if isinstance(event, FileSkipped)]
     assert [Path(event.source).name for event in failed] == ["a.tiff"]
-    assert "already the result" in failed[0].reason
+    assert f"as that of {folder / 'a.tif'}" in failed[0].reason
     assert [event.source.name for event in skipped] == ["stack.zarr"]
     assert events.throw(KeyboardInterrupt()) == BatchEnded(2, 0, 1)
 

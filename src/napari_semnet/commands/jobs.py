@@ -55,6 +55,7 @@ CONSISTENT = ".consistent.ome.tif"
 Rows: TypeAlias = tuple[int, int | None]
 """First row of specimen and the one after the last; None is the end of the image."""
 
+_LOSSY_SUFFIXES = (".jpg", ".jpeg")
 _MADE_OF_RESULT = re.compile(r"_semnet-x2[._]")
 """A result, what was repeated of it, its figure."""
 
@@ -123,6 +124,7 @@ def find_jobs(
     -------
     list
         A job for each file, in the order given; in the place of what cannot be done, the reason.
+        Where results of several would have one name, the image that lost least is restored.
 
     Raises
     ------
@@ -141,7 +143,10 @@ def find_jobs(
             "Give a folder instead."
         )
     jobs: list[Entry] = []
+    targets = {p: Path(output) if is_file else Path(output) / result_name(p) for p in sources}
     sources_by_target: dict[Path, Path] = {}
+    for source in sorted(sources, key=_losses):
+        sources_by_target.setdefault(targets[source].resolve(), source)
     seen: set[Path] = set()
     for entry in found:
         if not isinstance(entry, Path):
@@ -150,10 +155,12 @@ def find_jobs(
         if entry.resolve() in seen:
             continue
         seen.add(entry.resolve())
-        target = Path(output) if is_file else Path(output) / result_name(entry)
-        other = sources_by_target.setdefault(target.resolve(), entry)
+        target = targets[entry]
+        other = sources_by_target[target.resolve()]
         if other != entry:
-            reason = f"{target} is already the result of {other}. Give them different folders."
+            reason = (
+                f"Its result would be {target}, as that of {other}. Give them different folders."
+            )
             jobs.append(FileFailed(str(entry), reason))
         elif problem := _problem_with(target):
             reason = f"{target} cannot be written: {problem}. Give another name or folder."
@@ -164,6 +171,15 @@ def find_jobs(
         else:
             jobs.append(Job(entry, target, rows, pixel_size))
     return jobs
+
+
+def _losses(source: Path) -> int:
+    """Rank a kind of file by what it loses, for microscopes write several of one scan.
+
+    A PNG loses the pixel size that a TIFF has, a JPEG grey levels as well.
+    """
+    suffix = source.suffix.lower()
+    return (suffix in PICTURE_SUFFIXES) + (suffix in _LOSSY_SUFFIXES)
 
 
 def refuse_unwritable(output: str) -> None:
