@@ -256,6 +256,19 @@ def test_layers_that_lie_together_no_longer_are_not_blended(
     assert (result.data != full).any()
 
 
+def test_a_layer_that_was_scaled_alone_is_named_with_what_to_do(
+    viewer: Any, restored: tuple[Any, Any]
+) -> None:
+    widget, _ = restored
+    rows, columns = viewer.layers["gold"].data.shape
+    viewer.layers["gold"].scale = viewer.layers["gold"].scale * 2
+    widget.trust.check_button.click()
+    said = widget.trust.words.text()
+    half = f"{rows // 2} x {columns // 2}"
+    assert f"Where “gold” lies under “gold [SEMNet 2x]” it has {half} pixels" in said
+    assert "not twice as many each way. Undo what scaled or moved one of the two" in said
+
+
 def test_another_strength_takes_back_what_was_said_of_the_former_one(
     viewer: Any, restored: tuple[Any, Any]
 ) -> None:

@@ -80,7 +80,16 @@ def pair_of(raw: Image, restored: Image, viewer: Any) -> Pair:
     part = coarse.crop(rows, columns)
     over = overlap(fine.grid, part.grid)
     doubled = fine.crop(*over)
-    check_doubled(tuple(part.pixels.shape), tuple(doubled.pixels.shape))
+    counts = tuple(part.pixels.shape), tuple(doubled.pixels.shape)
+    try:
+        check_doubled(*counts)
+    except ImageError as error:
+        below, above = (f"{height} x {width}" for height, width in counts)
+        raise ImageError(
+            f"Where “{raw.name}” lies under “{restored.name}” it has {below} pixels, and that has "
+            f"{above}, not twice as many each way. Undo what scaled or moved one of the two, or "
+            "restore the image again."
+        ) from error
     told = restored.metadata.get(METADATA_KEY)
     corner = over[0].start, over[1].start
     return Pair(part, doubled, rows, columns, corner, told if isinstance(told, dict) else None)
