@@ -14,9 +14,6 @@ __all__ = ["open_dock", "restore_active_layer", "restore_with"]
 def open_dock(viewer: Any, name: str) -> Any:
     """Open one of our widgets, or bring it to the front, and give it.
 
-    It shares the place of the widgets that are there already: one below the other they would ask
-    for more height than a screen has.
-
     Parameters
     ----------
     viewer : Viewer

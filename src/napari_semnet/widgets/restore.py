@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QSize
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
@@ -27,6 +27,7 @@ from napari_semnet.widgets.advanced import AdvancedOptions, combo_of, select
 from napari_semnet.widgets.catalogue import Catalogue, load_catalogue, read_entry
 from napari_semnet.widgets.choices import REGIONS, Choices, KeptRestorer
 from napari_semnet.widgets.databar import DatabarPanel
+from napari_semnet.widgets.docked import Docked
 from napari_semnet.widgets.folded import Folded
 from napari_semnet.widgets.layer_list import LayerList
 from napari_semnet.widgets.layers import source_shape
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["RestoreWidget"]
 
 
-class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
+class RestoreWidget(Docked):
     """Restore image layers of a viewer.
 
     Parameters
@@ -60,7 +61,6 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         self._choices = load_choices()
         self._restorer = KeptRestorer()
         self._then: Callable[[], None] | None = None
-        self._was_docked = False
         self._spoken_of: list[weakref.ref[Image]] = []
         self._outcome = ""
         self.is_ready = False
@@ -284,23 +284,11 @@ class RestoreWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         else:
             self.status.setText("")
 
-    def event(self, event: QEvent) -> bool:
-        """Notice when the dock that holds the widget is closed."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._was_docked = True
-            elif self._was_docked:
-                self._let_go()
-        handled: bool = super().event(event)
-        return handled
-
-    def _let_go(self) -> None:
-        """Stop the run, follow the viewer no longer, and go: the dock will not come back."""
-        self._was_docked = False
+    def let_go(self) -> None:
+        """Stop the run, and follow the viewer no longer: the dock will not come back."""
         self.run.abandon()
         self.results.task.cancel()
         self.pixel_size.let_go()
         self.databar.let_go()
         self.layers.let_go()
         self.trust.let_go()
-        self.deleteLater()
