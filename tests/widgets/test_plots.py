@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from napari_semnet.widgets.plots import ON_DARK, ON_LIGHT, Curve, LinePlot, ticks
 
 
+@example(low=1.0, span=400001.0, wanted=2)
 @given(low=st.floats(-1e6, 1e6), span=st.floats(1e-3, 1e6), wanted=st.integers(2, 12))
 def test_ticks_are_round_evenly_spaced_and_within_the_axis(
     low: float, span: float, wanted: int

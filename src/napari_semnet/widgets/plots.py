@@ -45,6 +45,9 @@ class Curve:
     marks: tuple[float, ...] = ()
 
 
+_ROUND = (1, 2, 5, 10)
+
+
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Choose round numbers from a range, about as many as wanted.
 
@@ -61,8 +64,12 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """
     rough = (high - low) / max(wanted, 1)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(s * power for s in (1, 2, 5, 10) if s * power >= rough * (1 - 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    enough = next(n for n, s in enumerate(_ROUND) if s * power >= rough * (1 - 1e-9))
+    # The step may be longer than the range, where two are wanted, and miss it.
+    for step in (s * power for s in reversed(_ROUND[: enough + 1])):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last >= first:
+            break
     return [number * step for number in range(first, last + 1)]
 
 
