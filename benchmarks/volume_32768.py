@@ -31,8 +31,8 @@ import psutil
 
 BAR_GB = 2.0
 CHUNK = 1024
-_LEVELS = 64
-"""Grey levels that a chunk of a result has at least; the waves alone go through 120."""
+_LEVELS = 16
+"""Grey levels that a chunk of a result has at least, as what the smallest network gives."""
 
 
 class Watch:
