@@ -188,6 +188,20 @@ def test_what_is_deleted_while_coarse_levels_are_made_is_not_made_a_picture(
     assert not store.is_picture
 
 
+def test_chunks_that_killed_processes_had_begun_are_removed_when_the_picture_is_made(
+    tmp_path: Path,
+) -> None:
+    store = store_of(tmp_path)
+    store.write(0, ALL, np.ones((64, 64), np.uint8))
+    left, young = (store.path / "0" / "c" / name for name in ("0.ab.partial", "1.cd.partial"))
+    for path in (left, young):
+        path.write_bytes(b"half a chunk")
+    os.utime(left, (0, 0))
+    list(store.finish(Provenance()))
+    assert not left.exists()
+    assert young.exists()
+
+
 def test_a_picture_that_another_process_has_finished_is_finished_again_without_harm(
     tmp_path: Path,
 ) -> None:

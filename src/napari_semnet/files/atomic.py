@@ -6,6 +6,7 @@ run can remove what a killed one has left.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -21,6 +22,7 @@ from pathlib import Path
 __all__ = [
     "PREFIX",
     "PUT_ASIDE",
+    "flush",
     "remove_leftovers",
     "replacing",
     "replacing_together",
@@ -37,6 +39,8 @@ _LONGEST_NAME = 40
 there is a neighbour for every name that the disk can hold."""
 _LEFT_SECONDS = 24 * 3600
 """Age after which a temporary file is one that a killed process has left, whoever that was."""
+_NO_FLUSHING = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""How systems refuse to flush a folder, or what is open for reading: it is no fault of the disk."""
 _UMASK = re.compile(r"^Umask:\s*([0-7]+)$", re.MULTILINE)
 _OWNED = re.compile(r"\.[a-z]+-([0-9a-f]{8})-(\d{1,10})-")
 
@@ -129,6 +133,25 @@ def work_folder(parent: Path, prefix: str = PREFIX) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def flush(files: list[Path]) -> None:
+    """Wait until files, and their names in their folders, are on the disk.
+
+    Chunks of nothing but zeros are no files.
+    """
+    for path in (*files, *dict.fromkeys(file.parent for file in files)):
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except (FileNotFoundError, PermissionError):  # Windows opens no folders
+            continue
+        try:
+            os.fsync(handle)
+        except OSError as error:  # a full disk may be noticed here and nowhere else
+            if error.errno not in _NO_FLUSHING:
+                raise
+        finally:
+            os.close(handle)
 
 
 def remove_leftovers(folder: Path, older_than: float = _LEFT_SECONDS, prefix: str = PREFIX) -> None:

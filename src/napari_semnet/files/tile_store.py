@@ -9,15 +9,15 @@ Until all is done the folder has no OME metadata, so that no program takes it fo
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import platform
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_semnet.errors import FileFormatError
-from napari_semnet.files.atomic import work_folder
+from napari_semnet.files.atomic import flush, work_folder
 from napari_semnet.files.endings import split_ending
 from napari_semnet.files.ome_metadata import multiscales, storage_order
 from napari_semnet.files.provenance import Provenance, named, write_sidecar
@@ -43,8 +43,8 @@ _FINISHED = "semnet"
 """The one that holds where the picture came from, once everything is done."""
 _JOURNALS = ".unfinished"
 _FORMAT = 10
-_NO_FLUSHING = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
-"""How systems refuse to flush a folder, or what is open for reading: it is no fault of the disk."""
+_WRITING_SECONDS = 60.0
+"""Age after which a chunk that has not got its name is no longer being written."""
 
 
 class TileStore:
@@ -213,7 +213,7 @@ class TileStore:
                 place = (*leading, *(_shifted(part, level) for part in (rows, columns)))
                 self._arrays[level][place] = pixels
                 written += self._chunk_files(level, place)
-            _flush(written)
+            flush(written)
             # What was written after the folder was moved away is not in it.
             self._check_there()
             self._note(number)
@@ -270,8 +270,9 @@ class TileStore:
                 origin_z_nm=origin_z_nm,
                 name=split_ending(self.path.name)[0],
             )
+            _remove_partial(self.path)
             self._group.attrs.put({"ome": ome, _FINISHED: json.loads(record.to_json())})
-            _flush([self.path / "zarr.json"])
+            flush([self.path / "zarr.json"])
             shutil.rmtree(self.path / _JOURNALS, ignore_errors=True)
         write_sidecar(self.path, record)
         yield 1.0
@@ -369,23 +370,16 @@ def _shifted(part: slice, level: int) -> slice:
     return slice(part.start >> level, part.stop >> level)
 
 
-def _flush(files: list[Path]) -> None:
-    """Wait until files, and their names in their folders, are on the disk.
+def _remove_partial(path: Path) -> None:
+    """Remove what Zarr had begun to write in processes that were killed.
 
-    Chunks of nothing but zeros are no files.
+    What is young may be of another process, which finishes the same picture.
     """
-    for path in (*files, *dict.fromkeys(file.parent for file in files)):
-        try:
-            handle = os.open(path, os.O_RDONLY)
-        except (FileNotFoundError, PermissionError):  # Windows opens no folders
-            continue
-        try:
-            os.fsync(handle)
-        except OSError as error:  # a full disk may be noticed here and nowhere else
-            if error.errno not in _NO_FLUSHING:
-                raise
-        finally:
-            os.close(handle)
+    long_ago = time.time() - _WRITING_SECONDS
+    for left in path.rglob("*.partial"):
+        with suppress(OSError):
+            if left.stat().st_mtime < long_ago:
+                left.unlink()
 
 
 @contextmanager
