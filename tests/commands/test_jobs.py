@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,18 @@ def test_two_images_of_one_name_do_not_overwrite_each_other(folder: Path, tmp_pa
     assert isinstance(first, Job)
     assert isinstance(second, FileFailed)
     assert f"as that of {folder / 'b.tif'}" in second.reason
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a permission there")
+def test_a_link_of_another_ending_does_not_keep_an_image_from_being_restored(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    (folder / "a.tif").touch()
+    (folder / "a.jpg").symlink_to(folder / "a.tif")
+    (job,) = find_jobs([str(folder)], str(tmp_path / "out"))
+    assert isinstance(job, Job)
 
 
 def test_of_several_files_of_one_scan_the_one_that_lost_least_is_restored(tmp_path: Path) -> None:

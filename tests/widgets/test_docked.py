@@ -19,13 +19,18 @@ def dock_of(viewer: Any, name: str) -> Any:
     return dock
 
 
+@pytest.fixture
+def first(viewer: Any, open_widget: Any) -> Any:
+    """The dock that is there already."""
+    open_widget()
+    return viewer.window._wrapped_dock_widgets["Restore (napari-semnet)"]
+
+
 def test_docks_from_the_menu_become_tabs_of_one_place_and_the_last_is_in_front(
-    viewer: Any, open_widget: Any, qtbot: Any
+    viewer: Any, first: Any, qtbot: Any
 ) -> None:
     from qtpy.QtWidgets import QLabel
 
-    open_widget()
-    first = viewer.window._wrapped_dock_widgets["Restore (napari-semnet)"]
     window = viewer.window._qt_window
     viewer.window.show()
     foreign = viewer.window.add_dock_widget(QLabel("of another plugin"), area="right")
@@ -38,12 +43,10 @@ def test_docks_from_the_menu_become_tabs_of_one_place_and_the_last_is_in_front(
 
 
 def test_a_dock_that_floats_or_lies_elsewhere_keeps_its_place(
-    viewer: Any, open_widget: Any, qtbot: Any
+    viewer: Any, first: Any, qtbot: Any
 ) -> None:
     from qtpy.QtCore import Qt
 
-    open_widget()
-    first = viewer.window._wrapped_dock_widgets["Restore (napari-semnet)"]
     window = viewer.window._qt_window
     first.setFloating(True)
     models = dock_of(viewer, "Models")

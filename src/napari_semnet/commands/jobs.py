@@ -157,7 +157,7 @@ def find_jobs(
         seen.add(entry.resolve())
         target = targets[entry]
         other = sources_by_target[target.resolve()]
-        if other != entry:
+        if other.resolve() != entry.resolve():
             reason = (
                 f"Its result would be {target}, as that of {other}. Give them different folders."
             )

@@ -11,6 +11,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,9 @@ def _check_answer(scheduler: str) -> None:
         await comm.close()
 
     try:
-        asyncio.run(greet())
+        # Notebooks have a loop of their own running in this thread.
+        with ThreadPoolExecutor(1, "semnet-greet") as pool:
+            pool.submit(lambda: asyncio.run(greet())).result()
     except Exception as error:  # What other programs answer is read as anything.
         raise DeviceError(
             f"No dask scheduler answers at {scheduler}. Start one with 'dask scheduler' and "
