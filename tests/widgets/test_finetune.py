@@ -279,6 +279,24 @@ def test_layers_that_go_stop_neither_the_look_nor_the_run(
     until(qtbot, lambda: not widget.result.task.is_running)
 
 
+def test_looks_that_were_cancelled_take_no_picture_from_the_run_that_follows(
+    viewer: Any, open_dialog: Open, three: list[Any], qtbot: Any
+) -> None:
+    widget = open_dialog()
+    widget.images.first.layers.choose(three)
+    widget.look()
+    until(qtbot, lambda: not widget.task.is_running)
+    for _ in range(12):
+        widget.look()  # cancels the one before
+    widget.cancel_button.click()
+    assert widget.status.text() == "Cancelled"
+    begin(widget, three, qtbot)
+    written = {path.stem[4:] for path in (widget.run.folder / "pictures").iterdir()}
+    assert written == {one.name for one in three}
+    until(qtbot, lambda: not widget.run.is_running)
+    assert widget.run.story.phase == "finished", widget.run.story.detail
+
+
 LONG = 100_000
 
 
@@ -409,7 +427,8 @@ def test_the_cost_is_measured_by_a_few_steps(
     setup.steps.setValue(600_000)
     assert setup.cost.text() != first
     assert widget.run.folder is None
-    assert not (widget._draft / "trial").exists()
+    looked = widget._looked.folder
+    assert list(widget._draft.iterdir()) == [looked]  # nothing of the steps is left
 
 
 def test_a_refused_image_is_listed_by_its_name_with_the_whole_reason(

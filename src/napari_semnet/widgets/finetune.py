@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ __all__ = ["FinetuneWidget"]
 class _Looked:
     """What the last look through the images gave."""
 
+    folder: Path
+    """Where the pictures lie that were open."""
     pictures: Pictures
     survey: Survey
 
@@ -68,6 +71,7 @@ class FinetuneWidget(Docked):
         self._looked: _Looked | None = None
         self._speeds: dict[tuple[str, str], Speed] = {}
         self._draft = Path(tempfile.mkdtemp(prefix="napari-semnet-"))
+        self._numbers = count()
         self.is_ready = False
         """Whether models and devices are known, and a run can begin."""
         self.task = Task(self)
@@ -122,6 +126,7 @@ class FinetuneWidget(Docked):
         if project is None:
             return
         self._say("Looking through the images")
+        self._looked = None  # its pictures make room for these
 
         def keep(looked: _Looked) -> None:
             self._looked = looked
@@ -131,7 +136,8 @@ class FinetuneWidget(Docked):
             if then is not None:
                 then()
 
-        self.task.start(lambda: _look(picked, project, self._draft), keep)
+        folder = self._free_place()
+        self.task.start(lambda: _look(picked, project, folder), keep)
 
     def estimate(self) -> None:
         """Measure how fast the device is, after a look through the images."""
@@ -141,7 +147,8 @@ class FinetuneWidget(Docked):
         project = self._project(self._looked.pictures)
         if project is None:
             return
-        key, config = self.training.setup.speed_key, project.config(self._draft)
+        key, config = self.training.setup.speed_key, project.config(self._looked.folder)
+        folder = self._free_place()
         self._say("Taking a few steps")
 
         def keep(speed: Speed) -> None:
@@ -149,7 +156,7 @@ class FinetuneWidget(Docked):
             self._say("")
             self._show_cost()
 
-        self.task.start(lambda: measure_speed(config, self._draft / "trial"), keep)
+        self.task.start(lambda: measure_speed(config, folder), keep)
 
     def start(self) -> None:
         """Begin a run on what is picked, after a look through the images."""
@@ -161,7 +168,7 @@ class FinetuneWidget(Docked):
             return
         folder = free_folder(self.choices().runs, project.file_name)
         try:
-            _copy(self._draft, folder)
+            _copy(self._looked.folder, folder)
             project.write(folder)
             self.run.start(folder)
         except SemnetError as error:
@@ -189,6 +196,10 @@ class FinetuneWidget(Docked):
         self._viewer.events.theme.disconnect(self._on_theme)
         self._looked = None
         shutil.rmtree(self._draft, ignore_errors=True)
+
+    def _free_place(self) -> Path:
+        """Name a folder for the next work; what was cancelled may still be at its own."""
+        return self._draft / f"{next(self._numbers):06d}"
 
     def _project(self, pictures: Pictures) -> Project | None:
         choices = self.choices()
@@ -298,7 +309,7 @@ class FinetuneWidget(Docked):
             return
         project = self._project(self._looked.pictures)
         if project is not None:
-            config = project.config(self._draft)
+            config = project.config(self._looked.folder)
             self.training.setup.show_cost(cost_of(config, speed, self.choices().runs), speed)
 
     def _update(self) -> None:
@@ -330,19 +341,21 @@ def _catalogue(chosen: str) -> Generator[float, None, Any]:
     return load_catalogue(chosen)
 
 
-def _look(picked: Picked, project: Project, draft: Path) -> Generator[float, None, _Looked]:
-    """Write open pictures into the draft, and read all of them as training would."""
+def _look(picked: Picked, project: Project, folder: Path) -> Generator[float, None, _Looked]:
+    """Write open pictures into a folder, and read all of them as training would."""
     picked.check()
-    for old in draft.iterdir():
-        shutil.rmtree(old, ignore_errors=True)
-    pictures = yield from write_pictures(picked, draft)
-    found = yield from survey(replace(project, pictures=pictures).config(draft))
-    return _Looked(pictures, found)
+    for other in folder.parent.iterdir():
+        if other.name < folder.name:  # a cancelled look that begins late leaves later ones alone
+            shutil.rmtree(other, ignore_errors=True)
+    folder.mkdir()
+    pictures = yield from write_pictures(picked, folder)
+    found = yield from survey(replace(project, pictures=pictures).config(folder))
+    return _Looked(folder, pictures, found)
 
 
-def _copy(draft: Path, folder: Path) -> None:
+def _copy(looked: Path, folder: Path) -> None:
     """Give a run the pictures that were written for it; it decodes them by itself."""
     folder.mkdir(parents=True)
-    for part in draft.iterdir():
-        if part.is_dir() and part.name not in ("store", "trial"):
+    for part in looked.iterdir():
+        if part.is_dir() and part.name != "store":
             shutil.copytree(part, folder / part.name)
