@@ -196,15 +196,14 @@ def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], 
 
 def run(arguments: argparse.Namespace) -> int:
     """Restore all inputs; 0 when none failed, else 1."""
-    from napari_semnet.commands import queue, replay, watching
-    from napari_semnet.commands.volume import VolumeChoices
+    from napari_semnet.commands import queue, replay, volume, watching
     from napari_semnet.restoration.worker_start import load_ahead
 
     job, again, compared = None, None, None
     if arguments.record is not None:
         job, again = replay.find_job(arguments.record, arguments.output)
         compared = partial(replay.compare, record=arguments.record, again=again)
-    choices = VolumeChoices(
+    choices = volume.VolumeChoices(
         arguments.shard, arguments.workers, arguments.scheduler, arguments.overwrite
     )
     find, work = partial(_entries, arguments, job), _work(arguments, again, choices)
@@ -218,7 +217,7 @@ def run(arguments: argparse.Namespace) -> int:
         _check_report(arguments.report, entries)
         _check_workers(choices, entries)
         if choices.workers:
-            load_ahead()
+            load_ahead(*volume.LOADED)
         events, table = work(entries), queue.Queue(entries)
     with _reporter(arguments) as report, queue.csv_report(arguments.report, table) as changed:
         tell = partial(_tell, report=report, table=table, changed=changed, compared=compared)

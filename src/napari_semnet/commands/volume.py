@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,17 @@ from napari_semnet.errors import FileFormatError, SemnetError
 from napari_semnet.files.provenance import sidecar_path
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from napari_semnet.files.calibration import PixelSize
     from napari_semnet.restoration.events import Event
     from napari_semnet.restoration.restorer import Restorer
     from napari_semnet.restoration.volume_run import VolumeRun
 
-__all__ = ["VolumeChoices", "restore_volume"]
+__all__ = ["LOADED", "VolumeChoices", "restore_volume"]
+
+LOADED = [__name__, "napari_semnet.files.reader", "napari_semnet.files.ome_zarr"]
+"""What opening a source on a worker needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +83,17 @@ def restore_volume(job: Job, restorer: Restorer, choices: VolumeChoices) -> Iter
     opened = open_source(job.source, job.specimen_rows, given)
     for note in opened.notes:
         yield Notice(note)
-    with _put_aside(job.target) if choices.overwrite else nullcontext():
-        volume = begin_volume(
-            restorer,
-            opened.pixels,
-            job.target,
-            axes=opened.axes,
-            given_pixel_size_nm=None if given is None else given.yx,
-        )
-    fresh = not volume.store.finished()
-    yield from _blocks(volume, opened, restorer, choices)
+    with _cluster(choices) as client:  # workers start while the run is planned
+        with _put_aside(job.target) if choices.overwrite else nullcontext():
+            volume = begin_volume(
+                restorer,
+                opened.pixels,
+                job.target,
+                axes=opened.axes,
+                given_pixel_size_nm=None if given is None else given.yx,
+            )
+        fresh = not volume.store.finished()
+        yield from _blocks(volume, opened, restorer, client, choices.part)
     left = volume.left
     if left and choices.is_part:
         yield PartWritten(job.source, job.target, *choices.part, left)
@@ -131,19 +137,31 @@ def _given_size(job: Job) -> PixelSize | None:
     return job.pixel_size
 
 
+def _cluster(choices: VolumeChoices) -> AbstractContextManager[Client | None]:
+    """Start or find the workers that restore; None where this process does."""
+    if not (choices.workers or choices.scheduler):
+        return nullcontext()
+    from napari_semnet.restoration.cluster import worker_cluster
+
+    return worker_cluster(choices.workers, choices.scheduler)
+
+
 def _blocks(
-    volume: VolumeRun, opened: Opened, restorer: Restorer, choices: VolumeChoices
+    volume: VolumeRun,
+    opened: Opened,
+    restorer: Restorer,
+    client: Client | None,
+    part: tuple[int, int],
 ) -> Generator[Event, None, None]:
     from napari_semnet.restoration.blocks import Shard
 
-    if not (choices.workers or choices.scheduler):
-        yield from volume.run(Shard(*choices.part))
+    if client is None:
+        yield from volume.run(Shard(*part))
         return
-    from napari_semnet.restoration.cluster import run_on_cluster, worker_cluster
+    from napari_semnet.restoration.cluster import run_on_cluster
 
-    with worker_cluster(choices.workers, choices.scheduler) as client:
-        open_image = partial(_specimen, opened.source.resolve(), opened.image.specimen_rows)
-        yield from run_on_cluster(client, volume, restorer, open_image)
+    open_image = partial(_specimen, opened.source.resolve(), opened.image.specimen_rows)
+    yield from run_on_cluster(client, volume, restorer, open_image)
 
 
 def _finished(

@@ -20,13 +20,18 @@ LOADED = ["distributed", "napari_semnet.restoration.cluster_worker", "dask.array
 """With what a worker answers, computes, reads and writes. Loading it starts no thread."""
 
 
-def load_ahead() -> None:
+def load_ahead(*modules: str) -> None:
     """Begin to load what workers need, in the background; where nothing can be, do nothing.
 
     Without the package ``distributed`` that process loads nothing, and starting workers says so.
+
+    Parameters
+    ----------
+    *modules : str
+        What opening the image needs besides `LOADED`. A second call changes nothing.
     """
     if METHOD == "forkserver":
         from multiprocessing import forkserver
 
-        forkserver.set_forkserver_preload(LOADED)
+        forkserver.set_forkserver_preload([*LOADED, *modules])
         forkserver.ensure_running()
