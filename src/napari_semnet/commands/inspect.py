@@ -115,10 +115,10 @@ def _calibration(image: SemImage) -> Iterator[tuple[str, str]]:
         # A result is not restored again, so nothing is to be said of its source here.
         give = "; restore with --pixel-size SIZE" if image.provenance is None else ""
         yield "pixel size", f"unknown{give}"
-        return
-    yield "pixel size", pixel_size_text(size.yx)
-    yield "from", size.source
-    yield "confidence", f"{size.confidence} ({_TRUST[size.confidence]})"
+    else:
+        yield "pixel size", pixel_size_text(size.yx)
+        yield "from", size.source
+        yield "confidence", f"{size.confidence} ({_TRUST[size.confidence]})"
     if image.z_step_nm is not None:
         yield "slice distance", f"{image.z_step_nm:.6g} nm"
 
