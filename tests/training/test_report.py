@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,12 @@ def test_a_crop_lies_where_the_detail_is_and_on_the_same_place_of_the_input() ->
     example = Example.cut("p", 0, low, high, {})
     assert np.array_equal(example.panels["reference"], noise)
     assert np.array_equal(example.panels["input"][::2, ::2], noise[::2, ::2])
+
+
+def test_an_edge_that_is_lost_has_no_width() -> None:
+    report = _report()
+    (check,) = report.soundness
+    lost = replace(check, edges=(replace(check.edges[0], width=math.nan),))
+    text = replace(report, soundness=(lost,)).as_text()
+    assert "20-80 % width not measurable (bicubic 1.70, truth 0.60)" in text
+    assert "nan" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -140,7 +141,7 @@ def _soundness(check: Soundness, report: Report) -> list[str]:
         for flat in check.flats
     ]
     lines += [
-        f"  straight edge at {edge.electrons:g} electrons/px: 20-80 % width {edge.width:.2f} px "
+        f"  straight edge at {edge.electrons:g} electrons/px: 20-80 % width {_width(edge.width)} "
         f"(bicubic {edge.bicubic:.2f}, truth {edge.truth:.2f})"
         for edge in check.edges
     ]
@@ -158,6 +159,10 @@ def _soundness(check: Soundness, report: Report) -> list[str]:
                 f"{_pattern(theirs)}"
             )
     return lines
+
+
+def _width(pixels: float) -> str:
+    return f"{pixels:.2f} px" if math.isfinite(pixels) else "not measurable"
 
 
 def _pattern(pattern: Pattern) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
@@ -140,7 +140,6 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         )
         self.strength = StrengthSlider(viewer, pair, self)
         self.words = WrappedLabel(self)
-        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.progress = QProgressBar(self)
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
