@@ -394,7 +394,7 @@ def test_closing_the_dock_during_every_other_job_leaves_nothing(
 
     others = children()  # of tests before this one, which may end by themselves
     widget = open_dialog()
-    draft = widget._draft
+    draft = widget._draft.folder
     widget.images.first.layers.choose(three)
     widget.estimate()
     until(qtbot, lambda: set(children()).difference(others))
@@ -428,7 +428,7 @@ def test_the_cost_is_measured_by_a_few_steps(
     assert setup.cost.text() != first
     assert widget.run.folder is None
     looked = widget._looked.folder
-    assert list(widget._draft.iterdir()) == [looked]  # nothing of the steps is left
+    assert list(widget._draft.folder.iterdir()) == [looked]  # nothing of the steps is left
 
 
 def test_a_refused_image_is_listed_by_its_name_with_the_whole_reason(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from napari_semnet.widgets.finetune_choices import (
     load_finetune_choices,
     save_finetune_choices,
 )
+from napari_semnet.widgets.finetune_draft import Draft
 from napari_semnet.widgets.finetune_images import ImagesPage
 from napari_semnet.widgets.finetune_noise import NoisePage
 from napari_semnet.widgets.finetune_result import ResultPage
@@ -70,8 +70,7 @@ class FinetuneWidget(Docked):
         self._choices = load_finetune_choices()
         self._looked: _Looked | None = None
         self._speeds: dict[tuple[str, str], Speed] = {}
-        self._draft = Path(tempfile.mkdtemp(prefix="napari-semnet-"))
-        self._numbers = count()
+        self._draft = Draft()
         self.is_ready = False
         """Whether models and devices are known, and a run can begin."""
         self.task = Task(self)
@@ -136,8 +135,7 @@ class FinetuneWidget(Docked):
             if then is not None:
                 then()
 
-        folder = self._free_place()
-        self.task.start(lambda: _look(picked, project, folder), keep)
+        self.task.start(self._draft.begin(partial(_look, picked, project)), keep)
 
     def estimate(self) -> None:
         """Measure how fast the device is, after a look through the images."""
@@ -148,7 +146,6 @@ class FinetuneWidget(Docked):
         if project is None:
             return
         key, config = self.training.setup.speed_key, project.config(self._looked.folder)
-        folder = self._free_place()
         self._say("Taking a few steps")
 
         def keep(speed: Speed) -> None:
@@ -156,7 +153,7 @@ class FinetuneWidget(Docked):
             self._say("")
             self._show_cost()
 
-        self.task.start(lambda: measure_speed(config, folder), keep)
+        self.task.start(self._draft.begin(partial(measure_speed, config)), keep)
 
     def start(self) -> None:
         """Begin a run on what is picked, after a look through the images."""
@@ -195,11 +192,7 @@ class FinetuneWidget(Docked):
             page.let_go()
         self._viewer.events.theme.disconnect(self._on_theme)
         self._looked = None
-        shutil.rmtree(self._draft, ignore_errors=True)
-
-    def _free_place(self) -> Path:
-        """Name a folder for the next work; what was cancelled may still be at its own."""
-        return self._draft / f"{next(self._numbers):06d}"
+        self._draft.leave()
 
     def _project(self, pictures: Pictures) -> Project | None:
         choices = self.choices()
