@@ -300,7 +300,11 @@ def _tensorboard(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    try:
+        return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    except UnicodeEncodeError:
+        # TensorBoard takes no folder whose name is not in UTF-8; the tables say the same.
+        return None
 
 
 def _entries(path: Path) -> list[Any]:

@@ -46,7 +46,14 @@ def beside(path: Path, info: ValidationInfo) -> Path:
     except RuntimeError as error:
         # Python cannot tell whose folder is meant by "~name".
         raise ValueError(f"the folder of {path.parts[0]} is not known; write it out") from error
-    return path if base is None else base / path
+    whole = path if base is None else base / path
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError as error:
+        # The run's own configuration, and the model's card, could not name it.
+        said = str(whole).encode(errors="backslashreplace").decode()
+        raise ValueError(f"the name {said} is not in UTF-8; rename that folder") from error
+    return whole
 
 
 def _as_list(value: Any) -> Any:
