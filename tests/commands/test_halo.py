@@ -70,6 +70,13 @@ def test_it_writes_another_file_where_asked(main, own, pictures, tmp_path) -> No
     assert own.read_bytes() == before
 
 
+def test_hidden_files_beside_the_pictures_are_passed_over(main, own, pictures, capsys) -> None:
+    # macOS writes one beside each file on a shared drive.
+    (pictures / "._a.png").write_bytes(b"Mac OS X")
+    assert main(["halo", str(own), str(pictures), "--quiet"]) == 0
+    assert "pixels (exact: 9)" in capsys.readouterr().out
+
+
 def test_a_bundled_model_is_copied_to_the_users_models(
     main, own, pictures, tmp_path, monkeypatch
 ) -> None:

@@ -133,7 +133,8 @@ def _pictures(names: list[str]) -> list[Picture]:
     for name in names:
         path = Path(name).expanduser()
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.is_file())
+            # Hidden are the files that macOS writes beside each picture on a shared drive.
+            inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
             files += [p for p in inside if p.suffix.lower() in (*PICTURE_SUFFIXES, *TIFF_SUFFIXES)]
         else:
             files.append(path)
