@@ -154,6 +154,11 @@ def _target(written: str, model: Model) -> Path:
             raise ModelFileError(
                 f"A model file must end in {models.SUFFIX}, not '{target.suffix}'."
             )
+        if target.exists() and not target.samefile(model.path):
+            raise ModelFileError(
+                f"{target} exists already, and is not the model that is measured. Give another "
+                "name, or --write alone to write into the model itself."
+            )
         return target
     bundled = Path(models.__file__).parent in model.path.resolve().parents
     return models.user_models_folder() / model.path.name if bundled else model.path
