@@ -279,6 +279,8 @@ def not_used(rejected: Sequence[Rejected]) -> str:
 
 
 def _why_none_held_out(config: TrainingConfig, before: Split | None) -> str:
+    if all(source.kind == "noise2noise" for source in config.data):
+        return "Frames that are all noisy give no good picture to measure on"
     if before is not None:
         return "No picture is here that the run held out before"
     if config.validation.share == 0:
