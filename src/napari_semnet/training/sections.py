@@ -67,7 +67,14 @@ def in_order(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
-FilePath = Annotated[Path, AfterValidator(beside)]
+def _not_blank(value: Any) -> Any:
+    """Refuse a blank, which would mean the folder of the configuration and all that is in it."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError('a blank names no file or folder; that of this file is "."')
+    return value
+
+
+FilePath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(beside)]
 FilePaths = Annotated[tuple[FilePath, ...], BeforeValidator(_as_list)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
