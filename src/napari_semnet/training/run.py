@@ -32,7 +32,7 @@ from napari_semnet.training.events import (
     Preview,
     Started,
 )
-from napari_semnet.training.finish import add_halo, card_for, write_model
+from napari_semnet.training.finish import add_halo, card_for, described, write_model
 from napari_semnet.training.learner import (
     Learner,
     first_network,
@@ -271,6 +271,7 @@ class Run:
             self._count_time()
             self.progress.skipped = int(self.learner.skipped.item())
             self.progress.updates = self.learner.updates()
+            self.progress.learnt_from |= dict.fromkeys(described(self.data), self.progress.step)
             learner = self.learner
             save_checkpoint(
                 self.files.last, learner.network, learner.average, learner.optimiser, self.progress
