@@ -126,6 +126,10 @@ class Run:
         if self.start.origin and self.crops and self.resumed_at is None:
             # What a model could do before is what it has to beat.
             yield self._evaluate()
+        is_over = self.resumed_at is not None and self.progress.step >= config.steps
+        if is_over and self.crops and self.progress.latest is None:
+            # No step follows after which it would be measured on crops that differ from before.
+            yield self._evaluate()
 
     def _forget_best(self) -> Iterator[Notice]:
         """Drop figures that say nothing of what is measured from now on, or of no file there is."""
