@@ -157,3 +157,10 @@ def test_noisy_frames_alone_are_said_to_give_nothing_to_measure_on(tmp_path: Pat
     _, said = prepared(small_config(tmp_path, data=[frames]))
     assert any("no good picture to measure on" in text for text in said)
     assert not any("too few groups" in text for text in said)
+
+
+def test_pictures_too_small_to_be_measured_on_are_said_to_be(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "pictures", 6, rows=40, columns=40)
+    _, said = prepared(small_config(tmp_path))
+    assert any("64 pixels each way" in text for text in said)
+    assert not any("too few groups" in text for text in said)
