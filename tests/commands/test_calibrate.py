@@ -74,6 +74,16 @@ def test_a_rough_picture_is_left_out_and_named(
     assert main(["calibrate", str(rough)]) == 1
 
 
+def test_a_picture_without_any_noise_is_left_out_and_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Each row is of one grey level, as in a drawn gradient.
+    rows = np.tile(np.linspace(26, 230, 400).round().astype(np.uint8)[:, None], (1, 512))
+    Image.fromarray(rows).save(tmp_path / "drawn.png")
+    assert main(["calibrate", str(pictures), str(tmp_path / "drawn.png")]) == 0
+    assert "drawn.png is left out. The picture has no noise" in capsys.readouterr().err
+
+
 def test_repeats_are_laid_over_one_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,18 @@ def test_what_cannot_be_done_is_said_and_ends_with_1(
     assert not out.exists()
 
 
+def test_no_folder_is_left_where_no_picture_can_be_measured_on(
+    pictures: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report"
+    (tmp_path / "poor").mkdir()
+    (pictures / "1.png").rename(tmp_path / "poor" / "a.png")
+    command = ["evaluate", "--hq", str(pictures), "--lq", str(tmp_path / "poor"), "-o", str(out)]
+    assert main([*command, "--model", str(tiny_model), "--baselines", "bicubic"]) == 1
+    assert "No picture in" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_folder_that_cannot_be_made_is_found_out_before_anything_is_measured(
     pictures: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,28 @@ def test_it_writes_another_file_where_asked(main, own, pictures, tmp_path) -> No
     assert own.read_bytes() == before
 
 
+def test_another_model_is_not_written_over(main, own, pictures, tmp_path, capsys) -> None:
+    other = Path(shutil.copy(own, tmp_path / "other.safetensors"))
+    before = other.read_bytes()
+    assert main(["halo", str(own), str(pictures), "--quiet", "--write", str(other)]) == 1
+    said = capsys.readouterr()
+    assert "exists already" in said.err
+    assert said.out == ""  # nothing was measured
+    assert other.read_bytes() == before
+
+
+def test_the_models_own_file_may_be_named(main, own, pictures) -> None:
+    assert main(["halo", str(own), str(pictures), "--quiet", "--write", str(own)]) == 0
+    assert read_card(own).halo is not None
+
+
+def test_hidden_files_beside_the_pictures_are_passed_over(main, own, pictures, capsys) -> None:
+    # macOS writes one beside each file on a shared drive.
+    (pictures / "._a.png").write_bytes(b"Mac OS X")
+    assert main(["halo", str(own), str(pictures), "--quiet"]) == 0
+    assert "pixels (exact: 9)" in capsys.readouterr().out
+
+
 def test_a_bundled_model_is_copied_to_the_users_models(
     main, own, pictures, tmp_path, monkeypatch
 ) -> None:

@@ -23,7 +23,7 @@ from napari_semnet.restoration.restorer import Restorer, Settings
 from napari_semnet.training.trainer import train
 from tests.faults.conftest import is_one_sentence, write_picture, write_tiny
 from tests.training.processes import write
-from tests.training.runs import small_config
+from tests.training.runs import small_config, write_scenes
 
 WATCHED = """
 import sys
@@ -111,15 +111,26 @@ def test_any_name_can_be_restored_and_trained_in(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are always text")
-def test_a_folder_in_another_encoding_is_trained_in_or_refused_in_a_sentence(
+def test_a_configuration_in_a_folder_of_another_encoding_is_refused_in_a_sentence(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
-    small_config(folder, steps=1)
+    write_scenes(folder / "pictures")
     path = folder / "run.toml"
-    path.write_text('steps = 1\n[[data]]\nimages = "pictures"\n[network]\nfeatures = 8\n')
-    status = main(["train", str(path)])
-    assert status == 0 or is_one_sentence(capfd.readouterr().err)
+    path.write_text('steps = 1\npatch = 12\n[[data]]\nimages = "pictures"\n')
+    assert main(["train", str(path)]) == 1
+    said = capfd.readouterr().err
+    assert is_one_sentence(said)
+    assert "UTF-8" in said
+    assert {entry.name for entry in folder.iterdir()} == {"run.toml", "pictures"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are always text")
+def test_a_run_goes_into_a_folder_in_another_encoding(tmp_path: Path) -> None:
+    path = write(small_config(tmp_path, steps=1, validation={"crops": 0}), tmp_path / "run.toml")
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    assert main(["train", str(path), "-o", str(folder), "--json"]) == 0
+    assert (folder / "my-semnet.safetensors").is_file()
 
 
 def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path: Path, engine: list[str]) -> None:

@@ -107,3 +107,15 @@ def test_few_flat_pixels_make_few_bins_and_the_others_do_not_count() -> None:
     found = tabulate(noise, local, flat, mean_share=0, ends=ENDS, rounding=0)
     assert len(found.mean) == 1800 // (2 * FEWEST)
     assert found.variance.max() < 200
+
+
+def test_grey_levels_without_any_noise_are_left_out() -> None:
+    noise = np.random.default_rng(3).normal(0, 2, (60, 400))
+    noise[:, 200:] = 0
+    local = np.broadcast_to(np.linspace(50, 200, 400), noise.shape)
+    flat = np.ones(noise.shape, bool)
+    table = tabulate(noise, local, flat, mean_share=0.0, ends=ENDS, rounding=0.0)
+    assert table.mean.max() < 130
+    assert table.error.min() > 0
+    with pytest.raises(ImageError, match="no noise"):
+        tabulate(0 * noise, local, flat, mean_share=0.0, ends=ENDS, rounding=0.0)

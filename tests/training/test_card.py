@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_semnet.card import Card
-from napari_semnet.model import load_model
+from napari_semnet.model import load_model, read_card
 from napari_semnet.training.trainer import train
 from tests.training.runs import scene, small_config, write_png, write_scenes
 
@@ -77,3 +77,25 @@ def test_the_licence_is_that_of_the_configuration_whatever_was_decoded_before(
         config = small_config(tmp_path, steps=1, data=data)
         card = load_model(train(config, tmp_path / f"run-{number}")).card
         assert card.training.data[0].endswith(f"licence: {licence or 'not stated'}")
+
+
+def test_what_a_run_learnt_from_before_stays_in_its_card(tmp_path: Path) -> None:
+    sources = [
+        {"images": str(write_scenes(tmp_path / name, 3, first_seed=seed)), "licence": licence}
+        for name, seed, licence in (("ours", 0, "CC0"), ("theirs", 50, "CC BY-NC"))
+    ]
+    run, no_halo = tmp_path / "run", {"halo_pictures": 0}
+    train(small_config(tmp_path, steps=4, data=sources, model=no_halo), run)
+    config = small_config(tmp_path, steps=6, data=sources[:1], model=no_halo)
+    ours, theirs = read_card(train(config, run, resume=True)).training.data
+    assert "CC0" in ours
+    assert "until" not in ours
+    assert "licence: CC BY-NC, until step 4" in theirs
+
+
+def test_a_licence_that_is_put_right_on_resuming_is_the_only_one(tmp_path: Path) -> None:
+    for resume, licence in ((False, "CCO"), (True, "CC0")):
+        data = [{"images": str(tmp_path / "pictures"), "licence": licence}]
+        config = small_config(tmp_path, steps=4, data=data, model={"halo_pictures": 0})
+        (said,) = read_card(train(config, tmp_path / "run", resume=resume)).training.data
+        assert said.endswith(f"licence: {licence}")

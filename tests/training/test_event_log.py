@@ -100,3 +100,15 @@ def test_a_new_run_begins_the_log_anew_and_a_resumed_one_goes_on(tmp_path: Path)
 def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").mkdir()
     EventLog(tmp_path / "events.jsonl", resume=False).add(EVENTS[0])
+
+
+def test_a_line_that_was_cut_off_costs_no_event_but_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    EventLog(path, resume=False).add(Notice("one"))
+    with path.open("a") as stream:
+        stream.write('{"event": "noti')  # the process died, or the disk was full
+    log = EventLog(path, resume=True)
+    log.add(Notice("two"))
+    log.add(Notice("three"))
+    assert [event.text for event in read_events(path)[0]] == ["one", "two", "three"]
+    assert len(path.read_bytes().splitlines()) == 4

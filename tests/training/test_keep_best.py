@@ -124,3 +124,14 @@ def test_a_best_model_that_was_deleted_is_looked_for_anew(tmp_path: Path) -> Non
     model, _, said = resumed(config_of(tmp_path, steps=16), run)
     assert any("is missing instead of step" in text for text in said)
     assert load_model(model).card.training.steps == 16
+
+
+def test_a_finished_run_is_measured_on_the_crops_that_it_is_resumed_with(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    before = load_model(train(config_of(tmp_path), run)).card.metrics
+    config = config_of(tmp_path, degradation=HARD)
+    model, measured, _ = resumed(config, run)
+    after = load_model(model).card.metrics
+    assert [one.step for one in measured] == [config.steps]
+    assert [one.name for one in after] == [one.name for one in before]
+    assert "degradation profile hard" in after[0].data

@@ -79,6 +79,14 @@ def test_a_table_that_another_program_has_rewritten_is_put_aside(
     assert (tmp_path / "log-1.csv").read_bytes() == changed
 
 
+def test_a_table_that_is_no_runs_is_put_aside_when_a_run_begins(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("date,kV\n2024-01-01,5\n")
+    Table(path, Step, 0).add(step(5))
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["step", "5"]
+    assert (tmp_path / "log-1.csv").read_text() == "date,kV\n2024-01-01,5\n"
+
+
 def test_a_mark_of_the_encoding_costs_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     Table(path, Step, 0).add(step(5))

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from napari_semnet.training.sections import Source
 
@@ -19,3 +21,11 @@ from napari_semnet.training.sections import Source
 )
 def test_a_source_is_called_as_its_folder_or_file(place: str, title: str) -> None:
     assert Source.model_validate({"images": Path(place)}).title == title
+
+
+@pytest.mark.parametrize("blank", [{"images": ""}, {"images": [""]}, {"images": "a", "table": ""}])
+def test_a_blank_is_no_folder(blank: dict[str, Any]) -> None:
+    # It would mean the folder of the configuration, with all that is in it.
+    with pytest.raises(ValidationError, match="a blank names no file or folder"):
+        Source.model_validate(blank)
+    assert Source.model_validate({"images": "."}).images == (Path(),)

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -143,3 +144,23 @@ def test_models_are_judged_on_what_the_run_held_out(tmp_path: Path) -> None:
         write_png(tmp_path / "pictures" / f"added-{number}.png", scene(70 + number))
     judgement: Judgement = returned(judge(config, model))
     assert {Path(field.name).stem for field in judgement.fields} == held_out
+
+
+def test_noisy_frames_alone_are_said_to_give_nothing_to_measure_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        clean = scene(number, 96, 96)
+        for frame in ("one", "two"):
+            noisy = clean + rng.normal(0, 0.03, clean.shape)
+            write_png(tmp_path / frame / f"{number}.png", noisy)
+    frames = {"kind": "noise2noise", "low": str(tmp_path / "one"), "high": str(tmp_path / "two")}
+    _, said = prepared(small_config(tmp_path, data=[frames]))
+    assert any("no good picture to measure on" in text for text in said)
+    assert not any("too few groups" in text for text in said)
+
+
+def test_pictures_too_small_to_be_measured_on_are_said_to_be(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "pictures", 6, rows=40, columns=40)
+    _, said = prepared(small_config(tmp_path))
+    assert any("64 pixels each way" in text for text in said)
+    assert not any("too few groups" in text for text in said)

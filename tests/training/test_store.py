@@ -144,6 +144,13 @@ def test_a_store_can_be_taken_to_another_machine(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+def test_a_folder_of_pictures_may_have_an_index_of_its_own(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / "pictures", 2)
+    # As data sets have; it was taken for a damaged store, which one is told to delete.
+    (folder / "index.json").write_text('{"name": "my data set"}')
+    assert len(open_store(hq(folder), tmp_path / "store").fields) == 2
+
+
 def test_a_damaged_store_is_named(tmp_path: Path) -> None:
     folder = write_scenes(tmp_path / "pictures", 1)
     open_store(hq(folder), tmp_path / "store")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from napari_semnet.errors import TrainingError
-from napari_semnet.training.tables import Facts, facts_about, read_table
+from napari_semnet.training.tables import Facts, facts_about, read_rows, read_table
 
 NAMES = {"file": "file", "group": "group", "licence": "licence", "noise": "noise_sigma"}
 
@@ -68,3 +68,10 @@ def test_a_table_names_pictures_by_paths_from_here_and_in_either_kind_of_accent(
 def test_rows_may_be_too_short_or_too_long(tmp_path: Path) -> None:
     path = written(tmp_path, "file,group\na.png,wood,more\nb.png\n\n")
     assert read_table(path, **NAMES) == {"a.png": Facts("wood"), "b.png": Facts()}
+
+
+def test_a_table_in_another_encoding_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes("file,group\na.tif,Präparat\n".encode("latin-1"))
+    with pytest.raises(TrainingError, match="Save it as CSV in UTF-8"):
+        read_rows(path)

@@ -319,6 +319,18 @@ def test_a_folder_with_a_run_is_not_overwritten(finished: Finished) -> None:
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 
+def test_a_model_that_is_no_runs_is_not_written_over(finished: Finished, tmp_path: Path) -> None:
+    config, folder, _ = finished
+    # Somebody starts from a model that lies beside config.toml, and gives the new one its name.
+    model = Path(shutil.copy(folder / "ours.safetensors", tmp_path))
+    before = model.read_bytes()
+    config = config.model_copy(update={"start_from": str(model)})
+    with pytest.raises(TrainingError, match=r"ours\.safetensors exists already"):
+        train(config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["ours.safetensors"]
+    assert model.read_bytes() == before
+
+
 def test_a_run_that_is_not_there_cannot_be_resumed(finished: Finished, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no run to resume"):
         train(finished[0], tmp_path / "nothing", resume=True)

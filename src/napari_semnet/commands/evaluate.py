@@ -115,14 +115,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write the report and show its table."""
     from napari_semnet.model import DEFAULT_MODEL
     from napari_semnet.restoration.restorer import Settings
-    from napari_semnet.training.evaluation import Finished, run_evaluation
+    from napari_semnet.training.evaluation import Finished, Notice, Skipped, run_evaluation
 
     settings = Settings(device=arguments.device, precision=arguments.precision)
     models = arguments.model or [DEFAULT_MODEL]
     is_begun = False
     with _reporter(arguments) as report:
         for event in run_evaluation(plan_from(arguments), models, settings):
-            if not is_begun:
+            if not is_begun and not isinstance(event, Notice | Skipped):
                 is_begun = True
                 # Not before: where there is nothing to measure, no folder is left behind.
                 with _writing_to(arguments.output) as folder:

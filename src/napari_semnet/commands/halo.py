@@ -133,7 +133,8 @@ def _pictures(names: list[str]) -> list[Picture]:
     for name in names:
         path = Path(name).expanduser()
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.is_file())
+            # Hidden are the files that macOS writes beside each picture on a shared drive.
+            inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
             files += [p for p in inside if p.suffix.lower() in (*PICTURE_SUFFIXES, *TIFF_SUFFIXES)]
         else:
             files.append(path)
@@ -152,6 +153,11 @@ def _target(written: str, model: Model) -> Path:
         if target.suffix != models.SUFFIX:
             raise ModelFileError(
                 f"A model file must end in {models.SUFFIX}, not '{target.suffix}'."
+            )
+        if target.exists() and not target.samefile(model.path):
+            raise ModelFileError(
+                f"{target} exists already, and is not the model that is measured. Give another "
+                "name, or --write alone to write into the model itself."
             )
         return target
     bundled = Path(models.__file__).parent in model.path.resolve().parents

@@ -32,11 +32,18 @@ CLIPPED = (
     "Give pictures with other brightness and contrast."
 )
 
+_NO_NOISE = (
+    "The picture has no noise where it is flat: it was drawn by a program, or its noise was taken "
+    "away. Give pictures as the microscope saves them."
+)
+
 _BINS = 12
 FEWEST = 300
 """Pixels that a bin needs; of a picture, six times as many."""
 _LEVERAGE = 10.0
 """How many times the variance of the bins' means must exceed that which noise alone gives."""
+_SILENT = 1e-12
+"""Variance up to which there is no noise; rounding to 16 bits makes a million times as much."""
 _TAIL = 3.0
 """Sigmas that must fit between a bin's mean and black or white, or clipping hides noise."""
 
@@ -148,7 +155,7 @@ def tabulate(
     Raises
     ------
     ImageError
-        No bin is far enough from black and white.
+        No bin is far enough from black and white, or none has any noise.
     """
     count = min(_BINS, int(flat.sum()) // (2 * FEWEST))
     edges = np.quantile(local[flat], np.linspace(0, 1, count + 1))
@@ -160,6 +167,10 @@ def tabulate(
     pairs, covariance = _means(
         index[:, 1:][is_pair], count, (noise[:, 1:] * noise[:, :-1])[is_pair]
     )
+    # A bin without any noise would count as known without any error.
+    is_noisy = variance > _SILENT
+    if not is_noisy.any():
+        raise ImageError(_NO_NOISE)
     # What the mean of a row of n independent values takes away with it; more where they are not.
     taken = np.broadcast_to(1 / np.maximum(flat.sum(axis=1, keepdims=True), 1), flat.shape)
     share = _means(index[flat], count, taken[flat])[1]
@@ -170,7 +181,7 @@ def tabulate(
     error = variance * np.sqrt(2 / np.maximum(independent, 1))
     reach = _TAIL * np.sqrt(variance)
     usable = (mean - reach >= ends[0]) & (mean + reach <= ends[1])
-    usable &= (pixels >= FEWEST) & (pairs >= FEWEST // 4)
+    usable &= is_noisy & (pixels >= FEWEST) & (pairs >= FEWEST // 4)
     if not usable.any():
         raise ImageError(CLIPPED)
     return NoiseTable(

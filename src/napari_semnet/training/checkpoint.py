@@ -91,6 +91,8 @@ class Progress:
     """Digests of the pictures that are measured on; None where an earlier release wrote it."""
     trained_on: list[str] = field(default_factory=list)
     """Digests of the pictures that the weights have seen."""
+    learnt_from: dict[str, int] = field(default_factory=dict)
+    """What the card says of each source, and the last step at which it was learnt from."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The configuration of the last part of the run; empty where an earlier release wrote it."""
     start: Start | None = None

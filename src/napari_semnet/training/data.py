@@ -266,7 +266,7 @@ def _notices(config: TrainingConfig, data: Data, before: Split | None) -> Iterat
     if before is not None and (changed := change_of(before, data.split)):
         yield Notice(changed)
     if config.validation.crops > 0 and not data.validation:
-        yield Notice(f"{_why_none_held_out(config, before)}, so progress is not measured.")
+        yield Notice(f"{_why_none_held_out(config, data, before)}, so progress is not measured.")
     if data.rejected:
         yield Notice(not_used(data.rejected))
 
@@ -278,11 +278,17 @@ def not_used(rejected: Sequence[Rejected]) -> str:
     return f"{len(rejected)} {verb} not used ({shown})."
 
 
-def _why_none_held_out(config: TrainingConfig, before: Split | None) -> str:
+def _why_none_held_out(config: TrainingConfig, data: Data, before: Split | None) -> str:
+    if all(source.kind == "noise2noise" for source in config.data):
+        return "Frames that are all noisy give no good picture to measure on"
     if before is not None:
         return "No picture is here that the run held out before"
     if config.validation.share == 0:
         return "No share of the pictures is to be held out (validation.share is 0)"
+    good = [pool for pool in data.training if pool.source.kind != "noise2noise"]
+    if all(why_unusable(pool.source, f, SMALLEST_SIDE) for pool in good for f in pool.fields):
+        side = 2 * SMALLEST_SIDE
+        return f"No picture has the {side} pixels each way that progress is measured on"
     return "There are too few groups to hold any out"
 
 

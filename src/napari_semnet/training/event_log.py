@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import IO, Any, get_args
 
 from napari_semnet.training.events import Event
 
@@ -89,11 +90,20 @@ class EventLog:
         """Write an event; a disk that is full then costs a line of the log, not the run."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open(self._mode, encoding="utf-8") as stream:
-                stream.write(json.dumps(as_json(event)) + "\n")
+            with self._path.open(f"{self._mode}b+") as stream:
+                line = json.dumps(as_json(event)).encode() + b"\n"
+                stream.write(line if _ends_a_line(stream) else b"\n" + line)
         except OSError:
             return
         self._mode = "a"
+
+
+def _ends_a_line(stream: IO[bytes]) -> bool:
+    """Look whether the last line is whole; a kill or a full disk may have cut it off."""
+    if stream.seek(0, os.SEEK_END) == 0:
+        return True
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) == b"\n"
 
 
 def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:

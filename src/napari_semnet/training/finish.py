@@ -30,7 +30,7 @@ from napari_semnet.training.degradation import Profile, degrade
 from napari_semnet.training.events import MeasuringHalo, Notice
 from napari_semnet.training.validation import Crop, cut_crops, places_of
 
-__all__ = ["add_halo", "card_for", "noise_range", "write_model"]
+__all__ = ["add_halo", "card_for", "described", "noise_range", "write_model"]
 
 HALO_SIDE = 256
 """Pixels along each side of the pictures that a halo is measured on."""
@@ -77,7 +77,7 @@ def card_for(
         status=f"unfinished: {step:,} of {config.steps:,} steps" if unfinished else "",
         architecture=network.architecture,
         training=Training(
-            data=tuple(_described(pool) for pool in data.training),
+            data=(*described(data), *_learnt_from_before(data, progress)),
             recipe=_recipe(config, profile if _degrades(data) else None),
             steps=step,
             hardware=", ".join(progress.hardware),
@@ -191,6 +191,21 @@ def _pixel_sizes(data: Data) -> tuple[float, float] | None:
     sizes = [field.pixel_nm for pool in data.training for field in pool.fields]
     known = [size for size in sizes if size is not None]
     return (min(known), max(known)) if known and len(known) == len(sizes) else None
+
+
+def described(data: Data) -> tuple[str, ...]:
+    """Describe each source that is learnt from, for the card."""
+    return tuple(_described(pool) for pool in data.training)
+
+
+def _learnt_from_before(data: Data, progress: checkpoint.Progress) -> Iterator[str]:
+    """Describe what the weights have seen besides: its licence holds for them as well."""
+    if data.split.trained_on.issuperset(progress.trained_on):
+        # At most its words were other ones, as where a licence is put right.
+        return
+    for source, step in progress.learnt_from.items():
+        if source not in described(data):
+            yield f"{source}, until step {step:,}"
 
 
 def _described(pool: Pool) -> str:

@@ -32,7 +32,7 @@ from napari_semnet.training.events import (
     Preview,
     Started,
 )
-from napari_semnet.training.finish import add_halo, card_for, write_model
+from napari_semnet.training.finish import add_halo, card_for, described, write_model
 from napari_semnet.training.learner import (
     Learner,
     first_network,
@@ -125,6 +125,10 @@ class Run:
         )
         if self.start.origin and self.crops and self.resumed_at is None:
             # What a model could do before is what it has to beat.
+            yield self._evaluate()
+        is_over = self.resumed_at is not None and self.progress.step >= config.steps
+        if is_over and self.crops and self.progress.latest is None:
+            # No step follows after which it would be measured on crops that differ from before.
             yield self._evaluate()
 
     def _forget_best(self) -> Iterator[Notice]:
@@ -271,6 +275,7 @@ class Run:
             self._count_time()
             self.progress.skipped = int(self.learner.skipped.item())
             self.progress.updates = self.learner.updates()
+            self.progress.learnt_from |= dict.fromkeys(described(self.data), self.progress.step)
             learner = self.learner
             save_checkpoint(
                 self.files.last, learner.network, learner.average, learner.optimiser, self.progress

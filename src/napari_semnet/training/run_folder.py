@@ -183,13 +183,16 @@ class Table:
     kind : type of Step or Evaluated
         Events to log; their fields are the columns.
     resumed_at : int
-        Rows of later steps are dropped, as those steps are done again.
+        Rows of later steps are dropped, as those steps are done again; all where it is 0. A table
+        that is no run's is put aside.
     """
 
     def __init__(self, path: Path, kind: type[Step | Evaluated], resumed_at: int) -> None:
         self._path = path
         names = [name for name in kind.__dataclass_fields__ if name != "total"]
-        rows = _rows_until(path, resumed_at) if resumed_at else []
+        # Read for a new run as well: a folder may hold a table of that name that is no run's.
+        found = _rows_until(path, resumed_at)
+        rows = found if resumed_at else []
         with _rewriting(path) as stream:
             writer = csv.DictWriter(stream, names, restval="", extrasaction="ignore")
             writer.writeheader()
@@ -297,7 +300,11 @@ def _tensorboard(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    try:
+        return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    except UnicodeEncodeError:
+        # TensorBoard takes no folder whose name is not in UTF-8; the tables say the same.
+        return None
 
 
 def _entries(path: Path) -> list[Any]:

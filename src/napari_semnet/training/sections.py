@@ -46,7 +46,14 @@ def beside(path: Path, info: ValidationInfo) -> Path:
     except RuntimeError as error:
         # Python cannot tell whose folder is meant by "~name".
         raise ValueError(f"the folder of {path.parts[0]} is not known; write it out") from error
-    return path if base is None else base / path
+    whole = path if base is None else base / path
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError as error:
+        # The run's own configuration, and the model's card, could not name it.
+        said = str(whole).encode(errors="backslashreplace").decode()
+        raise ValueError(f"the name {said} is not in UTF-8; rename that folder") from error
+    return whole
 
 
 def _as_list(value: Any) -> Any:
@@ -60,7 +67,14 @@ def in_order(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
-FilePath = Annotated[Path, AfterValidator(beside)]
+def _not_blank(value: Any) -> Any:
+    """Refuse a blank, which would mean the folder of the configuration and all that is in it."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError('a blank names no file or folder; that of this file is "."')
+    return value
+
+
+FilePath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(beside)]
 FilePaths = Annotated[tuple[FilePath, ...], BeforeValidator(_as_list)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -172,7 +172,10 @@ def prepare_source(source: Source, root: Path) -> Generator[Preparing, None, Sto
         Nothing is found, a table cannot be read, or the disk is full. A file that cannot be used
         is listed in `Store.rejected` instead.
     """
-    if len(source.images) == 1 and (source.images[0] / "index.json").is_file():
+    # A data set may have an index.json of its own, but no flat files beside it.
+    if len(source.images) == 1 and all(
+        any(source.images[0].glob(name)) for name in ("index.json", "uint*.npy")
+    ):
         return Store(source.images[0]).with_licence(source, from_table=True)
     jobs, alone = _jobs(source)
     folder = root / _key(source, jobs, alone)

@@ -47,7 +47,13 @@ def read_rows(path: Path) -> Rows:
             reader = csv.reader(stream)
             columns = tuple(name.strip() for name in next(reader, ()))
             lines = [[cell.strip() for cell in line] for line in reader if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        # As spreadsheets of Windows save a table that is not asked for in UTF-8.
+        raise TrainingError(
+            f"The table {path} cannot be read, as its letters are not in UTF-8. Save it as CSV in "
+            "UTF-8."
+        ) from error
+    except (OSError, csv.Error) as error:
         raise TrainingError(f"The table {path} cannot be read: {error}.") from error
     empty = dict.fromkeys(columns, "")
     return Rows(

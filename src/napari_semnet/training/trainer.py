@@ -108,6 +108,13 @@ def training_run(
             f"{files.path} already holds a run. Go on with it by --resume (resume=True in "
             "Python), or choose another folder."
         )
+    model_file = files.model(config.model.name)
+    # A run saves its state before it writes a model, so this one is not of a run that was killed.
+    if not resume and model_file.exists():
+        raise TrainingError(
+            f"{model_file} exists already, and the run would replace it. Give model.name another "
+            "name, choose another folder, or move that file away."
+        )
     engine = engine_for(config.hardware)
     wish = stop_request(files.path)
 
