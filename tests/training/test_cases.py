@@ -291,3 +291,29 @@ def test_blanks_around_the_names_and_cells_of_a_table_do_not_count(folder: Path)
     (folder / "sources.csv").write_text("file, source\n./gold.png, au\n")
     sources = {f.name: f.source for f in _found(Plan(folder))}
     assert sources == {"gold.png": "au", "mat.png": "", "film.png": ""}
+
+
+@pytest.mark.parametrize("pairing", ["registered", "as is"])
+def test_what_stands_against_a_poor_picture_is_said_of_its_file(
+    tmp_path: Path, pairing: Literal["registered", "as is"]
+) -> None:
+    high = (255 * scene(0, 96, 96)).astype(np.uint8)
+    low = high[::2, ::2]
+    spoilt = low.astype(np.float32)
+    spoilt[5, 5] = np.nan
+    poor = {
+        "even": np.full_like(low, 80),
+        "many": np.stack([low, low, low, low]),
+        "nan": spoilt,
+    }
+    for folder in ("good", "poor"):
+        (tmp_path / folder).mkdir()
+    for name, pixels in poor.items():
+        good = high.astype(np.float32) if name == "nan" else high
+        tifffile.imwrite(tmp_path / "good" / f"{name}.tif", good)
+        tifffile.imwrite(tmp_path / "poor" / f"{name}.tif", pixels)
+    plan = Plan(tmp_path / "good", lq=tmp_path / "poor", pairing=pairing)
+    for name, words in {"even": "same value", "many": "4 planes", "nan": "fill them"}.items():
+        assert _reason(plan, name).startswith(f"its poor picture {name}.tif is of no use: ")
+        assert words in _reason(plan, name)
+    assert "--non-finite" not in _reason(plan, "nan")

@@ -26,6 +26,7 @@ __all__ = [
     "check_finite",
     "from_unit",
     "given_range",
+    "is_finite",
     "is_in_memory",
     "measure_range",
     "to_unit",
@@ -211,24 +212,27 @@ def is_in_memory(image: Any) -> bool:
     return isinstance(image, np.ndarray) and not isinstance(image, np.memmap)
 
 
+def is_finite(image: ArrayLike) -> bool:
+    """Whether no pixel is NaN or infinite; read band by band."""
+    if np.dtype(image.dtype).kind != "f":
+        return True
+    return all(np.isfinite(band).all() for band in bands(image))
+
+
 def check_finite(image: ArrayLike) -> None:
-    """Refuse an image with NaN or infinite pixels, reading it band by band.
+    """Refuse to restore an image with NaN or infinite pixels.
 
     Raises
     ------
     ImageError
         A pixel is not a finite number.
     """
-    if np.dtype(image.dtype).kind != "f":
-        return
-    for band in bands(image):
-        if not np.isfinite(band).all():
-            raise ImageError(
-                "The image has pixels that are NaN or infinite. Fill them first, or choose to "
-                "mask them (in napari: NaN pixels, under Advanced; on the command line: "
-                "--non-finite mask): they are then left as NaN and do not touch their "
-                "surroundings."
-            )
+    if not is_finite(image):
+        raise ImageError(
+            "The image has pixels that are NaN or infinite. Fill them first, or choose to mask "
+            "them (in napari: NaN pixels, under Advanced; on the command line: --non-finite mask): "
+            "they are then left as NaN and do not touch their surroundings."
+        )
 
 
 def given_range(low: float, high: float) -> IntensityRange:

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_semnet.errors import DeviceError, ImageError, SemnetError
-from napari_semnet.imaging.intensity import as_grey, check_finite, measure_range, to_unit
+from napari_semnet.imaging.intensity import as_grey, is_finite, measure_range, to_unit
 from napari_semnet.model import Halo, Model
 from napari_semnet.network import SEMNet
 from napari_semnet.restoration.backends import exact_convolutions, is_out_of_memory
@@ -192,7 +192,10 @@ def _crop(picture: Picture, side: int) -> NDArray[np.float32]:
             f"{picture.name} is too small to measure a halo on: {plane.shape[0]} x "
             f"{plane.shape[1]} pixels, and {_SMALLEST_PICTURE} x {_SMALLEST_PICTURE} are needed."
         )
-    check_finite(plane)
+    if not is_finite(plane):
+        raise ImageError(
+            f"{picture.name} has pixels that are NaN or infinite. Give pictures without any."
+        )
     top, left = (max(0, (n - side) // 2) for n in plane.shape)
     return to_unit(plane[top : top + side, left : left + side], measure_range(plane))
 

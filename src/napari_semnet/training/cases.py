@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,18 +20,20 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import SemnetError
 from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES
-from napari_semnet.imaging.intensity import (
-    IntensityRange,
-    as_grey,
-    check_finite,
-    from_unit,
-    measure_range,
-    to_unit,
+from napari_semnet.imaging.intensity import IntensityRange, measure_range
+from napari_semnet.training.case_pictures import (
+    SMALLEST,
+    Grey,
+    cut,
+    even_pair,
+    read_even,
+    read_levels,
+    read_plane,
+    to_levels,
 )
 from napari_semnet.training.degradation import PROFILES, degrade
 from napari_semnet.training.own_results import without_results
 from napari_semnet.training.partners import end_named, ends_of, join_by_name, name_within
-from napari_semnet.training.pictures import read_whole
 from napari_semnet.training.profile import Profile
 from napari_semnet.training.tables import read_rows
 
@@ -43,13 +46,8 @@ __all__ = [
     "without_noise",
 ]
 
-Grey = NDArray[np.uint8]
-
 POSTER_SHAPE = (960, 1280)
 """Pixels of a reference in the poster's comparison, (Y, X); the input has 480 x 640."""
-
-SMALLEST = 32
-"""Pixels of a reference along its shorter side that every method can work with."""
 
 _OF_DEGRADATION = {
     "profile": "--profile",
@@ -161,8 +159,8 @@ class Found:
             take = _as_they_are if self.plan.pairing == "as is" else _registered
             yield take(self, self.low_path)
             return
-        high, notes = _read(self.path)
-        high = _cut(high, self.plan.reference_shape)
+        high, notes = read_even(self.path)
+        high = cut(high, self.plan.reference_shape)
         for draw in range(self.plan.draws):
             make = partial(_degraded, high, self.plan.seed, draw, _number(self.path))
             quiet = make(without_noise(self.plan.profile))
@@ -269,80 +267,6 @@ def _number(path: Path) -> int:
     return int.from_bytes(hashlib.blake2b(os.fsencode(path.stem), digest_size=4).digest(), "big")
 
 
-def _read(path: Path) -> tuple[Grey, tuple[str, ...]]:
-    """Grey picture of 8 bits and even sides, without a databar, and what was done to it."""
-    grey, notes = _levels(path)
-    even, cut = _even(grey)
-    return even, (*notes, *cut)
-
-
-def _levels(path: Path) -> tuple[Grey, tuple[str, ...]]:
-    """Grey picture of 8 bits without a databar, and what was done to it."""
-    pixels, notes = _plane(path)
-    grey, more = _grey(pixels, measure_range(pixels))
-    return grey, (*notes, *more)
-
-
-def _plane(path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Grey values of the specimen, as the file has them."""
-    image = read_whole(path)
-    if "S" in image.axes:
-        raise SemnetError("it is in colour; convert it to grey first")
-    pixels = np.asarray(as_grey(image.pixels))
-    if pixels.ndim > 2 and max(pixels.shape[:-2]) > 1:
-        raise SemnetError(f"it holds {pixels.size // (pixels.shape[-1] * pixels.shape[-2])} planes")
-    pixels = pixels.reshape(pixels.shape[-2:])
-    check_finite(pixels)
-    if image.specimen_rows_from == "uncertain":
-        return pixels, ("it may have a databar or a label, which was measured on as well",)
-    if image.specimen_rows is None or image.specimen_rows == (0, len(pixels)):
-        return pixels, ()
-    return pixels[slice(*image.specimen_rows)], ("its databar was cut off",)
-
-
-def _grey(pixels: NDArray[Any], intensity: IntensityRange) -> tuple[Grey, tuple[str, ...]]:
-    notes = []
-    if pixels.dtype != np.uint8:
-        notes.append(f"its grey levels {intensity.low:g} to {intensity.high:g} became 0 to 255")
-        eight_bits = measure_range(np.zeros((1, 1), np.uint8))
-        pixels = from_unit(to_unit(pixels, intensity), eight_bits, np.uint8)
-    rows, columns = pixels.shape
-    if min(rows, columns) < SMALLEST:
-        raise SemnetError(
-            f"it is too small: {columns} x {rows} pixels, needed are {SMALLEST} each way"
-        )
-    if pixels.min() == pixels.max():
-        raise SemnetError("all its pixels have the same value")
-    return np.ascontiguousarray(pixels), tuple(notes)
-
-
-def _even(pixels: Grey) -> tuple[Grey, tuple[str, ...]]:
-    """Leave out an odd last row or column of a reference, which no poor pixel can cover."""
-    rows, columns = (n - n % 2 for n in pixels.shape)
-    if (rows, columns) == pixels.shape:
-        return pixels, ()
-    even = np.ascontiguousarray(pixels[:rows, :columns])
-    return even, ("its odd last row or column was left out",)
-
-
-def _even_pair(high: Grey, low: Grey) -> tuple[Grey, Grey, tuple[str, ...]]:
-    """Cut a reference to even sides, and with it a poor picture of as many pixels."""
-    even, cut = _even(high)
-    return even, _even(low)[0] if low.shape == high.shape else low, cut
-
-
-def _cut(pixels: Grey, shape: tuple[int, int] | None) -> Grey:
-    if shape is None:
-        return pixels
-    if pixels.shape[0] < shape[0] or pixels.shape[1] < shape[1]:
-        raise SemnetError(
-            f"it has {pixels.shape[1]} x {pixels.shape[0]} pixels, fewer than the "
-            f"{shape[1]} x {shape[0]} of this comparison"
-        )
-    top, left = ((have - want) // 2 for have, want in zip(pixels.shape, shape, strict=True))
-    return np.ascontiguousarray(pixels[top : top + shape[0], left : left + shape[1]])
-
-
 def _degraded(high: Grey, seed: int, draw: int, number: int, profile: Profile) -> Grey:
     picture = torch.from_numpy(high.astype(np.float32) / 255)[None, None]
     low = degrade(picture, profile, seed=seed, step=draw, first_sample=number)
@@ -354,9 +278,26 @@ def _eight_bits(values: NDArray[np.floating]) -> Grey:
     return levels
 
 
+@contextmanager
+def _named(low_path: Path) -> Iterator[None]:
+    """Say of what stands against a poor picture that it is of that file: cases have the good one's.
+
+    Raises
+    ------
+    SemnetError
+        What was raised, with the name.
+    """
+    try:
+        yield
+    except SemnetError as error:
+        raise SemnetError(f"its poor picture {low_path.name} is of no use: {error}") from error
+
+
 def _as_they_are(found: Found, low_path: Path) -> Case:
     """Take a real pair with one range for both, so that equal grey levels stay equal."""
-    (raw_high, notes), (raw_low, low_notes) = _plane(found.path), _plane(low_path)
+    raw_high, notes = read_plane(found.path)
+    with _named(low_path):
+        raw_low, low_notes = read_plane(low_path)
     if raw_high.dtype != raw_low.dtype:
         raise SemnetError(
             f"its pixels are {raw_high.dtype} and its partner's {raw_low.dtype}, which have no "
@@ -366,22 +307,31 @@ def _as_they_are(found: Found, low_path: Path) -> Case:
     both = IntensityRange(
         min(one.low for one in ranges), max(one.high for one in ranges), ranges[0].source
     )
-    (high, more), (low, low_more) = _grey(raw_high, both), _grey(raw_low, both)
-    high, low, cut = _even_pair(high, low)
+    high, more = to_levels(raw_high, both)
+    with _named(low_path):
+        low, low_more = to_levels(raw_low, both)
+    high, low, left_out = even_pair(high, low)
     if high.shape != (2 * low.shape[0], 2 * low.shape[1]):
         raise SemnetError(
             f"its partner has {low.shape[1]} x {low.shape[0]} pixels, not half of its "
             f"{high.shape[1]} x {high.shape[0]}"
         )
-    said = (*notes, *more, *cut, *(f"poor picture: {note}" for note in (*low_notes, *low_more)))
+    said = (
+        *notes,
+        *more,
+        *left_out,
+        *(f"poor picture: {note}" for note in (*low_notes, *low_more)),
+    )
     return Case(found.name, found.source, 0, low, high, None, said)
 
 
 def _registered(found: Found, low_path: Path) -> Case:
     from napari_semnet.training.pairs import join_pair
 
-    (high, notes), (low, low_notes) = _levels(found.path), _levels(low_path)
-    high, low, cut = _even_pair(high, low)
+    high, notes = read_levels(found.path)
+    with _named(low_path):
+        low, low_notes = read_levels(low_path)
+    high, low, left_out = even_pair(high, low)
     pair = join_pair(low / np.float32(255), high / np.float32(255))
     y, x = pair.shift
     registered = (
@@ -391,5 +341,5 @@ def _registered(found: Found, low_path: Path) -> Case:
     low, high = _eight_bits(pair.low), _eight_bits(pair.high)
     if min(high.shape) < SMALLEST:
         raise SemnetError("too little of it overlaps with its partner")
-    said = (*notes, *cut, *(f"poor picture: {note}" for note in low_notes), registered)
+    said = (*notes, *left_out, *(f"poor picture: {note}" for note in low_notes), registered)
     return Case(found.name, found.source, 0, low, high, None, said)
