@@ -88,3 +88,12 @@ def test_leaving_a_swipe_does_not_stop_a_figure_that_is_written(
     until(qtbot, lambda: not widget.task.is_running)
     assert path.is_file()
     assert widget.status.text() == f"Saved {path}"
+
+
+def test_figures_of_a_difference_go_with_the_layers_that_they_speak_of(
+    widget: Any, qtbot: Any
+) -> None:
+    widget.view.difference_button.click()
+    until(qtbot, lambda: widget.view.figures.text())
+    widget.subject.raw_list.choose(None)
+    assert widget.view.figures.text() == ""

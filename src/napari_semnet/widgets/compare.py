@@ -150,6 +150,7 @@ class CompareWidget(Docked):
         was_at_work, wants_grid = self.task.is_running, self.view.is_grid_wanted
         self.task.cancel()
         self.status.setText("Stopped: other pictures are compared now" if was_at_work else "")
+        self.view.clear()
         self.frequencies.clear()
         self.numbers.clear()
         self.trust.follow()

@@ -227,6 +227,10 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
 
         self._task.start(partial(change_steps, *planes, self.on.currentData()), show)
 
+    def clear(self) -> None:
+        """Say nothing, as other pictures are compared now."""
+        self.figures.setText("")
+
     def let_go(self) -> None:
         """Put the viewer back and follow it no longer."""
         self.arrangement.let_go()
