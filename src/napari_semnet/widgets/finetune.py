@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from itertools import count
@@ -71,6 +72,8 @@ class FinetuneWidget(Docked):
         self._looked: _Looked | None = None
         self._speeds: dict[tuple[str, str], Speed] = {}
         self._draft = Path(tempfile.mkdtemp(prefix="napari-semnet-"))
+        # A viewer that is closed with its dock tells the dock nothing, and the program may end.
+        self._remove_draft = weakref.finalize(self, shutil.rmtree, self._draft, ignore_errors=True)
         self._numbers = count()
         self.is_ready = False
         """Whether models and devices are known, and a run can begin."""
@@ -195,7 +198,7 @@ class FinetuneWidget(Docked):
             page.let_go()
         self._viewer.events.theme.disconnect(self._on_theme)
         self._looked = None
-        shutil.rmtree(self._draft, ignore_errors=True)
+        self._remove_draft()
 
     def _free_place(self) -> Path:
         """Name a folder for the next work; what was cancelled may still be at its own."""
