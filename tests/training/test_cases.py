@@ -310,8 +310,8 @@ def test_what_stands_against_a_poor_picture_is_said_of_its_file(
         (tmp_path / folder).mkdir()
     for name, pixels in poor.items():
         good = high.astype(np.float32) if name == "nan" else high
-        tifffile.imwrite(tmp_path / "good" / f"{name}.tif", good)
-        tifffile.imwrite(tmp_path / "poor" / f"{name}.tif", pixels)
+        tifffile.imwrite(tmp_path / "good" / f"{name}.tif", good, photometric="minisblack")
+        tifffile.imwrite(tmp_path / "poor" / f"{name}.tif", pixels, photometric="minisblack")
     plan = Plan(tmp_path / "good", lq=tmp_path / "poor", pairing=pairing)
     for name, words in {"even": "same value", "many": "4 planes", "nan": "fill them"}.items():
         assert _reason(plan, name).startswith(f"its poor picture {name}.tif is of no use: ")

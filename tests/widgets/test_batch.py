@@ -150,6 +150,38 @@ def test_waiting_for_new_images_is_ended_by_stop(widget: Any, folder: Path, qtbo
     assert widget.start_button.isEnabled()
 
 
+def test_an_image_that_is_stopped_in_the_midst_of_it_waits_again(
+    widget: Any, folder: Path, qtbot: Any
+) -> None:
+    large = np.random.default_rng(1).integers(0, 250, (3000, 4000), np.uint8)
+    write_tiff(folder / "0.tif", large, pixel_size_nm=(4.0, 4.0))
+    widget.folder.line.setText(str(folder))
+    widget.start_button.click()
+    qtbot.waitUntil(lambda: "restoring" in states(widget)["0.tif"], timeout=PATIENCE)
+    widget.stop_button.click()
+    qtbot.waitUntil(lambda: not widget.process.is_running, timeout=PATIENCE)
+    assert set(states(widget).values()) == {"waiting"}
+    assert widget.table.item(0, 2).text() == "stopped"
+
+
+def test_what_failed_in_one_folder_is_not_tried_again_in_another(
+    widget: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    (first / "bad.tif").write_bytes(b"II*\0 and nothing more")
+    widget.folder.line.setText(str(first))
+    widget.start_button.click()
+    qtbot.waitUntil(lambda: not widget.process.is_running, timeout=PATIENCE)
+    assert widget.retry_button.isEnabled()
+    widget.folder.line.setText(str(second))
+    assert not widget.retry_button.isEnabled()
+    assert widget.start_button.isEnabled()
+    widget.folder.line.setText(str(first))
+    assert widget.retry_button.isEnabled()
+
+
 @pytest.mark.parametrize("what", ["dock", "viewer"])
 def test_closing_the_window_ends_the_process_and_keeps_what_is_finished(
     widget: Any, viewer: Any, folder: Path, qtbot: Any, what: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -475,6 +477,70 @@ def test_patches_follow_the_sliders(open_dialog: Open, three: list[Any], qtbot: 
     until(qtbot, lambda: not np.array_equal(page.grid.rows[0][1][1], second[1]))
     assert page.profile().name == "sem (adjusted)"
     assert page.profile().chains[1].gaussian.sigma == (0.0, 100.0)
+
+
+def test_a_profile_that_cannot_be_used_takes_the_patches_of_the_former_one_away(
+    open_dialog: Open, three: list[Any], qtbot: Any, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text("nothing of use")
+    widget = open_dialog(profile=str(bad))
+    page = widget.noise
+    page.profile_list.setCurrentIndex(page.profile_list.findData("sem"))
+    widget.images.first.layers.choose(three)
+    widget.look()
+    until(qtbot, lambda: page.grid.rows)
+    page.again_button.click()
+    assert page.task.is_running
+    page.profile_list.setCurrentIndex(page.profile_list.findData("file"))
+    page.update_patches()
+    assert not page.task.is_running
+    assert "bad.toml" in page.range.text()
+    assert not page.grid.rows
+
+
+def test_a_measurement_that_is_cancelled_is_not_said_to_go_on(
+    open_dialog: Open, three: list[Any]
+) -> None:
+    widget = open_dialog()
+    page = widget.noise
+    before = page.measured_text.text()
+    page.noisy.choose(three[0])
+    page.measure_button.click()
+    assert page.measured_text.text() == "Measuring 'slow 0'"
+    widget.cancel_button.click()
+    assert page.measured_text.text() == before
+
+
+def test_pictures_that_were_looked_through_go_with_the_program(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(home))
+    ended = subprocess.run(
+        [sys.executable, "-c", CLOSED_WITH_ITS_DOCK],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "looked" in ended.stdout
+    assert not list(home.glob("napari-semnet-*"))
+
+
+CLOSED_WITH_ITS_DOCK = """
+import napari
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+viewer = napari.Viewer(show=False)
+_, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Fine-tune")
+(widget._draft.folder / "000000").mkdir()
+print("looked")
+QTimer.singleShot(0, viewer.close)
+QTimer.singleShot(500, QApplication.instance().quit)
+napari.run(force=True)
+"""
 
 
 def test_a_tag_in_the_name_of_a_fast_scan_is_shown_as_it_is(viewer: Any, open_dialog: Open) -> None:

@@ -575,3 +575,17 @@ def test_a_genuine_file_is_restored_without_its_databar(
     assert result.units == source.units
     np.testing.assert_allclose(result.scale, source.scale / 2)
     assert result.metadata["semnet"]["specimen_rows"] == [0, 350]
+
+
+def test_a_layer_that_goes_before_the_models_are_known_leaves_the_others_unrestored(
+    viewer: Any, qtbot: Any
+) -> None:
+    viewer.add_image(np.zeros((24, 24), np.uint8), name="other")
+    meant = viewer.add_image(np.zeros((24, 24), np.uint8), name="meant")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-semnet", "Restore")
+    assert not widget.is_ready
+    widget.restore_layer(meant)
+    viewer.layers.remove(meant)
+    until(qtbot, lambda: widget.is_ready)
+    assert [layer.name for layer in widget.layers.chosen()] == ["other"]
+    assert not widget.run.is_running

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_semnet.files.reader import read_image
 from napari_semnet.imaging.phantom import acquire, particles
 from napari_semnet.imaging.plane import bicubic_double, block_mean
 from napari_semnet.widgets.trust import TrustPage
@@ -277,6 +278,44 @@ def test_another_strength_takes_back_what_was_said_of_the_former_one(
     widget.trust.strength.slider.setValue(50)
     assert widget.trust.words.text() == ""
     assert widget.trust.words.toolTip() == ""
+
+
+@pytest.mark.parametrize("button", ["check_button", "consistent_button"])
+def test_work_on_the_pixels_of_another_strength_is_stopped_and_shows_nothing(
+    viewer: Any, restored: tuple[Any, Any], qtbot: Any, button: str
+) -> None:
+    page = restored[0].trust
+    layers = list(viewer.layers)
+    getattr(page, button).click()
+    assert page.task.is_running
+    page.strength.slider.setValue(0)
+    assert not page.task.is_running
+    qtbot.wait(300)
+    assert page.words.text() == "Stopped: the pixels are others now"
+    assert list(viewer.layers) == layers
+
+
+def test_the_strength_of_a_result_leaves_the_map_of_its_sensitivity_be(
+    restored: tuple[Any, Any],
+) -> None:
+    page = restored[0].trust
+    page.sensitivity_button.click()
+    page.strength.slider.setValue(0)
+    assert page.task.is_running
+    page.cancel_button.click()
+
+
+def test_a_result_is_saved_as_it_was_when_that_was_asked_for(
+    restored: tuple[Any, Any], qtbot: Any, tmp_path: Path
+) -> None:
+    widget, result = restored
+    full, path = result.data.copy(), tmp_path / "full.ome.tif"
+    widget.results.save(path)
+    widget.trust.strength.slider.setValue(0)
+    until(qtbot, lambda: not widget.results.task.is_running)
+    saved = read_image(path)
+    np.testing.assert_array_equal(saved.pixels, full)
+    assert saved.provenance.parameters.get("strength", 1) == 1
 
 
 def test_a_result_on_a_disk_is_said_to_be_on_a_disk(viewer: Any, restored: tuple[Any, Any]) -> None:

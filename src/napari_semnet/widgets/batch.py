@@ -59,6 +59,7 @@ class BatchWidget(Docked):
         super().__init__()
         self._viewer = napari_viewer
         self._lines: dict[str, int] = {}
+        self._begun: Path | None = None
         self.process = BatchProcess(self)
         self.folder = FolderChoice("Folder of images", self)
         self.results = FolderChoice("Folder for the results", self)
@@ -118,6 +119,7 @@ class BatchWidget(Docked):
             return
         self.table.setRowCount(0)
         self._lines.clear()
+        self._begun = folder
         try:
             choices = load_choices()
             self.process.start(folder, results or folder / RESULTS, choices, size, watch=watch)
@@ -158,7 +160,9 @@ class BatchWidget(Docked):
 
     def _show_state(self) -> None:
         running = self.process.is_running
-        failed = any(row.state == "failed" for row in self.process.rows)
+        # What has failed is of the folder that was begun with, whichever is chosen now.
+        is_same = self.folder.path == self._begun
+        failed = is_same and any(row.state == "failed" for row in self.process.rows)
         self.start_button.setEnabled(not running and self.folder.path is not None)
         self.stop_button.setEnabled(running)
         self.retry_button.setEnabled(failed and not running)

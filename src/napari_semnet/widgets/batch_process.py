@@ -166,8 +166,16 @@ class BatchProcess(QObject):  # type: ignore[misc]  # Qt is not followed by the 
         said = process.readAllStandardError().data().decode(errors="replace").strip()
         self._process = None
         process.deleteLater()
+        self._settle()
         expected = status in (0, 1) or self._stopping
         self.ended.emit("" if expected and not self._refused(said) else said[-500:])
+
+    def _settle(self) -> None:
+        """Tell that nothing goes on: a process that was stopped or killed may not say so itself."""
+        before = self._queue.rows
+        self._queue.stop()
+        for row in set(self._queue.rows) - set(before):
+            self.row_changed.emit(row)
 
     def _refused(self, said: str) -> bool:
         """Whether the command could not even begin."""

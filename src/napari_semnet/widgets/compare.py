@@ -147,15 +147,18 @@ class CompareWidget(Docked):
 
     def _on_subject(self) -> None:
         """Measure other pictures, and forget what is known of the former ones."""
-        was_at_work = self.task.is_running
+        was_at_work, wants_grid = self.task.is_running, self.view.is_grid_wanted
         self.task.cancel()
         self.status.setText("Stopped: other pictures are compared now" if was_at_work else "")
+        self.view.clear()
         self.frequencies.clear()
         self.numbers.clear()
         self.trust.follow()
         drawn = [page for page in (self.line, self.numbers) if page.drawing.layer is not None]
-        if self.view.is_grid_wanted or drawn:
+        if wants_grid or drawn:
             self.prepare(self._show_anew)
+            if wants_grid and self.task.is_running:
+                self.view.expect_grid()
 
     def _show_anew(self) -> None:
         """Bring up to date what is shown: the grid last, as its work would be cancelled else."""
@@ -179,8 +182,7 @@ class CompareWidget(Docked):
 
     def _on_cancel(self) -> None:
         self.task.cancel()
-        if not self.view.arrangement.is_active:
-            self.view.leave()
+        self.view.press_shown()
         self._say("Cancelled")
 
     def _say(self, text: str) -> None:

@@ -102,6 +102,7 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         super().__init__(parent)
         self._subject, self._task = subject, task
         self._in_grid: tuple[object, ...] = ()
+        self._is_computing = False
         self.arrangement = Arrangement(subject.viewer, self)
         self.grid_button = _toggle("Grid", "Raw, classical, restored and difference side by side")
         self.swipe_button = _toggle("Swipe", "A divider that is dragged over the picture")
@@ -161,11 +162,27 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
             self._describe(changes)
             self._fill_grid(raw, restored, changes)
 
-        self._press(self.grid_button)
         self._task.start(steps, show)
+        self._is_computing = True
+        self.expect_grid()
+
+    def expect_grid(self) -> None:
+        """Say that a grid will be shown once it is computed."""
+        self._press(self.grid_button)
+
+    def press_shown(self) -> None:
+        """Press the button of what is seen: a grid that was waited for will not come."""
+        arrangement = self.arrangement
+        if not arrangement.is_active:
+            self._on_left()
+        elif arrangement.swipe is not None:
+            self._press(self.swipe_button)
+        else:
+            self._press(self.grid_button if arrangement.blink is None else self.blink_button)
 
     def show_swipe(self) -> None:
         """Show the restoration at the right of a divider."""
+        self._stop_computing()
         try:
             swipe = self.arrangement.show_swipe(self._subject.raw(), self._subject.restored())
         except SemnetError as error:
@@ -177,6 +194,7 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
 
     def show_blink(self) -> None:
         """Show raw, restored and other in turn."""
+        self._stop_computing()
         try:
             layers = [self._subject.raw(), self._subject.restored()]
         except SemnetError as error:
@@ -189,6 +207,7 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
 
     def leave(self) -> None:
         """Put the viewer back as it was."""
+        self._stop_computing()
         self.arrangement.leave()
         self._on_left()
 
@@ -207,6 +226,10 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
             add_difference(subject.viewer, raw, restored, changes)
 
         self._task.start(partial(change_steps, *planes, self.on.currentData()), show)
+
+    def clear(self) -> None:
+        """Say nothing, as other pictures are compared now."""
+        self.figures.setText("")
 
     def let_go(self) -> None:
         """Put the viewer back and follow it no longer."""
@@ -255,13 +278,24 @@ class ViewPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type
         self.rate.valueChanged.connect(self._on_rate)
         self.difference_button.clicked.connect(self.add_difference)
         self.arrangement.left.connect(self._on_left)
+        # All pages share one task: what another one begins takes the turn of a grid.
+        self._task.began.connect(self.press_shown)
+        self._task.failed.connect(self.press_shown)
+        self._task.ended.connect(self._on_ended)
 
     def _on_mode(self, button: QPushButton, show: Callable[[], None]) -> None:
         if button.isChecked():
             show()
         else:
-            self._task.cancel()
             self.leave()
+
+    def _on_ended(self) -> None:
+        self._is_computing = False
+
+    def _stop_computing(self) -> None:
+        """Let no grid come after what is asked for now; other work goes on."""
+        if self._is_computing:
+            self._task.cancel()
 
     def _on_divider(self, value: int) -> None:
         if self.arrangement.swipe is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -19,6 +20,8 @@ class Draft:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="napari-semnet-"))
+        # A viewer that is closed with its dock tells the dock nothing, and the program may end.
+        self._remove = weakref.finalize(self, _remove, self.folder)
         self._numbers = count()
         self._is_left = threading.Event()
 
@@ -42,7 +45,7 @@ class Draft:
                 return (yield from work(place))
             finally:
                 if self._is_left.is_set():  # nobody else comes to take away what it made last
-                    self._remove()
+                    _remove(self.folder)
 
         return steps
 
@@ -51,5 +54,6 @@ class Draft:
         self._is_left.set()
         self._remove()
 
-    def _remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

@@ -52,6 +52,7 @@ _PER_OCTAVE = 20
 UNUSED = "Nothing is made poor: both pictures of each field were measured. These are they."
 MEASURED = {"pairs": ("poor", "good"), "noise2noise": ("one frame, halved", "the other")}
 """What the two pictures of a field are called, by the kind of images."""
+NOT_MEASURED = "Choose a layer as you want to restore it later, and measure its noise."
 NOT_YET = "Look through the images first; then patches of them are shown here."
 
 
@@ -135,8 +136,8 @@ class NoisePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
     def update_patches(self) -> None:
         """Make the patches again."""
         examples = self._examples
+        self.task.cancel()  # what is being made is of other images, or as another profile says
         if examples is None:
-            self.task.cancel()
             self.grid.show_message(NOT_YET)
             return
         if examples.poor is not None:
@@ -147,7 +148,7 @@ class NoisePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         try:
             profile = self.profile()
         except SemnetError as error:
-            self.range.setText(str(error))
+            self._refuse(str(error))
             return
         good, draw = examples.good, self._draw
 
@@ -167,9 +168,7 @@ class NoisePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
     def _build(self, viewer: Any) -> None:
         self.noisy = LayerCombo(viewer, "Choose a typical fast scan", self)
         self.measure_button = QPushButton("Measure its noise", self)
-        self.measured_text = QLabel(
-            "Choose a layer as you want to restore it later, and measure its noise.", self
-        )
+        self.measured_text = QLabel(NOT_MEASURED, self)
         self.measured_text.setWordWrap(True)
         self.profile_list = combo_of(PROFILES, self)
         self.profile_list.model().item(self.profile_list.findData("measured")).setEnabled(False)
@@ -225,7 +224,8 @@ class NoisePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         self.reset_button.clicked.connect(self._on_reset)
         self.measure_button.clicked.connect(self.measure)
         self.measuring.failed.connect(self._say)
-        self.task.failed.connect(self.range.setText)
+        self.measuring.ended.connect(self._show_measured)
+        self.task.failed.connect(self._refuse)
 
     def measure(self) -> None:
         """Measure the noise of the chosen layer."""
@@ -247,10 +247,22 @@ class NoisePage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         self.measured_text.setTextFormat(Qt.TextFormat.PlainText)
         self.measured_text.setText(text)
 
+    def _show_measured(self) -> None:
+        """Show what is known, also after a measurement that was cancelled."""
+        if self._measured is None:
+            self._say(NOT_MEASURED)
+            return
+        self.measured_text.setTextFormat(Qt.TextFormat.RichText)
+        self.measured_text.setText(_as_table(self._measured))
+
+    def _refuse(self, reason: str) -> None:
+        """Show no patches, as there are none of the chosen profile."""
+        self.range.setText(reason)
+        self.grid.show_message("")
+
     def _on_measured(self, calibration: Calibration) -> None:
         self._measured = calibration
-        self.measured_text.setTextFormat(Qt.TextFormat.RichText)
-        self.measured_text.setText(_as_table(calibration))
+        self._show_measured()
         self.profile_list.model().item(self.profile_list.findData("measured")).setEnabled(True)
         select(self.profile_list, "measured")
         self._on_reset()

@@ -119,7 +119,8 @@ class ModelExport(QGroupBox):  # type: ignore[misc]  # Qt is not followed by the
     def _on_button(self) -> None:
         if self._is_exporting:
             self._task.cancel()
-            self.told.emit("Cancelled; nothing was written")
+            # The step at hand goes on to its end, and may be the one that writes the file.
+            self.told.emit("Cancelled; unless it was complete already, nothing was written")
         else:
             self._ask()
 

@@ -124,8 +124,13 @@ class RestoreWidget(Docked):
 
     def restore_layer(self, layer: Image) -> None:
         """Restore one layer, with whatever is chosen otherwise, as soon as that is possible."""
-        self.layers.choose([layer])
-        self.start()
+        if not self.is_ready:
+            # What is chosen by then may be another layer, which nobody asked for.
+            self._then = partial(self.restore_layer, layer)
+        if layer in self._viewer.layers:
+            self.layers.choose([layer])
+            if self.is_ready:
+                self.start()
 
     def use_model(self, name: str) -> None:
         """Choose one of the user's own models, which may be new."""

@@ -140,6 +140,8 @@ class ResultActions(QWidget):  # type: ignore[misc]  # Qt is not followed by the
             return
         write = write_zarr_layer if path.suffix.lower() == ".zarr" else write_layer
         data, attributes, _ = self._result.as_layer_data_tuple()
+        # The layer's own may say another strength by the time that it is written.
+        attributes = {**attributes, "metadata": dict(self._result.metadata)}
 
         def steps() -> Steps:
             yield 0.0

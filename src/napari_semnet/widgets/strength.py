@@ -173,12 +173,10 @@ class StrengthSlider(QWidget):  # type: ignore[misc]  # Qt is not followed by th
             self.refused.emit(str(error))
             return
         strength = value / STEPS
-        restored.data[...] = blended(blend.full, blend.plain, strength)
         _note_strength(restored, strength)
-        restored.refresh(thumbnail=False, highlight=False, extent=False)
+        # Not into the array that is there: somebody may be saving or measuring it.
+        restored.data = blended(blend.full, blend.plain, strength)
         self.value.setText(f"{value} %")
-        # The array is the same one; whoever measured its pixels has to hear of it all the same.
-        restored.events.data(value=restored.data)
 
     def _blend_of(self, raw: Image, restored: Image) -> _Blend:
         kept = self._blend

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.imaging.geometry import Placement
-from napari_semnet.widgets.background import Task
+from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.layer_watch import PIXELS, LayerWatch
 from napari_semnet.widgets.layers import (
     METADATA_KEY,
@@ -182,7 +182,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
             if wants_layer:
                 self._add_residual(raw, origin, judged.residual)
 
-        self.task.start(partial(judge_steps, pair), show)
+        self._begin(partial(judge_steps, pair), show, raw, restored)
 
     def map_sensitivity(self) -> None:
         """Restore eight times and add the map."""
@@ -207,7 +207,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
                     contrast_limits=(0.0, high),
                 )
 
-        self.task.start(partial(sensitivity_steps, pair), show)
+        self._begin(partial(sensitivity_steps, pair), show, raw)  # whatever the strength is
 
     def make_consistent(self) -> None:
         """Add a result that agrees with the denoised image."""
@@ -244,7 +244,7 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
                 if SOURCE_KEY in restored.metadata:
                     layer.metadata[SOURCE_KEY] = restored.metadata[SOURCE_KEY]
 
-        self.task.start(partial(consistent_steps, pair), show)
+        self._begin(partial(consistent_steps, pair), show, raw, restored)
 
     def follow(self) -> None:
         """Show what belongs to the layers that are chosen now."""
@@ -278,6 +278,11 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
         except SemnetError as error:
             self._say(str(error))
             return None
+
+    def _begin(self, steps: Callable[[], Steps], show: Callable[[Any], None], *of: Image) -> None:
+        """Work, as long as these layers keep the pixels that they have."""
+        self.task.start(steps, show)
+        self._pixels.follow(of)
 
     def _add_residual(
         self, raw: Image, origin: tuple[int, ...], residual: NDArray[np.float32]
@@ -364,8 +369,10 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
             self.forget()
 
     def _on_pixels(self, event: Any = None) -> None:
-        """Take back what was said of other pixels."""
-        self._say("")
+        """Take back what was said of other pixels, or is about to be."""
+        was_at_work = self.task.is_running
+        self.task.cancel()
+        self._say("Stopped: the pixels are others now" if was_at_work else "")
         self.words.setToolTip("")
 
     def _on_active(self, event: Any = None) -> None:
@@ -374,7 +381,8 @@ class TrustPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the typ
 
     def _say(self, text: str) -> None:
         self._about = ()
-        self._pixels.follow(())
+        if not self.task.is_running:
+            self._pixels.follow(())
         self.words.setText(text)
 
     def _say_of(self, layers: tuple[Image, Image], text: str) -> None:
