@@ -603,7 +603,8 @@ def test_a_restoration_is_measured_only_when_it_is_finished(
     result = viewer.layers["gold [SEMNet 2x]"]
     assert widget.subject.restored_list.layer() is result
     draw_a_region(widget, click)
-    until(qtbot, lambda: "“gold [SEMNet 2x]” is not finished" in widget.status.text())
+    refusal = "“gold [SEMNet 2x]” is not finished"
+    until(qtbot, lambda: refusal in widget.status.text() and not widget.task.is_running)
     assert widget.numbers.table.rowCount() == 0
     for button in (widget.view.grid_button, widget.frequencies.spectrum_button):
         click(button)

@@ -18,7 +18,7 @@ from napari_semnet.imaging.geometry import Placement
 from napari_semnet.imaging.plane import Plane
 from napari_semnet.widgets.background import Steps
 from napari_semnet.widgets.layer_combo import LayerCombo
-from napari_semnet.widgets.layer_watch import PIXELS, PLACE, LayerWatch
+from napari_semnet.widgets.layer_watch import PIXELS, PLACE, LayerWatch, PixelsOf
 from napari_semnet.widgets.layers import image_layers
 from napari_semnet.widgets.lineage import is_ours, source_of
 from napari_semnet.widgets.planes import (
@@ -45,7 +45,7 @@ class _Key:
     """What a classical restoration is made from."""
 
     raw: weakref.ref[Image]
-    data: int
+    pixels: PixelsOf
     origin: tuple[int, ...]
     place: Placement
     sigma: float
@@ -253,7 +253,7 @@ class Subject(QWidget):  # type: ignore[misc]  # Qt is not followed by the type 
         if raw is None or not self.has_classical.isChecked():
             return None
         origin = slice_origin(raw, self.viewer)
-        return _Key(weakref.ref(raw), id(raw.data), origin, Placement.of(raw), self.sigma.value())
+        return _Key(weakref.ref(raw), PixelsOf(raw), origin, Placement.of(raw), self.sigma.value())
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_semnet.widgets.background import Steps, Task
 from napari_semnet.widgets.drawn import Drawing
+from napari_semnet.widgets.layer_watch import PixelsOf
 from napari_semnet.widgets.layers import source_shape
 from napari_semnet.widgets.plain_label import WrappedLabel
 from napari_semnet.widgets.specimen import (
@@ -57,7 +58,7 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         self._viewer = viewer
         self._layers: list[Image] = []
         self._edited: weakref.ref[Image] | None = None
-        self._searched: weakref.WeakKeyDictionary[Image, tuple[int, Specimen]] = (
+        self._searched: weakref.WeakKeyDictionary[Image, tuple[PixelsOf, Specimen]] = (
             weakref.WeakKeyDictionary()
         )
         self.task = Task(self)
@@ -97,7 +98,7 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         """
         for layer in self._layers:
             if self._known(layer) is None:
-                self._keep(layer, id(layer.data), searched_specimen(layer))
+                self._keep(layer, PixelsOf(layer), searched_specimen(layer))
         open_ones = [layer for layer in self._layers if not self._belief(layer).is_certain]
         if not open_ones:
             return ""
@@ -164,7 +165,7 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         """Ask the layer; where it says nothing its pixels are searched, once."""
         known = self._known(layer)
         if known is None and math.prod(source_shape(layer)[-2:]) <= AT_ONCE:
-            known = self._keep(layer, id(layer.data), searched_specimen(layer))
+            known = self._keep(layer, PixelsOf(layer), searched_specimen(layer))
         return NOT_SEARCHED if known is None else known
 
     def _known(self, layer: Image) -> Specimen | None:
@@ -172,11 +173,11 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         stated = stated_specimen(layer)
         if stated is not None:
             return stated
-        data, found = self._searched.get(layer, (0, None))
-        return found if data == id(layer.data) else None
+        pixels, found = self._searched.get(layer, (None, None))
+        return found if pixels is not None and pixels.are_in(layer) else None
 
-    def _keep(self, layer: Image, data: int, found: Specimen) -> Specimen:
-        self._searched[layer] = (data, found)
+    def _keep(self, layer: Image, pixels: PixelsOf, found: Specimen) -> Specimen:
+        self._searched[layer] = (pixels, found)
         return found
 
     def _search_next(self) -> None:
@@ -184,14 +185,14 @@ class DatabarPanel(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         unknown = [layer for layer in self._layers if self._belief(layer) is NOT_SEARCHED]
         if self.task.is_running or not unknown:
             return
-        layer, data = unknown[0], id(unknown[0].data)
+        layer, pixels = unknown[0], PixelsOf(unknown[0])
 
         def steps() -> Steps:
             yield 0.0
             return searched_specimen(layer)
 
         def keep(found: Specimen) -> None:
-            self._keep(layer, data, found)
+            self._keep(layer, pixels, found)
             self._search_next()
             self._update()
 

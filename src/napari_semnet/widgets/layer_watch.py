@@ -9,12 +9,38 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-__all__ = ["PIXELS", "PLACE", "LayerWatch"]
+__all__ = ["PIXELS", "PLACE", "LayerWatch", "PixelsOf"]
 
 PIXELS = ("data",)
 """Events of a layer that has other pixels now."""
 PLACE = ("scale", "translate", "rotate", "shear", "affine", "units")
 """Events of a layer that lies elsewhere now."""
+
+
+class PixelsOf:
+    """The pixels that a layer had, without keeping them in memory where that is possible.
+
+    Equal to others of the same array. An array that came to lie at the same address is another one.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        data = layer.data
+        self._data: Callable[[], Any]
+        try:
+            self._data = weakref.ref(data)
+        except TypeError:  # of some lazy arrays, which are small
+            self._data = lambda: data
+
+    def are_in(self, layer: Layer) -> bool:
+        """Whether the layer still has them."""
+        return self._data() is layer.data
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are of one array, which is still there."""
+        data = self._data()
+        return isinstance(other, PixelsOf) and data is not None and data is other._data()
+
+    __hash__ = None  # type: ignore[assignment]  # what is equal changes when the array goes
 
 
 class LayerWatch:

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
 
 from napari_semnet.errors import ImageError, SemnetError
 from napari_semnet.imaging.plane import bicubic_double
+from napari_semnet.widgets.layer_watch import PixelsOf
 from napari_semnet.widgets.layers import METADATA_KEY, source_pixels
 from napari_semnet.widgets.planes import rounded
 from napari_semnet.widgets.trust_work import Pair, pair_of
@@ -99,8 +100,8 @@ def blended(full: NDArray[Any], plain: NDArray[np.float32], strength: float) -> 
 @dataclass(frozen=True, slots=True)
 class _Blend:
     raw: weakref.ref[Image]
-    data: int
-    """Identity of the pixels that were enlarged: a layer may get others."""
+    enlarged: PixelsOf
+    """The pixels that were enlarged: a layer may get others."""
     layer: weakref.ref[Image]
     full: NDArray[Any]
     plain: NDArray[np.float32]
@@ -108,7 +109,7 @@ class _Blend:
     def is_of(self, raw: Image, restored: Image) -> bool:
         """Whether this is still what the two layers are blended from."""
         return (
-            self.data == id(raw.data)
+            self.enlarged.are_in(raw)
             and self.full is restored.metadata.get(FULL_KEY)
             and self.raw() is raw
             and self.layer() is restored
@@ -194,7 +195,7 @@ class StrengthSlider(QWidget):  # type: ignore[misc]  # Qt is not followed by th
             restored.metadata[FULL_KEY] = full
         else:
             plain = plain_enlargement(raw, restored, self._viewer)
-        self._blend = _Blend(weakref.ref(raw), id(raw.data), weakref.ref(restored), full, plain)
+        self._blend = _Blend(weakref.ref(raw), PixelsOf(raw), weakref.ref(restored), full, plain)
         return self._blend
 
 
