@@ -153,6 +153,7 @@ def test_waiting_for_new_images_is_ended_by_stop(widget: Any, folder: Path, qtbo
 def test_an_image_that_is_stopped_in_the_midst_of_it_waits_again(
     widget: Any, folder: Path, qtbot: Any
 ) -> None:
+    save_choices(Choices(device="cpu"))  # with the bundled model it takes minutes
     large = np.random.default_rng(1).integers(0, 250, (3000, 4000), np.uint8)
     write_tiff(folder / "0.tif", large, pixel_size_nm=(4.0, 4.0))
     widget.folder.line.setText(str(folder))
