@@ -48,6 +48,8 @@ def test_restore_writes_what_was_found_beside_the_result(
     assert main(["restore", str(picture), "-o", str(target), "--trust", "--json", *engine]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     judged = next(event for event in events if event["event"] == "judged")
+    shares = [event["fraction"] for event in events if event["event"] == "checking"]
+    assert shares[0] == 0.0 and len(shares) > 1 and shares == sorted(shares)
     report = report_of(target)
     assert report["sentences"] == judged["sentences"]
     assert report["consistency"]["noise"]["floor"] > 0
@@ -90,6 +92,20 @@ def test_a_written_result_can_be_judged_later_with_all_its_maps(
     assert "made consistent" in consistent.provenance.operation
     report = report_of(restored)
     assert report["sensitivity"]["median"] > 0
+
+
+def test_a_terminal_is_told_how_far_the_check_is(
+    picture: Path,
+    restored: Path,
+    engine: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert main(["trust", str(restored), "--sensitivity", *engine[:4]]) == 0
+    said = capsys.readouterr().err
+    assert said.index("checking:   0 %") < said.index("sensitivity:")
+    assert said.endswith("\r" + " " * 20 + "\r"), "Nothing of it may stay on the line."
 
 
 def test_the_source_is_found_by_the_record(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from napari_semnet.commands.jobs import FileFailed, FileSkipped
-    from napari_semnet.commands.judging import Judged
+    from napari_semnet.commands.judging import Checking, Judged
     from napari_semnet.restoration.events import Event
 
 __all__ = [
@@ -87,8 +87,8 @@ class BatchEnded:
 
 
 BatchEvent: TypeAlias = (
-    "FileBegan | FileWritten | PartWritten | Judged | FileSkipped | FileDeferred | FileFailed"
-    " | Watching | BatchEnded | Event"
+    "FileBegan | FileWritten | PartWritten | Checking | Judged | FileSkipped | FileDeferred"
+    " | FileFailed | Watching | BatchEnded | Event"
 )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_semnet.restoration.restorer import Restorer
     from napari_semnet.restoration.trust import Judgement
 
-__all__ = ["Checks", "Judged", "judge_file"]
+__all__ = ["Checking", "Checks", "Judged", "judge_file"]
 
 REPORT = ".trust.json"
 
@@ -39,6 +39,15 @@ class Checks:
 
 
 @dataclass(frozen=True, slots=True)
+class Checking:
+    """A result is held against its source; the network, which may follow, tells of itself."""
+
+    target: Path
+    fraction: float
+    """Done so far, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """A result was checked."""
 
@@ -53,7 +62,7 @@ class Judged:
 
 def judge_file(
     source: Path, target: Path, restorer: Restorer, checks: Checks, folder: Path | None = None
-) -> Iterator[BatchEvent | Judged]:
+) -> Iterator[BatchEvent]:
     """Check one result.
 
     Parameters
@@ -70,7 +79,7 @@ def judge_file(
 
     Yields
     ------
-    the engine's events where it runs, then Judged
+    Checking, the engine's events where it runs, then Judged
 
     Raises
     ------
@@ -87,7 +96,7 @@ def judge_file(
     given = given_size_of(result.provenance)
     if given is not None:
         image = with_pixel_size(image, given)
-    judgement = _judged(image, result, restorer)
+    judgement = yield from _judged(target, image, result, restorer)
     said, record = list(sentences(judgement)), as_record(judgement)
     record |= {"source": source.name, "result": target.name}
     noise = judgement.consistency.noise
@@ -108,7 +117,9 @@ def judge_file(
     yield Judged(source, target, structured, tuple(said), (report, *written))
 
 
-def _judged(image: SemImage, result: SemImage, restorer: Restorer) -> Judgement:
+def _judged(
+    target: Path, image: SemImage, result: SemImage, restorer: Restorer
+) -> Generator[Checking, None, Judgement]:
     """Hold a result against its image, without the network."""
     from napari_semnet.restoration.trust import Judgement, judge_steps
 
@@ -122,6 +133,7 @@ def _judged(image: SemImage, result: SemImage, restorer: Restorer) -> Judgement:
     ):
         if isinstance(step, Judgement):
             return step
+        yield Checking(target, step)
     raise AssertionError("The last step is the result.")
 
 

@@ -30,7 +30,7 @@ from napari_semnet.commands.events import (
 )
 from napari_semnet.commands.jobs import FileFailed, FileSkipped
 from napari_semnet.commands.json_values import plain
-from napari_semnet.commands.judging import Judged
+from napari_semnet.commands.judging import Checking, Judged
 
 __all__ = ["Reporter", "as_json", "json_lines", "only_failures", "progress_display"]
 
@@ -165,6 +165,10 @@ class _Display:
             case FileWritten():
                 self._file_done()
                 self._line(f"{event.source} -> {event.target} ({_facts(event)})")
+            case Checking(target, fraction):
+                if self._tiles is None:
+                    self._tiles = self._bars.add_task(f"checking {target.name}", count="")
+                self._advance(fraction)
             case Judged(sentences=sentences, files=files):
                 self._tile_bar_done()
                 for sentence in sentences:

@@ -100,9 +100,9 @@ def _judged(result: Path, arguments: argparse.Namespace, checks: Checks) -> Judg
     )
     restorer = _restorer(record, arguments)
     for event in judge_file(source, result, restorer, checks, arguments.output):
+        _show(event, arguments)
         if isinstance(event, Judged):
             return event
-        _show(event, arguments)
     raise AssertionError("The last event is the result.")
 
 
@@ -121,16 +121,22 @@ def _restorer(record: Provenance, arguments: argparse.Namespace) -> Restorer:
 
 
 def _show(event: object, arguments: argparse.Namespace) -> None:
-    """Tell how far the sensitivity is, on a terminal."""
-    from napari_semnet.restoration.events import Finished, Progress
+    """Tell how far it is, on a terminal."""
+    from napari_semnet.commands.judging import Checking, Judged
+    from napari_semnet.restoration.events import Progress
 
     if arguments.json or not sys.stderr.isatty():
         return
-    if isinstance(event, Progress):
-        sys.stderr.write(f"\rsensitivity: {100 * event.fraction:3.0f} %")
-        sys.stderr.flush()
-    elif isinstance(event, Finished):
-        sys.stderr.write("\r" + " " * 20 + "\r")
+    match event:
+        case Checking(fraction=fraction):
+            sys.stderr.write(f"\rchecking: {100 * fraction:3.0f} %   ")
+        case Progress(fraction):
+            sys.stderr.write(f"\rsensitivity: {100 * fraction:3.0f} %")
+        case Judged():
+            sys.stderr.write("\r" + " " * 20 + "\r")
+        case _:
+            return
+    sys.stderr.flush()
 
 
 def _as_json(judged: Judged) -> str:
