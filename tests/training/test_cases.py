@@ -157,6 +157,15 @@ def test_real_pairs_are_joined_by_name_and_taken_as_they_are(folder: Path, tmp_p
     assert "96 x 80" in _reason(plan, "gold")
 
 
+def test_two_files_are_a_pair_whatever_they_are_called(folder: Path, tmp_path: Path) -> None:
+    low = references()["gold"][::2, ::2]
+    _save(tmp_path / "fast" / "scan 7.png", low)
+    plan = Plan(folder / "gold.png", lq=tmp_path / "fast" / "scan 7.png", pairing="as is")
+    (case,) = _cases(plan)
+    assert case.picture == "gold.png"
+    assert np.array_equal(case.low, low)
+
+
 def test_real_pairs_are_registered_and_matched_in_grey_levels(tmp_path: Path) -> None:
     scene = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(300, 300)), 3)
     scene = (scene - scene.min()) / np.ptp(scene) * 180 + 20

@@ -32,6 +32,7 @@ from napari_semnet.training.case_pictures import (
     to_levels,
 )
 from napari_semnet.training.degradation import PROFILES, degrade
+from napari_semnet.training.folders import files_below
 from napari_semnet.training.own_results import without_results
 from napari_semnet.training.partners import end_named, ends_of, join_by_name, name_within
 from napari_semnet.training.profile import Profile
@@ -186,6 +187,8 @@ def find_cases(plan: Plan) -> list[Found | Skipped]:
     if plan.lq is None:
         return [Found(path, None, _about(path, table), plan) for path in paths]
     lows = _pictures(plan.lq)
+    if paths == [plan.hq] and lows == [plan.lq]:
+        return [Found(plan.hq, plan.lq, _about(plan.hq, table), plan)]
     # One folder may lie within the other.
     inner, outer = (lows, paths) if plan.hq in (plan.lq, *plan.lq.parents) else (paths, lows)
     outer[:] = [path for path in outer if path not in set(inner)]
@@ -227,11 +230,7 @@ def _pictures(place: Path) -> list[Path]:
         return [place]
     if not place.is_dir():
         raise SemnetError(f"There is no file or folder {place}. Give the folder of the pictures.")
-    inside = (
-        path
-        for path in place.rglob("*")
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
-    )
+    inside = (path for path in files_below(place) if path.suffix.lower() in suffixes)
     found = sorted(without_results(place, inside))
     if not found:
         raise SemnetError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import FileFormatError, SemnetError, TrainingError
 from napari_semnet.imaging.intensity import IntensityRange, measure_range, to_unit
+from napari_semnet.training.folders import files_below
 from napari_semnet.training.own_results import without_results
 from napari_semnet.training.partners import Partners, join_by_name, name_within
 
@@ -104,7 +105,7 @@ def _named_files(places: Sequence[Path]) -> dict[Path, str]:
     found: dict[Path, str] = {}
     for place in places:
         if place.is_dir():
-            inside = (p for p in place.rglob("*") if _is_picture(p.relative_to(place), p))
+            inside = (p for p in files_below(place) if p.suffix.lower() in _SUFFIXES)
             here = without_results(place, inside)
         elif place.is_file():
             here = [place]
@@ -119,11 +120,6 @@ def _named_files(places: Sequence[Path]) -> dict[Path, str]:
         for path in sorted(here):
             found.setdefault(path, name_within(place, path))
     return found
-
-
-def _is_picture(inside: Path, path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in inside.parts)
-    return not hidden and path.suffix.lower() in _SUFFIXES and path.is_file()
 
 
 def find_pairs(low: Sequence[Path], high: Sequence[Path]) -> Partners:
