@@ -49,7 +49,9 @@ def test_restore_writes_what_was_found_beside_the_result(
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     judged = next(event for event in events if event["event"] == "judged")
     shares = [event["fraction"] for event in events if event["event"] == "checking"]
-    assert shares[0] == 0.0 and len(shares) > 1 and shares == sorted(shares)
+    assert shares[0] == 0.0
+    assert len(shares) > 1
+    assert shares == sorted(shares)
     report = report_of(target)
     assert report["sentences"] == judged["sentences"]
     assert report["consistency"]["noise"]["floor"] > 0

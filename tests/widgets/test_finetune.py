@@ -183,10 +183,17 @@ def test_three_layers_become_a_model_that_the_restore_widget_uses(
     for layer, pixels in zip(three, before, strict=True):
         np.testing.assert_array_equal(layer.data, pixels)
 
-    answers = iter([QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes])
+    no, yes = QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes
+    answers = iter([no, yes, yes])
     monkeypatch.setattr(QMessageBox, "question", lambda *_: next(answers))
     widget.result.discard_button.click()
     assert folder.is_dir()
+    config = RunFolder(folder).config
+    config.rename(home / "moved away")
+    widget.result.discard_button.click()
+    assert widget.status.text().endswith("left alone.")
+    (home / "moved away").rename(config)
+    assert "config.toml" in widget.result.verdict.text(), "What is left is told of."
     widget.result.discard_button.click()
     assert not folder.exists()
     assert widget.run.folder is None
@@ -297,6 +304,30 @@ def test_looks_that_were_cancelled_take_no_picture_from_the_run_that_follows(
     assert written == {one.name for one in three}
     until(qtbot, lambda: not widget.run.is_running)
     assert widget.run.story.phase == "finished", widget.run.story.detail
+
+
+def test_a_run_that_is_opened_during_the_look_stays_the_only_one(
+    viewer: Any, open_dialog: Open, three: list[Any], qtbot: Any, runs: Path
+) -> None:
+    widget = open_dialog(steps=2)
+    begin(widget, three, qtbot)
+    first = widget.run.folder
+    until(qtbot, lambda: not widget.run.is_running)
+    shown = [layer for layer in viewer.layers if PREVIEW_KEY in layer.metadata]
+    assert len(shown) == 3
+    widget.training.new_button.click()
+    for layer in shown:
+        viewer.layers.remove(layer)
+    widget.images.first.layers.choose(three)
+    widget.images.changed.emit()  # so that they are looked through anew
+    widget.training.start_button.click()
+    widget.training.open_run(first)
+    assert widget.task.is_running
+    until(qtbot, lambda: not widget.task.is_running)
+    assert widget.run.folder == first
+    assert list(runs.iterdir()) == [first]
+    assert "none was begun" in widget.status.text()
+    assert sum(PREVIEW_KEY in layer.metadata for layer in viewer.layers) == 3
 
 
 LONG = 100_000

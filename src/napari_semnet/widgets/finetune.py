@@ -160,6 +160,11 @@ class FinetuneWidget(Docked):
         if self._looked is None:
             self.look(self.start)
             return
+        if self.run.folder is not None:
+            self._say(
+                "A run was opened meanwhile, so that none was begun. Press New run, then Start."
+            )
+            return
         project = self._project(self._looked.pictures)
         if project is None:
             return

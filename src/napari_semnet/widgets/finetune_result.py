@@ -198,6 +198,8 @@ class ResultPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
             discard_run(folder)
         except SemnetError as error:
             self.refused.emit(str(error))
+            self._shown = None  # what is left of the run is compared anew
+            self.update_run()
             return
         remove_previews(self._viewer)
         self._run.forget()

@@ -104,6 +104,7 @@ class TrainingPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
         self.new_button.setVisible(has_run and not running)
         self.open_button.setVisible(not running)
         if not has_run:
+            self._last_preview = None  # another run may come to the same place
             return
         self.progress.show_story(story, run.folder)
         if self.previews.isChecked() and story.preview not in (None, self._last_preview):
