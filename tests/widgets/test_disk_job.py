@@ -241,6 +241,25 @@ def test_cancelled_and_restored_again_it_goes_on(
     assert np.asarray(viewer.layers[-1].data[0]).std() > 0
 
 
+def test_a_result_that_another_program_is_writing_is_left_to_it(
+    viewer: Any, open_widget: Any, finish: Any, small_memory: None, tmp_path: Path
+) -> None:
+    from napari_semnet.files.lock import lock_of
+
+    viewer.add_image(picture(60, 80), name="gold")
+    widget = open_widget(folder=str(tmp_path))
+    kept = tmp_path / "gold_semnet-x2.zarr"
+    with lock_of(kept, AssertionError()):
+        widget.start()
+        finish(widget)
+    assert any("Another window or program is restoring to" in message for message in messages())
+    assert not kept.exists()
+    assert [layer.name for layer in viewer.layers] == ["gold"]
+    widget.start()
+    finish(widget)
+    assert kept.is_dir()
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_removing_source_or_result_ends_it_and_keeps_what_is_finished(
     viewer: Any, open_widget: Any, finish: Any, tmp_path: Path, which: int, blocks: Blocks

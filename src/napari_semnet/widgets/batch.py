@@ -203,6 +203,7 @@ class BatchWidget(Docked):
 
     def _stop(self) -> None:
         self.status.setText("Stopping...")
+        self.stop_button.setEnabled(False)
         self.process.stop()
 
     def _on_ended(self, why: str) -> None:

@@ -108,8 +108,8 @@ class BatchProcess(QObject):  # type: ignore[misc]  # Qt is not followed by the 
 
     def stop(self) -> None:
         """End the batch; the file at hand is left, finished ones stay."""
-        if self._process is None:
-            return
+        if self._process is None or self._stopping:
+            return  # a second signal would cut short how it ends
         self._stopping = True
         pid = int(self._process.processId())
         if sys.platform == "win32" or not pid:

@@ -126,15 +126,12 @@ def restore_on_disk(
     Raises
     ------
     SemnetError
-        A block cannot be read, restored or written; those before it are kept.
+        A block cannot be read, restored or written, and those before it are kept; or another window
+        or program is writing there.
     """
-    from napari_semnet.restoration.events import BlockWritten
-    from napari_semnet.restoration.growing import GrowingPicture
-    from napari_semnet.restoration.tiles import Box
-    from napari_semnet.restoration.viewing import View, ViewedFirst
-    from napari_semnet.restoration.volumes import begin_volume, place_for
+    from napari_semnet.files.lock import lock_of
+    from napari_semnet.restoration.volumes import place_for
 
-    began = time.perf_counter()
     try:
         on_disk.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -143,6 +140,25 @@ def restore_on_disk(
             "results on disk under Advanced."
         ) from error
     path = place_for(restorer, image, on_disk.folder, on_disk.name)
+    busy = FileFormatError(
+        f"Another window or program is restoring to {path} at this moment. Wait for its end, or "
+        "choose another folder for results on disk under Advanced."
+    )
+    with lock_of(path, busy):
+        yield from _filled(path, image, on_disk, restorer, source_sha256)
+
+
+def _filled(
+    path: Path, image: Any, on_disk: OnDisk, restorer: Restorer, source_sha256: str
+) -> Generator[Begun | Filled | Event, None, None]:
+    """Restore to a place that nobody else writes to."""
+    from napari_semnet.restoration.events import BlockWritten
+    from napari_semnet.restoration.growing import GrowingPicture
+    from napari_semnet.restoration.tiles import Box
+    from napari_semnet.restoration.viewing import View, ViewedFirst
+    from napari_semnet.restoration.volumes import begin_volume
+
+    began = time.perf_counter()
     volume = begin_volume(restorer, image, path, axes=on_disk.axes)
     picture = GrowingPicture(volume.store, volume.grid)
     left, total = volume.remaining(), len(volume.grid)
