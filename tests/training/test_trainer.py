@@ -250,6 +250,17 @@ def test_a_mistyped_name_is_refused_before_a_picture_is_read(
     assert heard == []
 
 
+def test_a_refused_start_leaves_no_folder_behind_but_one_that_was_there(tmp_path: Path) -> None:
+    config = small_config(tmp_path).model_copy(update={"start_from": "semnet-x3"})
+    run, mine = tmp_path / "runs" / "new", tmp_path / "mine"
+    mine.mkdir()
+    for folder in (run, mine):
+        with pytest.raises(SemnetError, match="no model 'semnet-x3'"):
+            train(config, folder)
+    assert not run.exists()
+    assert list(mine.iterdir()) == []
+
+
 def test_reading_pictures_stops_after_the_one_at_hand(tmp_path: Path) -> None:
     run = training_run(small_config(tmp_path), tmp_path / "run", stop=lambda: True)
     assert isinstance(next(run), events.Preparing)

@@ -108,6 +108,8 @@ class RunFolder:
     def held(self) -> Iterator[None]:
         """Keep the folder to this process, and clear away what a killed one left half-written.
 
+        A folder that is made for that and stays empty is taken away again.
+
         Raises
         ------
         TrainingError
@@ -116,10 +118,17 @@ class RunFolder:
         busy = TrainingError(
             f"Another run is going on in {self.path}. Wait for its end, or choose another folder."
         )
-        with holding(self.path / ".lock", busy):
+        lock, was_there = self.path / ".lock", self.path.is_dir()
+        with holding(lock, busy):
             for folder in (self.path, self.last.parent, self.path / "previews"):
                 remove_leftovers(folder, older_than=0)
-            yield
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # Windows does not remove what is open
+                    lock.unlink()
+                    if not was_there:
+                        self.path.rmdir()
 
     def begin(self, config: TrainingConfig, device: str, *, resumed_at: int | None) -> None:
         """Write the configuration and add the machine to `environment`.
