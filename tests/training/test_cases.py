@@ -179,6 +179,17 @@ def test_real_pairs_are_registered_and_matched_in_grey_levels(tmp_path: Path) ->
     assert any("registered" in note and "-2.0" in note for note in case.notes)
 
 
+def test_a_real_pair_the_wrong_way_round_has_a_note(tmp_path: Path) -> None:
+    good = np.rint(20 + 200 * scene(2, 256, 256)).astype(np.uint8)
+    noise = np.random.default_rng(1).normal(0, 15, good.shape)
+    _save(tmp_path / "slow" / "a.png", good)
+    _save(tmp_path / "fast" / "a.png", np.rint(good + noise).clip(0, 255).astype(np.uint8))
+    (right,) = _cases(Plan(tmp_path / "slow", lq=tmp_path / "fast"))
+    (wrong,) = _cases(Plan(tmp_path / "fast", lq=tmp_path / "slow"))
+    assert not any("swapped" in note for note in right.notes)
+    assert any("look whether the two are swapped" in note for note in wrong.notes)
+
+
 def test_real_pairs_in_subfolders_are_joined_by_their_place(tmp_path: Path) -> None:
     grey = references()["gold"]
     for field in ("f1", "f2"):

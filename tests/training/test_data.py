@@ -380,6 +380,26 @@ def test_pairs_that_were_joined_in_order_are_told_of(tmp_path: Path) -> None:
     assert prepared(config)[1] == []
 
 
+def test_folders_of_pairs_the_wrong_way_round_are_told_of(tmp_path: Path) -> None:
+    generator = np.random.default_rng(5)
+    for number in range(3):
+        good = scene(number, 128, 128)
+        write_png(tmp_path / "slow" / f"{number}.png", good)
+        write_png(
+            tmp_path / "fast" / f"{number}.png",
+            (good + generator.normal(0, 0.08, good.shape)).clip(0, 1),
+        )
+
+    def said_of(low: str, high: str) -> list[str]:
+        source = {"kind": "pairs", "low": str(tmp_path / low), "high": str(tmp_path / high)}
+        return prepared(small_config(tmp_path, data=[source], validation={"crops": 0}))[1]
+
+    assert said_of("fast", "slow") == []
+    (text,) = said_of("slow", "fast")
+    assert text.startswith("In 3 of 3 pairs of ")
+    assert text.endswith("swap them.")
+
+
 @pytest.mark.parametrize(("names", "said"), [("a", "1 picture is"), ("ab", "2 pictures are")])
 def test_pictures_that_are_not_used_are_counted_and_named(names: str, said: str) -> None:
     rejected = [Rejected(f"folder/{name}.png", "too small") for name in names]

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from napari_semnet.errors import TrainingError
-from napari_semnet.training.pairs import join_pair
+from napari_semnet.training.pairs import join_pair, seems_swapped
 from tests.training.runs import scene
 
 BIG = scene(3, 400, 420)
@@ -49,6 +49,19 @@ def test_pictures_of_equal_size_give_a_poor_one_of_half_the_pixels() -> None:
     pair = join_pair(noisy(high, 0.1), high)
     assert pair.low.shape == (high.shape[0] // 2, high.shape[1] // 2)
     assert (pair.low - halved(pair.high))[4:-4, 4:-4].std() == pytest.approx(0.05, rel=0.05)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_pair_the_wrong_way_round_is_told_from_a_good_one(seed: int) -> None:
+    slow, fast = noisy(view(10, 10), 0.02), noisy(view(10, 10), 0.1, seed + 1)
+    for low, high, wrong in ((fast, slow, False), (slow, fast, True), (slow, slow, False)):
+        pair = join_pair(low, high)
+        assert seems_swapped(pair.low, pair.high) is wrong
+
+
+def test_what_is_too_small_or_saturated_is_not_called_swapped() -> None:
+    assert not seems_swapped(np.zeros((6, 6)), np.ones((12, 12)))
+    assert not seems_swapped(np.ones((64, 64)), np.ones((128, 128)))
 
 
 def test_drift_within_the_scan_is_refused() -> None:

@@ -325,7 +325,7 @@ def _as_they_are(found: Found, low_path: Path) -> Case:
 
 
 def _registered(found: Found, low_path: Path) -> Case:
-    from napari_semnet.training.pairs import join_pair
+    from napari_semnet.training.pairs import join_pair, seems_swapped
 
     high, notes = read_levels(found.path)
     with _named(low_path):
@@ -337,6 +337,8 @@ def _registered(found: Found, low_path: Path) -> Case:
         f"registered: the good picture lay {y:+.2f} px down and {x:+.2f} px right, and its grey "
         f"levels were multiplied by {pair.gain:.3f} and shifted by {255 * pair.offset:+.1f}"
     )
+    if seems_swapped(pair.low, pair.high):
+        registered += "; it is noisier than the poor one, so look whether the two are swapped"
     low, high = _eight_bits(pair.low), _eight_bits(pair.high)
     if min(high.shape) < SMALLEST:
         raise SemnetError("too little of it overlaps with its partner")

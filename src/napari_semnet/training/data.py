@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_semnet.errors import TrainingError
 from napari_semnet.training.config import Augmentation, Source, TrainingConfig
 from napari_semnet.training.events import Notice, Preparing
+from napari_semnet.training.pairs import seems_swapped
 from napari_semnet.training.pictures import Rejected, find_pairs
 from napari_semnet.training.randomness import Draws, Keys, sample_keys
 from napari_semnet.training.split import (
@@ -242,6 +243,17 @@ def _prepared(source: Source, root: Path) -> Generator[Preparing | Notice, None,
             f"'{source.title}', so it tells neither their groups nor their licences. Its column "
             f"'{source.file_column}' must hold the pictures' paths, or their ends."
         )
+    if source.kind == "pairs":
+        pixels = (
+            (store.pixels(f.low), store.pixels(f.target)) for f in store.fields if f.low is not None
+        )
+        swapped = sum(seems_swapped(*pair) for pair in pixels)
+        if 2 * swapped > len(store.fields):
+            yield Notice(
+                f"In {swapped} of {len(store.fields)} pairs of '{source.title}' the good picture "
+                "is noisier than the poor one. If the two were given the wrong way round, swap "
+                "them."
+            )
     if store.databars:
         yield Notice(
             f"There may be a databar or a label in {_listed(store.databars)}, which is then learnt "

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_semnet.errors import ImageError, TrainingError
 
-__all__ = ["Pair", "join_pair"]
+__all__ = ["Pair", "join_pair", "seems_swapped"]
 
 LARGEST_DRIFT = 1.0
 """Pixels of the poor picture by which the shifts of its quarters may differ."""
@@ -29,6 +29,10 @@ STILL = 0.05
 SMOOTHING = 2.0
 """Standard deviation, in pixels, of the Gaussian that takes most of the noise away first."""
 _SMALLEST_QUARTER = 64
+_NOISIER = 1.5
+"""Times the noise of the poor picture from which on the good one is the noisier of the two."""
+_NOISE_SIDE = 1024
+"""Pixels in the middle of which noise is measured; more tell nothing new."""
 
 Floats = NDArray[np.float32]
 
@@ -97,6 +101,34 @@ def join_pair(low: NDArray[Any], high: NDArray[Any], *, equally_noisy: bool = Fa
     poor, good = _overlaid(poor, good, shift)
     gain, offset = _matched(poor, _halved(good), equally_noisy)
     return Pair(poor, (gain * good + offset).astype(np.float32), shift, drift, gain, offset)
+
+
+def seems_swapped(low: NDArray[Any], high: NDArray[Any]) -> bool:
+    """Tell whether the good picture of a pair is noisier than the poor one.
+
+    Parameters
+    ----------
+    low : ndarray, (Y, X)
+    high : ndarray, (2Y, 2X)
+        As `join_pair` gave them, in the same unit. Its noise is measured on means of 2 x 2 pixels.
+
+    Returns
+    -------
+    bool
+        So it is where the two were given the wrong way round, and also where the poor one is
+        blurred rather than noisy. False where either is too small to tell, or saturated.
+    """
+    from napari_semnet.imaging.quality import noise_sigma
+
+    top, left = (max(0, (n - _NOISE_SIDE) // 2) for n in low.shape)
+    poor = low[top : top + _NOISE_SIDE, left : left + _NOISE_SIDE]
+    rows, columns = poor.shape
+    good = high[2 * top : 2 * (top + rows), 2 * left : 2 * (left + columns)]
+    try:
+        of_poor, of_good = (noise_sigma(part.astype(np.float32)) for part in (poor, _halved(good)))
+    except ImageError:
+        return False
+    return of_good > _NOISIER * of_poor
 
 
 def _at_two_to_one(low: NDArray[Any], high: NDArray[Any]) -> tuple[Floats, Floats]:
