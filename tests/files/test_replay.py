@@ -151,7 +151,7 @@ def test_the_paragraph_names_all_that_a_reader_needs() -> None:
         pixel_size_nm=(1250.0, 1250.0),
         specimen_rows=(0, 200),
         intensity_range=(0, 255),
-        tile=(200, 256),
+        tile=(96, 256),
         halo=12,
         device="CPU",
         precision="bf16",
@@ -165,7 +165,7 @@ def test_the_paragraph_names_all_that_a_reader_needs() -> None:
         "network. Rows 0 to 199, which show the specimen, were processed; the databar was left "
         "out. Grey levels from 0 to 255 were mapped linearly to the network's input range, with "
         "one range for the whole image; computation was done in bf16 precision in tiles of about "
-        "256 x 200 pixels with a margin of 12 pixels on CPU. The restored image has a pixel size "
+        "256 x 96 pixels with a margin of 12 pixels on CPU. The restored image has a pixel size "
         "of 1.25 µm. The restored image is the output of a neural network: its pixels are "
         "estimates, not measurements. The unprocessed image file has the SHA-256 "
         f"{'cd' * 32}."
@@ -177,6 +177,21 @@ def test_the_paragraph_leaves_out_what_is_not_known() -> None:
     assert "None" not in text
     assert "()" not in text
     assert text.startswith("The image was denoised")
+
+
+@pytest.mark.parametrize("shape", [(224, 256), (3, 224, 256), (224, 256, 3)])
+def test_the_paragraph_names_no_tiles_where_one_held_all_rows_of_the_specimen(
+    shape: tuple[int, ...],
+) -> None:
+    record = Provenance(
+        source_shape=shape,
+        specimen_rows=(0, 200),
+        tile=(200, 256),
+        halo=12,
+        device="CPU",
+        precision="bf16",
+    )
+    assert "Computation was done in bf16 precision on CPU." in methods_paragraph(record)
 
 
 def test_the_paragraph_says_of_a_swept_picture_that_it_has_no_margins() -> None:

@@ -254,7 +254,7 @@ def _computation(record: Provenance) -> str:
                 f" in pieces of about {record.tile[1]} x {record.tile[0]} pixels, each of which "
                 "took over from its neighbours what it needed of them,"
             )
-        elif record.tile is not None and record.halo is not None:
+        elif record.tile is not None and record.halo is not None and not _in_one_tile(record):
             tiles = (
                 f" in tiles of about {record.tile[1]} x {record.tile[0]} pixels with a margin of "
                 f"{record.halo} pixels"
@@ -264,6 +264,19 @@ def _computation(record: Provenance) -> str:
         )
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _in_one_tile(record: Provenance) -> bool:
+    """Whether a tile held all that was restored, so that nothing was cut."""
+    shape = record.source_shape
+    if len(shape) < 2 or record.tile is None:
+        return False
+    if len(shape) > 2 and shape[-1] in (3, 4):
+        shape = shape[:-1]  # colours
+    restored = rows_and_columns(record, shape)
+    return all(
+        part.stop - part.start <= side for part, side in zip(restored, record.tile, strict=True)
+    )
 
 
 def _result(record: Provenance) -> str:
