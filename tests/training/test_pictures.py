@@ -55,8 +55,14 @@ def test_pairs_without_equal_names_are_joined_in_order_or_refused(tmp_path: Path
     for name in ("x1", "x2"):
         write_png(tmp_path / "low" / f"{name}.png", scene(0))
         write_png(tmp_path / "high" / f"{name}_long.png", scene(0))
-    pairs = find_pairs([tmp_path / "low"], [tmp_path / "high"]).pairs
-    assert [(low.stem, high.stem) for low, high in pairs] == [("x1", "x1_long"), ("x2", "x2_long")]
+    found = find_pairs([tmp_path / "low"], [tmp_path / "high"])
+    in_order = [("x1", "x1_long"), ("x2", "x2_long")]
+    assert [(low.stem, high.stem) for low, high in found.pairs] == in_order
+    assert found.in_order
+    lows, highs = zip(*found.pairs, strict=True)
+    named = find_pairs(lows, highs[::-1])
+    assert named.pairs == tuple(zip(lows, highs[::-1], strict=True))
+    assert not named.in_order, "Whoever named the files one by one knows their order."
     write_png(tmp_path / "high" / "more.png", scene(0))
     with pytest.raises(TrainingError, match="2 and 3 pictures cannot be joined"):
         find_pairs([tmp_path / "low"], [tmp_path / "high"])

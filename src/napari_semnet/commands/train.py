@@ -179,10 +179,11 @@ def describe(event: Event) -> str:
             shown = done == total or done % 100 == 0
             return f"reading {source}: {done} of {total} files" if shown else ""
         case kinds.Started():
+            images = "1 image" if event.images == 1 else f"{event.images} images"
             begun = f"going on at step {event.step:,}" if event.step else "starting"
             return (
                 f"{begun}: {event.total:,} steps on {event.device} in {event.precision}, "
-                f"{event.images} images of {event.megapixels:.1f} megapixels, "
+                f"{images} of {event.megapixels:.1f} megapixels, "
                 f"{event.parameters:,} weights"
             )
         case kinds.Step():

@@ -24,7 +24,8 @@ class Partners:
     share_names : bool
         Whether a picture of one folder is called as one of the other, though perhaps not alone.
     in_order : bool
-        Whether no names agreed, so that the first was joined to the first, and so on.
+        Whether no names agreed, so that the first was joined to the first, and so on, though nobody
+        had put them in this order.
     """
 
     pairs: tuple[tuple[Path, Path], ...]

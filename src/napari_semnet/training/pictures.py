@@ -141,7 +141,9 @@ def find_pairs(low: Sequence[Path], high: Sequence[Path]) -> Partners:
         return partners
     if len(ones) == len(others) and not partners.share_names:
         pairs = tuple(zip(ones, others, strict=True))
-        return Partners(pairs, {}, share_names=False, in_order=True)
+        # Whoever names the files one by one has put them in this order.
+        is_guess = not all(place.is_file() for place in (*low, *high))
+        return Partners(pairs, {}, share_names=False, in_order=is_guess)
     why = "several of each have the same name" if partners.share_names else "no names agree"
     raise TrainingError(
         f"{len(ones)} and {len(others)} pictures cannot be joined to pairs: {why}. "

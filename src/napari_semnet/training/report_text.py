@@ -44,6 +44,10 @@ def render(report: Report) -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def _heading(report: Report) -> list[str]:
     plan, cases = report.plan, len(report.scores) // max(1, len(report.methods))
     if plan.lq is None:
@@ -53,7 +57,8 @@ def _heading(report: Report) -> list[str]:
         )
     else:
         how = f"real pairs, {plan.pairing}"
-    lines = [f"{len(report.pictures)} pictures, {cases} cases: {how}."]
+    counted = _counted(len(report.pictures), "picture"), _counted(cases, "case")
+    lines = [f"{', '.join(counted)}: {how}."]
     if plan.reference_shape is not None:
         rows, columns = plan.reference_shape
         lines.append(
