@@ -230,8 +230,9 @@ def check_finite(image: ArrayLike) -> None:
     if not is_finite(image):
         raise ImageError(
             "The image has pixels that are NaN or infinite. Fill them first, or choose to mask "
-            "them (in napari: NaN pixels, under Advanced; on the command line: --non-finite mask): "
-            "they are then left as NaN and do not touch their surroundings."
+            "them (in napari: NaN pixels, under Advanced; on the command line: --non-finite mask; "
+            "in Python: non_finite='mask'): they are then left as NaN and do not touch their "
+            "surroundings."
         )
 
 
