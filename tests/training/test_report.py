@@ -173,6 +173,23 @@ def test_the_best_method_stands_lowest_and_furthest_right() -> None:
     assert columns.mean() > others[1].mean()
 
 
+def test_the_legend_names_the_kinds_that_are_drawn() -> None:
+    whole = draw_figure(_report())
+    fewer = tuple(method for method in METHODS if method.kind in ("model", "baseline"))
+    scores = tuple(_score("a.png", 0, method.name, 20.0) for method in fewer)
+    part = draw_figure(_report(methods=fewer, scores=scores))
+    for figure, drawn in ((whole, True), (part, False)):
+        legend = np.asarray(figure)[-40:]
+        assert (legend == (0, 114, 178)).all(axis=-1).any()
+        assert (legend == (213, 94, 0)).all(axis=-1).any() is np.bool_(drawn)
+
+
+def test_one_picture_is_counted_as_one() -> None:
+    scores = tuple(_score("a.png", 0, method.name, 20.0) for method in METHODS)
+    assert _report(scores=scores).counts == "1 picture, 1 case"
+    assert _report().as_text().startswith("3 pictures, 6 cases: ")
+
+
 @pytest.mark.parametrize("figure", [20.0, math.inf])
 def test_a_figure_can_be_drawn_of_equal_methods(figure: float) -> None:
     scores = tuple(_score("a.png", 0, method.name, figure) for method in METHODS)

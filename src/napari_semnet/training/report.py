@@ -75,6 +75,13 @@ class Report:
         """Pictures that were measured on."""
         return pictures_of(self.scores)
 
+    @property
+    def counts(self) -> str:
+        """How much was measured, in words: ``7 pictures, 14 cases``."""
+        cases = len(self.scores) // max(1, len(self.methods))
+        counted = ((len(self.pictures), "picture"), (cases, "case"))
+        return ", ".join(f"{n} {word}" if n == 1 else f"{n} {word}s" for n, word in counted)
+
     def summary(self, method: str) -> Summary:
         """Average one method over all pictures."""
         return summarise(self.scores, method)

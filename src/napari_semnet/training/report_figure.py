@@ -24,6 +24,12 @@ _COLOURS: dict[Kind, str] = {
     "oracle": "#d55e00",
     "mark": "#999999",
 }
+_KINDS: dict[Kind, str] = {
+    "model": "model",
+    "baseline": "classical",
+    "oracle": "classical, told the reference",
+    "mark": "mark, no method",
+}
 _ROW = 30
 _NAMES, _PLOT, _GAP, _TOP, _BOTTOM = 360, 420, 60, 70, 90
 
@@ -47,7 +53,7 @@ def draw_figure(report: Report) -> Image.Image:
     size = (_NAMES + 2 * _PLOT + 2 * _GAP, _TOP + _ROW * len(summaries) + _BOTTOM)
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
-    title = f"{len(report.pictures)} pictures, {_cases(report)} cases, {_how(report)}"
+    title = f"{report.counts}, {_how(report)}"
     draw.text((16, 12), title, _INK, ImageFont.load_default(18))
     for row, (_, method) in enumerate(summaries):
         colour = _COLOURS[method.kind]
@@ -61,12 +67,8 @@ def draw_figure(report: Report) -> Image.Image:
     for number, (label, intervals, digits) in enumerate(panels):
         left = _NAMES + number * (_PLOT + _GAP)
         _draw_panel(draw, left, label, intervals, colours, digits)
-    legend: list[tuple[Kind, str]] = [
-        ("model", "model"),
-        ("baseline", "classical"),
-        ("oracle", "classical, told the reference"),
-        ("mark", "mark, no method"),
-    ]
+    shown = {method.kind for _, method in summaries}
+    legend = [(kind, text) for kind, text in _KINDS.items() if kind in shown]
     _draw_legend(draw, 16, size[1] - 24, legend)
     return sheet
 
@@ -171,10 +173,6 @@ def _shortened(text: str, draw: ImageDraw.ImageDraw, width: int) -> str:
         text = text[:-1]
         short = f"{text}…"
     return short
-
-
-def _cases(report: Report) -> int:
-    return len(report.scores) // max(1, len(report.methods))
 
 
 def _how(report: Report) -> str:

@@ -44,12 +44,8 @@ def render(report: Report) -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def _heading(report: Report) -> list[str]:
-    plan, cases = report.plan, len(report.scores) // max(1, len(report.methods))
+    plan = report.plan
     if plan.lq is None:
         how = (
             f"degraded by profile '{plan.profile.name}', {plan.draws} fixed draws a picture, "
@@ -57,8 +53,7 @@ def _heading(report: Report) -> list[str]:
         )
     else:
         how = f"real pairs, {plan.pairing}"
-    counted = _counted(len(report.pictures), "picture"), _counted(cases, "case")
-    lines = [f"{', '.join(counted)}: {how}."]
+    lines = [f"{report.counts}: {how}."]
     if plan.reference_shape is not None:
         rows, columns = plan.reference_shape
         lines.append(
