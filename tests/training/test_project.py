@@ -23,7 +23,7 @@ from napari_semnet.training.presets import POSTER, SEM
 from napari_semnet.training.profile_choice import degraded_examples, named_profile
 from napari_semnet.training.project import Pictures, Project, free_folder, runs_in
 from napari_semnet.training.survey import example_patches, measure_noise, survey
-from tests.training.runs import as_8bit, scene, write_scenes
+from tests.training.runs import as_8bit, scene, write_png, write_scenes
 
 
 def result(steps: Generator[Any, None, Any]) -> Any:
@@ -98,6 +98,24 @@ def test_pairs_of_layers_belong_together_from_top_to_bottom(tmp_path: Path, fact
     examples = example_patches(found.data, 64)
     assert examples.poor is not None
     assert examples.good.shape[-1] == 2 * examples.poor.shape[-1]
+
+
+def test_pairs_of_layers_are_joined_in_their_order_whatever_is_called_alike(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    good = [scene(n, 160, 160) for n in range(4)]
+    poor = [as_8bit(g + rng.normal(0, 0.03, g.shape)) for g in good]
+    low = tuple(Opened(name, p) for name, p in zip(("a", "b"), poor[:2], strict=True))
+    high = tuple(Opened(name, as_8bit(g)) for name, g in zip(("a", "y"), good[:2], strict=True))
+    beside = {"fast": poor[2:], "slow": [as_8bit(g) for g in good[2:]]}
+    for name, pictures in beside.items():
+        for number, pixels in enumerate(pictures):
+            write_png(tmp_path / name / f"{number}.png", pixels / 255)
+    places = [(tmp_path / name,) for name in beside]
+    run = tmp_path / "run"
+    found = looked(Picked("pairs", Slot(low, places[0]), Slot(high, places[1])), run)
+    assert found.rejected == ()
+    assert found.notices == ()
+    assert {one.name for one in found.found} == {"a", "b - y", "0", "1"}
 
 
 @pytest.mark.parametrize("rows", [481, 482, 483, 484])

@@ -14,6 +14,8 @@ __all__ = ["Picked", "Slot", "write_pictures"]
 
 _FOLDERS = ("pictures", "second")
 _HELD_OUT = ("held-out", "held-out-second")
+_LONGEST = 28
+"""Letters of each of two names, so that both are read in the name of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def write_pictures(picked: Picked, folder: Path) -> Generator[float, None, Pictu
     is_only = all(len(slot.opened) == 1 and not slot.places for slot in slots)
     cuts = is_only and picked.kind != "noise2noise"
     total = sum(len(slot.opened) for slot in slots)
+    names = _names(slots)
     used: list[tuple[Path, ...]] = []
     apart: list[tuple[Path, ...]] = []
     done = 0
@@ -98,6 +101,7 @@ def write_pictures(picked: Picked, folder: Path) -> Generator[float, None, Pictu
         held_out = False
         for piece in write_pieces(
             slot.opened,
+            names,
             folder / _FOLDERS[number],
             folder / _HELD_OUT[number] if cuts else None,
             factor=_factor(slots, number),
@@ -110,6 +114,14 @@ def write_pictures(picked: Picked, folder: Path) -> Generator[float, None, Pictu
         apart.append((Path(_HELD_OUT[number]),) if held_out else ())
     second = ((), ()) if len(slots) == 1 else (used[1], apart[1])
     return Pictures(picked.kind, used[0], second[0], (apart[0], second[1]))
+
+
+def _names(slots: list[Slot]) -> list[str]:
+    """Name files: those of one field alike, so that they are joined and nothing else is."""
+    if len(slots) == 1:
+        return [one.name for one in slots[0].opened]
+    together = zip(*(slot.opened for slot in slots), strict=True)
+    return [" - ".join(dict.fromkeys(one.name[:_LONGEST] for one in field)) for field in together]
 
 
 def _factor(slots: list[Slot], number: int) -> int:

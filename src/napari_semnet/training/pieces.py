@@ -66,15 +66,22 @@ class Piece:
 
 
 def write_pieces(
-    pictures: Sequence[Opened], folder: Path, held_out: Path | None = None, *, factor: int = 1
+    pictures: Sequence[Opened],
+    names: Sequence[str],
+    folder: Path,
+    held_out: Path | None = None,
+    *,
+    factor: int = 1,
 ) -> Iterator[Piece]:
     """Write pictures as files.
 
     Parameters
     ----------
     pictures : sequence of Opened
+    names : sequence of str
+        What their files are called, behind a number.
     folder : Path
-        Where to write; names are numbered, so that lists of equal length give equal names.
+        Where to write.
     held_out : Path, optional
         Folder for the lower part of an only picture; without it nothing is cut off.
     factor : int
@@ -97,13 +104,13 @@ def write_pieces(
         first, stop = picture.specimen_rows or (0, picture.shape[0])
         cut = first + int((stop - first) * (1 - HELD_OUT)) // factor * factor
         if stop - cut >= SMALLEST * factor and cut - first >= SMALLEST * factor:
-            name = _file_name(0, picture.name)
+            name = _file_name(0, names[0])
             yield Piece(_write(picture, folder / name, slice(first, cut)), is_held_out=False)
             yield Piece(_write(picture, held_out / name, slice(cut, stop)), is_held_out=True)
             return
-    for number, picture in enumerate(pictures):
+    for number, (picture, called) in enumerate(zip(pictures, names, strict=True)):
         rows = slice(*(picture.specimen_rows or (0, picture.shape[-2])))
-        name = _file_name(number, picture.name)
+        name = _file_name(number, called)
         if len(picture.shape) == 2:
             yield Piece(_write(picture, folder / name, rows), is_held_out=False)
             continue
