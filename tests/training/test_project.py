@@ -84,6 +84,23 @@ def test_blocks_of_a_stack_are_held_out(tmp_path: Path) -> None:
     assert len(list((tmp_path / "pictures").iterdir())) == 10
 
 
+def test_an_axis_of_one_entry_does_not_keep_slices_from_being_held_out(tmp_path: Path) -> None:
+    stack = np.stack([picture(n) for n in range(12)])[None]
+    found = looked(Picked("hq", Slot((Opened("stack", stack),))), tmp_path / "stack")
+    assert len(found.found) == 12
+    assert found.held_out > 0
+    single = Opened("single", picture(1, 480, 200)[None, None])
+    found = looked(Picked("hq", Slot((single,))), tmp_path / "single")
+    assert [(one.rows, one.is_held_out) for one in found.found] == [(360, False), (120, True)]
+
+
+@pytest.mark.parametrize("kind", ["pairs", "noise2noise"])
+def test_one_picture_in_both_places_is_no_pair(tmp_path: Path, kind: Any) -> None:
+    slots = [Slot((Opened(name, picture(1)),)) for name in ("a", "b")]
+    with pytest.raises(TrainingError, match="both have the same pixels"):
+        looked(Picked(kind, *slots), tmp_path)
+
+
 @pytest.mark.parametrize("factor", [1, 2])
 def test_pairs_of_layers_belong_together_from_top_to_bottom(tmp_path: Path, factor: int) -> None:
     good = [scene(n, 160, 160) for n in (1, 2)]
@@ -138,6 +155,7 @@ def test_two_noisy_frames_are_used_both_ways(tmp_path: Path) -> None:
 
 
 OPEN = Slot((Opened("a", picture(1)),))
+STACK = Slot((Opened("stack", np.stack([picture(1)] * 3)),))
 
 
 @pytest.mark.parametrize(
@@ -147,6 +165,7 @@ OPEN = Slot((Opened("a", picture(1)),))
         (Picked("pairs", OPEN, Slot()), "two pictures of each field"),
         (Picked("pairs", OPEN, Slot((*OPEN.opened, *OPEN.opened))), "1 and 2 layers"),
         (Picked("pairs", OPEN, Slot(OPEN.opened, (Path("x"),))), "for both pictures"),
+        (Picked("pairs", OPEN, STACK), "'a' and 'stack' have 1 and 3 slices, so they are no pair"),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused_at_once(

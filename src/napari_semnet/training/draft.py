@@ -65,6 +65,12 @@ class Picked:
                 f"{counts[0]} and {counts[1]} layers cannot be joined to pairs. Choose as many in "
                 "both lists; they belong together from top to bottom."
             )
+        for one, other in zip(self.first.opened, self.second.opened, strict=True):
+            if one.slices != other.slices:
+                raise TrainingError(
+                    f"'{one.name}' and '{other.name}' have {one.slices} and {other.slices} "
+                    "slices, so they are no pair. Lists belong together from top to bottom."
+                )
         if bool(self.first.places) != bool(self.second.places):
             raise TrainingError("Choose a folder for both pictures of each field, or for neither.")
 

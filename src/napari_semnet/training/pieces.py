@@ -6,9 +6,10 @@ some can be held out together; and where there is but one picture, its lower par
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ class Opened:
         shape = tuple(int(size) for size in self.pixels.shape)
         return shape[:-1] if self.in_colour else shape
 
+    @property
+    def slices(self) -> int:
+        """Number of pictures in it."""
+        return math.prod(self.shape[:-2])
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -99,6 +105,7 @@ def write_pieces(
     FileFormatError
         A file cannot be written.
     """
+    pictures = [_without_single(picture) for picture in pictures]
     if held_out is not None and len(pictures) == 1 and len(pictures[0].shape) == 2:
         picture = pictures[0]
         first, stop = picture.specimen_rows or (0, picture.shape[0])
@@ -121,6 +128,16 @@ def write_pieces(
                 _write(picture, part, rows, slice(int(block[0]), int(block[-1]) + 1)),
                 is_held_out=False,
             )
+
+
+def _without_single(picture: Opened) -> Opened:
+    """Take away leading axes of one entry, such as a time that files give to any stack."""
+    pixels = picture.pixels
+    for size in picture.shape[:-2]:
+        if size != 1:
+            break
+        pixels = pixels[0]
+    return replace(picture, pixels=pixels)
 
 
 def shown_name(path: Path) -> str:

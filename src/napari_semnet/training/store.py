@@ -41,7 +41,7 @@ from napari_semnet.training.tables import Facts, facts_about, read_table
 
 __all__ = ["Copy", "Field", "Place", "Store", "default_store", "open_store", "prepare_source"]
 
-STORE_VERSION = {"hq": 2, "pairs": 5, "noise2noise": 5}
+STORE_VERSION = {"hq": 2, "pairs": 6, "noise2noise": 5}
 """By the kind of source; changes when the same pictures would be stored otherwise."""
 _TABLE_VERSION = 3
 """Of what is taken from tables; changes when the same table would be understood otherwise."""
@@ -244,7 +244,7 @@ def _decode(
     seen: dict[frozenset[str], str] = {}
     try:
         for done, job in enumerate(jobs, start=1):
-            name = " + ".join(path.name for path in job)
+            name = " + ".join(dict.fromkeys(path.name for path in job))
             facts = facts_about(job[-1], table)
             named += any(end in table for end in ends_of(job[-1]))
             # One file that cannot be read, for whatever reason, must not end the run.
@@ -261,7 +261,7 @@ def _decode(
                     copies.append(Copy(_group(facts, planes), _digests(planes)))
                     continue
                 try:
-                    _check(source.kind, planes)
+                    _check(planes)
                     fields += list(_stored(source, planes, facts, flat, folder))
                 except SemnetError as error:
                     rejected.append(Rejected(name, reason_of(error)))
@@ -305,13 +305,13 @@ def _digests(planes: tuple[Plane, ...]) -> tuple[str, ...]:
     return tuple(plane.digest for plane in reversed(planes))
 
 
-def _check(kind: str, planes: tuple[Plane, ...]) -> None:
+def _check(planes: tuple[Plane, ...]) -> None:
     for reason in map(refusal, planes):
         if reason:
             raise TrainingError(reason)
     # The network would learn to copy the noise that it is given.
-    if kind == "noise2noise" and planes[0].digest == planes[-1].digest:
-        raise TrainingError("both frames have the same pixels, so their noise is not independent")
+    if len(planes) > 1 and planes[0].digest == planes[-1].digest:
+        raise TrainingError("both have the same pixels, noise and all, so that one is there twice")
 
 
 def _table(source: Source) -> Mapping[str, Facts]:
