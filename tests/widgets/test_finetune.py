@@ -485,6 +485,13 @@ def test_a_refused_image_is_listed_by_its_name_with_the_whole_reason(
     until(qtbot, lambda: table.rowCount() == 3)
     assert {table.columnSpan(row, 0) for row in range(3)} == {1}
     assert widths == [table.columnWidth(column) for column in range(5)], "it took no more width"
+    mask = viewer.add_image(np.ones((220, 200), bool), name="mask")
+    images.first.layers.choose([mask])
+    images.look_button.click()
+    until(qtbot, lambda: "'mask' holds no grey levels" in widget.status.text())
+    assert table.rowCount() == 0, "Nothing of a former look stays."
+    assert "to train on" not in images.summary.text()
+    assert widget.noise.grid.rows == ()
 
 
 def test_patches_follow_the_sliders(open_dialog: Open, three: list[Any], qtbot: Any) -> None:

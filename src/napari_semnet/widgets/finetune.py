@@ -126,6 +126,8 @@ class FinetuneWidget(Docked):
             return
         self._say("Looking through the images")
         self._looked = None  # its pictures make room for these
+        self.images.clear()
+        self.noise.show_survey(None)
 
         def keep(looked: _Looked) -> None:
             self._looked = looked

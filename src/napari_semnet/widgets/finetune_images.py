@@ -90,7 +90,7 @@ class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
         self.first.folder.setText(choices.first_folder)
         self.second.folder.setText(choices.second_folder)
         self._show_kind()
-        self._show_hint()
+        self.clear()
         self.kind.currentIndexChanged.connect(self._on_kind)
         for picker in (self.first, self.second):
             picker.changed.connect(self._on_picked)
@@ -113,6 +113,11 @@ class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
             self.table.setSpan(number, 0, 1, len(COLUMNS))
             self._put(number, 0, f"{shown_name(Path(refused.path))} refused: {refused.reason}")
         self._fit_rows()
+
+    def clear(self) -> None:
+        """Forget what was found; a hint stands in its place."""
+        self.table.setRowCount(0)
+        self.summary.setText(HINTS[self.kind.currentData()])
 
     def _put(self, row: int, column: int, text: str) -> None:
         item = QTableWidgetItem(text)
@@ -152,12 +157,8 @@ class ImagesPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
         self.second.setVisible(bool(second))
 
     def _on_picked(self) -> None:
-        self.table.setRowCount(0)
-        self._show_hint()
+        self.clear()
         self.changed.emit()
-
-    def _show_hint(self) -> None:
-        self.summary.setText(HINTS[self.kind.currentData()])
 
 
 def _row(found: Found) -> tuple[str, ...]:
