@@ -236,6 +236,37 @@ def test_damaged_groups_are_refused(tmp_path: Path, attributes: str) -> None:
         read_image(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ((), "and holds no array."),
+        (("raw",), r"Give what it holds: g.zarr/raw\."),
+        (("b", "a"), "g.zarr/a or another of its arrays"),
+    ],
+)
+def test_a_group_that_describes_no_picture_is_told_from_a_damaged_one(
+    tmp_path: Path, held: tuple[str, ...], said: str
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w")
+    for name in held:
+        group.create_array(name, data=picture((8, 8)))
+    with pytest.raises(FileFormatError, match=said):
+        read_image(tmp_path / "g.zarr")
+    for name in held:
+        assert read_image(tmp_path / "g.zarr" / name).pixels.shape == (8, 8)
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8), (8, 0)])
+def test_an_array_without_pixels_is_refused_in_a_sentence(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(tmp_path / "a.zarr", shape=shape, dtype="u1", chunks=tuple(8 for _ in shape))
+    with pytest.raises(FileFormatError, match=r"a\.zarr is empty: its shape is \("):
+        read_image(tmp_path / "a.zarr")
+
+
 def test_a_dot_within_a_name_stays_in_the_picture_s(tmp_path: Path) -> None:
     path = write_ome_zarr(tmp_path / "2.5kV.ome.zarr", picture((8, 8)), pixel_size_nm=SIZE)
     ome = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
@@ -275,7 +306,7 @@ class TestSeveralPictures:
         assert np.array_equal(np.asarray(read_image(path / "1").pixels), picture((8, 8)) + 1)
 
     def test_none_is_no_picture(self, tmp_path: Path) -> None:
-        with pytest.raises(FileFormatError, match="not an OME-Zarr picture"):
+        with pytest.raises(FileFormatError, match="describes no OME-Zarr picture"):
             read_image(self.written(tmp_path / "a.zarr", 0))
 
 

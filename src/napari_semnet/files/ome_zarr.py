@@ -184,6 +184,8 @@ def read_levels(path: Path) -> Levels:
         ome = attributes.get("ome", attributes)
         if _SEVERAL in ome and (pictures := [n for n in group.group_keys() if n.isdecimal()]):
             return _only_one(path, sorted(pictures, key=int))
+        if "multiscales" not in ome:
+            raise FileFormatError(_no_picture(path, sorted(group.array_keys())))
         multiscale = ome["multiscales"][0]
         letters = [axis_letter(axis) for axis in multiscale["axes"]]
         datasets = multiscale["datasets"][:MOST_LEVELS]
@@ -235,6 +237,14 @@ def _only_one(path: Path, pictures: Sequence[str]) -> Levels:
             f"{path.name}/{pictures[0]} to {path.name}/{pictures[-1]}."
         )
     return read_levels(path / pictures[0])
+
+
+def _no_picture(path: Path, arrays: Sequence[str]) -> str:
+    says = f"{path.name} is a Zarr group that describes no OME-Zarr picture"
+    if not arrays:
+        return f"{says}, and holds no array."
+    several = " or another of its arrays" if len(arrays) > 1 else ""
+    return f"{says}. Give what it holds: {path.name}/{arrays[0]}{several}."
 
 
 def _plain_array(pixels: Any) -> Levels:

@@ -42,8 +42,16 @@ def lazy_level(array: Any, picture: str) -> Any:
     -------
     dask.array.Array
         In the array's own chunks. Computing it raises `FileFormatError` where a chunk is damaged.
+
+    Raises
+    ------
+    FileFormatError
+        The array has no pixels.
     """
     import dask.array
+
+    if 0 in array.shape:
+        raise FileFormatError(f"{picture} is empty: its shape is {tuple(array.shape)}.")
 
     # Caches, such as napari's, know pixels by this name: a picture that was written anew in the
     # same place must not get that of the old one.
