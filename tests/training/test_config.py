@@ -150,6 +150,11 @@ def test_a_profile_file_becomes_part_of_the_configuration(tmp_path: Path) -> Non
         ),
         ({}, "'data' is missing."),
         ({"data": {"images": "x"}}, "write [[data]] in place of [data]."),
+        ({"data": "pictures"}, "'data' is a list"),
+        (
+            {"data": DATA, "validation": {"sources": {"images": "x"}}},
+            "'validation.sources' is a list of tables: write two brackets each way, [[valid",
+        ),
         ({"data": DATA, "steps": 0}, "'steps': input should be greater than or equal to 1."),
         ({"data": DATA, "batch": 3, "hardware": {"devices": 2}}, "cannot be split over 2"),
         ({"data": [{"kind": "pairs", "images": "x"}]}, 'needs "low" and "high"'),

@@ -37,9 +37,17 @@ def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
         return _unknown_key(first["loc"], model)
     if first["type"] == "missing":
         return f"'{place}' is missing."
+    if first["type"] == "tuple_type":
+        return _no_list(place, first["input"])
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return f"'{place}': {message}." if place else f"{message[:1].upper()}{message[1:]}."
+
+
+def _no_list(place: str, given: Any) -> str:
+    if isinstance(given, Mapping):
+        return f"'{place}' is a list of tables: write two brackets each way, [[{place}]]."
+    return f"'{place}' is a list, so write what belongs to it in brackets, [ ], or as tables."
 
 
 def _is_table_for_text(one: Any) -> bool:
