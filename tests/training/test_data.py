@@ -396,7 +396,7 @@ def test_folders_of_pairs_the_wrong_way_round_are_told_of(tmp_path: Path) -> Non
 
     assert said_of("fast", "slow") == []
     (text,) = said_of("slow", "fast")
-    assert text.startswith("In 3 of 3 pairs of ")
+    assert text.startswith("In 3 of 3 measured pairs of ")
     assert text.endswith("swap them.")
 
 

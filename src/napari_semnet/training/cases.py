@@ -187,7 +187,7 @@ def find_cases(plan: Plan) -> list[Found | Skipped]:
     if plan.lq is None:
         return [Found(path, None, _about(path, table), plan) for path in paths]
     lows = _pictures(plan.lq)
-    if paths == [plan.hq] and lows == [plan.lq]:
+    if paths == [plan.hq] and lows == [plan.lq] and plan.hq != plan.lq:
         return [Found(plan.hq, plan.lq, _about(plan.hq, table), plan)]
     # One folder may lie within the other.
     inner, outer = (lows, paths) if plan.hq in (plan.lq, *plan.lq.parents) else (paths, lows)

@@ -32,6 +32,8 @@ __all__ = ["Data", "Patches", "Pool", "not_used", "prepare_data"]
 Floats = NDArray[np.float32]
 
 _SHOWN = 5
+_MEASURED = 12
+"""Pairs, at most, whose noise is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,22 +246,25 @@ def _prepared(source: Source, root: Path) -> Generator[Preparing | Notice, None,
             f"'{source.file_column}' must hold the pictures' paths, or their ends."
         )
     if source.kind == "pairs":
-        pixels = (
-            (store.pixels(f.low), store.pixels(f.target)) for f in store.fields if f.low is not None
-        )
-        swapped = sum(seems_swapped(*pair) for pair in pixels)
-        if 2 * swapped > len(store.fields):
-            yield Notice(
-                f"In {swapped} of {len(store.fields)} pairs of '{source.title}' the good picture "
-                "is noisier than the poor one. If the two were given the wrong way round, swap "
-                "them."
-            )
+        yield from _swapped(source, store)
     if store.databars:
         yield Notice(
             f"There may be a databar or a label in {_listed(store.databars)}, which is then learnt "
             "from as well. Look at these pictures, and cut it off where there is one."
         )
     return store
+
+
+def _swapped(source: Source, store: Store) -> Iterator[Notice]:
+    """Say when the two pictures of most pairs may be swapped, by a few spread over all of them."""
+    fields = store.fields[:: max(1, len(store.fields) // _MEASURED)][:_MEASURED]
+    pixels = ((store.pixels(f.low), store.pixels(f.target)) for f in fields if f.low is not None)
+    swapped = sum(seems_swapped(*pair) for pair in pixels)
+    if 2 * swapped > len(fields):
+        yield Notice(
+            f"In {swapped} of {len(fields)} measured pairs of '{source.title}' the good picture is "
+            "noisier than the poor one. If the two were given the wrong way round, swap them."
+        )
 
 
 def _listed(entries: Sequence[str], between: str = ", ") -> str:
