@@ -150,7 +150,9 @@ def test_a_profile_file_becomes_part_of_the_configuration(tmp_path: Path) -> Non
         ),
         ({}, "'data' is missing."),
         ({"data": {"images": "x"}}, "write [[data]] in place of [data]."),
-        ({"data": "pictures"}, "'data' is a list"),
+        ({"data": "pictures"}, "'data' is a list of tables"),
+        ({"data": DATA, "augmentation": {"gamma": 2}}, "'augmentation.gamma' is a list: write"),
+        ({"data": DATA, "augmentation": {"gamma": {}}}, "'augmentation.gamma' is a list: write"),
         (
             {"data": DATA, "validation": {"sources": {"images": "x"}}},
             "'validation.sources' is a list of tables: write two brackets each way, [[valid",

@@ -181,7 +181,7 @@ def test_the_legend_names_the_kinds_that_are_drawn() -> None:
     for figure, drawn in ((whole, True), (part, False)):
         legend = np.asarray(figure)[-40:]
         assert (legend == (0, 114, 178)).all(axis=-1).any()
-        assert (legend == (213, 94, 0)).all(axis=-1).any() is np.bool_(drawn)
+        assert bool((legend == (213, 94, 0)).all(axis=-1).any()) is drawn
 
 
 def test_one_picture_is_counted_as_one() -> None:

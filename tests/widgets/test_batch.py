@@ -160,6 +160,8 @@ def test_an_image_that_is_stopped_in_the_midst_of_it_waits_again(
     widget.start_button.click()
     qtbot.waitUntil(lambda: "restoring" in states(widget)["0.tif"], timeout=PATIENCE)
     widget.stop_button.click()
+    assert not widget.stop_button.isEnabled()
+    widget.process.stop()  # as closing the window does: no second signal
     qtbot.waitUntil(lambda: not widget.process.is_running, timeout=PATIENCE)
     assert set(states(widget).values()) == {"waiting"}
     assert widget.table.item(0, 2).text() == "stopped"

@@ -38,16 +38,18 @@ def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"'{place}' is missing."
     if first["type"] == "tuple_type":
-        return _no_list(place, first["input"])
+        return _no_list(first["loc"], model)
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return f"'{place}': {message}." if place else f"{message[:1].upper()}{message[1:]}."
 
 
-def _no_list(place: str, given: Any) -> str:
-    if isinstance(given, Mapping):
+def _no_list(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    place = _readable(loc)
+    # What holds no tables has no fields of its own: those around it are given.
+    if _fields_at(loc, model) != _fields_at(loc[:-1], model):
         return f"'{place}' is a list of tables: write two brackets each way, [[{place}]]."
-    return f"'{place}' is a list, so write what belongs to it in brackets, [ ], or as tables."
+    return f"'{place}' is a list: write what belongs to it in brackets, [ ]."
 
 
 def _is_table_for_text(one: Any) -> bool:
