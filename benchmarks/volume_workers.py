@@ -6,7 +6,9 @@ are compared.
 
 workers
     The command line as a user runs it, alone and with `--workers`, from start to end. All files of
-    the results but the group's own metadata, which holds the date, are compared.
+    the results but the group's own metadata, which holds the date, are compared. Workers take
+    memory in large pages, which a process must be told to before it starts; so one process that
+    was told is measured as well.
 pinning
     Tiles computed by two threads at once, each with a network of its own, with the setting
     ENABLE_CPU_PINNING that the engine gives to OpenVINO, and with OpenVINO's default.
@@ -55,6 +57,7 @@ from napari_semnet.restoration.volumes import begin_volume
 PLANE = (1536, 2048)
 """Pixels (Y, X) of a slice: more than two blocks each way, so that it is cut into 3 x 4."""
 AT_ONCE = 2
+LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 Turn = dict[str, dict[str, Any]]
 
 
@@ -67,8 +70,10 @@ def volume(picture: NDArray[np.uint8], slices: int) -> NDArray[np.uint8]:
     return np.stack([wide[z : z + PLANE[0], z : z + PLANE[1]] for z in range(slices)])
 
 
-def run_command(source: Path, target: Path, options: list[str]) -> dict[str, Any]:
-    """Restore by the command line; give what took how many seconds.
+def run_command(
+    source: Path, target: Path, options: list[str], variables: dict[str, str]
+) -> dict[str, Any]:
+    """Restore by the command line, with variables of the environment; give what took how long.
 
     `seconds` is all, from the start of the program to its end. `starting` is what goes by
     before blocks are worked off at the pace that they are later: all but the blocks, at the
@@ -77,7 +82,10 @@ def run_command(source: Path, target: Path, options: list[str]) -> dict[str, Any
     command = [sys.executable, "-m", "napari_semnet", "restore", str(source), "-o", str(target)]
     began = time.perf_counter()
     process = subprocess.Popen(
-        [*command, "--device", "cpu", "--json", *options], stdout=subprocess.PIPE, text=True
+        [*command, "--device", "cpu", "--json", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | variables,
     )
     assert process.stdout is not None
     blocks: list[float] = []
@@ -137,19 +145,24 @@ def differing(one: Path, other: Path) -> tuple[int, int]:
 def with_workers(work: Path, source: Path, arguments: argparse.Namespace, backwards: bool) -> Turn:
     """One turn of the command line, alone and with two workers."""
     model = ["--model", arguments.model]
-    ways = {"alone": model, "two workers": [*model, "--workers", str(AT_ONCE)]}
+    ways = {
+        "alone": (model, {}),
+        "two workers": ([*model, "--workers", str(AT_ONCE)], {}),
+        "alone, large pages": (model, LARGE_PAGES),
+    }
     targets = {name: work / f"{name.replace(' ', '-')}.zarr" for name in ways}
     turn = in_turn(
-        {name: lambda n=name: run_command(source, targets[n], ways[n]) for name in ways}, backwards
+        {name: lambda n=name: run_command(source, targets[n], *ways[n]) for name in ways}, backwards
     )
-    files, differ = differing(*targets.values())
-    alone, two = turn["alone"], turn["two workers"]
+    alone, two, large = (turn[name] for name in ways)
+    files, differ = differing(targets["alone"], targets["two workers"])
     turn["compared"] = {
         "throughput_of_two_workers": ratio(alone["seconds"], two["seconds"]),
         "without_starting_and_ending": ratio(alone["seconds_a_block"], two["seconds_a_block"]),
         "processor_seconds_alone_beside_two": ratio(
             alone["processor_seconds"], two["processor_seconds"]
         ),
+        "throughput_of_two_workers_beside_large_pages": ratio(large["seconds"], two["seconds"]),
         "files": files,
         "files_that_differ": differ,
     }
