@@ -85,6 +85,13 @@ def test_json_is_one_object_a_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "no file" in third["error"]
 
 
+def test_json_asks_for_nothing_either(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cropped = write(tmp_path / "a.tif", WITH_BAR[:, :200], {34682: fei_header()})
+    assert main(["inspect", "--json", str(cropped)]) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert warning.endswith("so its pixel size is not certain.")
+
+
 def test_json_can_be_read_whatever_letters_the_terminal_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

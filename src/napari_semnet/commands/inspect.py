@@ -71,7 +71,14 @@ def findings(image: SemImage) -> dict[str, Any]:
     record = image.provenance
     restored = None if record is None else record.model_dump(mode="json")
     place = {"origin_nm": image.origin_nm, "origin_z_nm": image.origin_z_nm}
-    return describe(image) | place | {"restored": restored}
+    return describe(image) | place | {"warnings": _notes(image), "restored": restored}
+
+
+def _notes(image: SemImage) -> list[str]:
+    """Say what is to be known of a file. Nothing can be entered here: an option of restore can."""
+    from napari_semnet.files.given_size import without_request
+
+    return [without_request(warning) for warning in image.warnings]
 
 
 def as_text(image: SemImage) -> str:
@@ -84,8 +91,6 @@ def as_text(image: SemImage) -> str:
 
 
 def _lines(image: SemImage) -> Iterator[tuple[str, str]]:
-    from napari_semnet.files.given_size import without_request
-
     yield "file", str(image.path or "")
     sizes = dict(zip(image.axes, image.pixels.shape, strict=True))
     slices = " x ".join(str(n) for letter, n in sizes.items() if letter not in "YXS")
@@ -102,9 +107,8 @@ def _lines(image: SemImage) -> Iterator[tuple[str, str]]:
         by = f"{record.model}, {record.software} {record.version}, {record.date}"
         yield "restored", f"from {record.source or 'unknown'} with {by}"
         yield "", record.statement
-    for warning in image.warnings:
-        # Nothing can be entered here: an option of restore takes a size.
-        yield "note", without_request(warning)
+    for note in _notes(image):
+        yield "note", note
 
 
 def _calibration(image: SemImage) -> Iterator[tuple[str, str]]:
