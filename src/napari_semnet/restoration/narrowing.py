@@ -8,10 +8,13 @@ the start, and how much is measured (`napari_semnet.restoration.halo`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from napari_semnet.card import Card
 from napari_semnet.network import Architecture
 from napari_semnet.restoration.tiles import Surround
+
+if TYPE_CHECKING:
+    from napari_semnet.card import Card
 
 __all__ = ["TAIL", "narrowest", "reaches", "surround_of"]
 
