@@ -9,7 +9,7 @@ import torch
 
 from napari_semnet.errors import DeviceError
 from napari_semnet.restoration import runtime
-from napari_semnet.restoration.runtime import available_devices, describe_device
+from napari_semnet.restoration.runtime import available_devices, describe_device, device_in_turn
 
 
 def with_capabilities(monkeypatch, **has: bool) -> None:
@@ -72,6 +72,19 @@ def test_a_device_that_is_not_here_is_refused_with_those_that_are(monkeypatch, n
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="cuda:1 = Tesla T4"):
         describe_device(name)
+
+
+def test_processes_side_by_side_take_the_gpus_in_turn_unless_one_is_named(monkeypatch) -> None:
+    two_gpus(monkeypatch)
+
+    def taken(asked: str) -> list[str]:
+        return [device_in_turn(number, asked, available_devices()) for number in range(3)]
+
+    assert taken("auto") == taken("cuda") == ["cuda:0", "cuda:1", "cuda:0"]
+    assert taken("cuda:1") == ["cuda:1"] * 3
+    assert taken("cpu") == ["cpu"] * 3
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert taken("auto") == ["auto"] * 3
 
 
 def test_apple_devices_are_found(monkeypatch) -> None:

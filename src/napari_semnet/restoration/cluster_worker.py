@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from napari_semnet.model import Model
 from napari_semnet.restoration.events import Notice
 from napari_semnet.restoration.part import PartOf
 from napari_semnet.restoration.restorer import Restorer
+from napari_semnet.restoration.runtime import available_devices, device_in_turn
 from napari_semnet.restoration.settings import Settings
 from napari_semnet.restoration.volume_run import VolumeRun
 from napari_semnet.restoration.volumes import begin_volume
@@ -38,7 +40,8 @@ class RestoringWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no
         The result.
     at_once : int or None
         Blocks that a worker computes at once, each on a core of its own, where the workers share
-        the cores of one machine. None takes as many as it has threads, and any core.
+        one machine; then they take its GPUs in turn. None takes as many as it has threads, and any
+        core.
     """
 
     def __init__(
@@ -57,10 +60,16 @@ class RestoringWorker(WorkerPlugin):  # type: ignore[misc]  # distributed has no
     def setup(self, worker: Any) -> None:
         """Get ready in a worker; what takes long waits for the first block."""
         if self._at_once is not None:
-            keep_to_cores(int(worker.name), self._at_once)
+            self._share_machine(int(worker.name), self._at_once)
         self._at_once = self._at_once or worker.state.nthreads
         self._run: VolumeRun | None = None
         self._opening = threading.Lock()
+
+    def _share_machine(self, worker: int, at_once: int) -> None:
+        keep_to_cores(worker, at_once)
+        model, settings, open_image, path = self._job
+        device = device_in_turn(worker, settings.device, available_devices())
+        self._job = (model, replace(settings, device=device), open_image, path)
 
     def restore(self, number: int) -> list[str]:
         """Restore a block and write it; gives what is to be said of it."""

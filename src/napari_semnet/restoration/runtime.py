@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -21,6 +21,7 @@ __all__ = [
     "compute_alone",
     "compute_by",
     "describe_device",
+    "device_in_turn",
 ]
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
@@ -92,6 +93,27 @@ def describe_device(name: str = "auto") -> Device:
         if here.type == asked.type and asked.index in (None, here.index or 0):
             return device
     raise DeviceError(f"The device '{name}' is not here. Use one of: {_names(devices)}.")
+
+
+def device_in_turn(number: int, asked: str, devices: Sequence[Device]) -> str:
+    """Share the GPUs of a machine out to processes that work on it side by side.
+
+    Parameters
+    ----------
+    number : int
+        Of the process, counted from 0.
+    asked : str
+        As `describe_device` takes it.
+    devices : sequence of Device
+        Those of the machine.
+
+    Returns
+    -------
+    str
+        A GPU's name, each in turn, where any of several may be taken; else what was asked for.
+    """
+    gpus = [str(device.torch_device) for device in devices if device.kind == "cuda"]
+    return gpus[number % len(gpus)] if gpus and asked in ("auto", "cuda") else asked
 
 
 _changing_threads = threading.Lock()
