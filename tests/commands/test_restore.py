@@ -19,6 +19,7 @@ from napari_semnet.files.provenance import read_sidecar, sha256_of, sidecar_path
 from napari_semnet.files.reader import read_image
 from napari_semnet.files.writer import write_tiff
 from napari_semnet.imaging.phantom import acquire, particles
+from napari_semnet.restoration import choice
 from napari_semnet.restoration.events import TileDone
 from napari_semnet.restoration.restorer import Restorer, Settings
 from tests.files.making import specimen
@@ -67,6 +68,23 @@ def test_the_image_itself_is_left_alone(picture: Path, tmp_path: Path, engine: l
     before = sha256_of(picture)
     main(["restore", str(picture), "-o", str(tmp_path), "--overwrite", *engine])
     assert sha256_of(picture) == before
+
+
+def test_it_is_said_why_the_first_picture_on_a_computer_waits_and_only_then(
+    picture: Path,
+    tmp_path: Path,
+    engine: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in {"_LEAST_OPERATIONS": 0, "_HEIGHT": 8, "_FINE_HEIGHT": 8}.items():
+        monkeypatch.setattr(choice, name, value)
+    monkeypatch.setattr(choice, "_FINE", (100, 384))
+    monkeypatch.setattr(choice, "cache_file", lambda: tmp_path / "speeds.json")
+    command = ["restore", str(picture), "-o", str(tmp_path / "out"), "--overwrite", *engine]
+    for said in (1, 0):
+        assert main(command) == 0
+        assert capsys.readouterr().err.count("measured what computes fastest") == said
 
 
 def test_one_bad_file_is_reported_and_the_rest_restored(

@@ -20,6 +20,7 @@ from napari_semnet.restoration.choice import (
     Speed,
     backend_named,
     fastest,
+    is_measured,
     measured_speeds,
 )
 from napari_semnet.restoration.dense import ArrangementError, Concatenated
@@ -28,7 +29,7 @@ from napari_semnet.restoration.openvino_network import OpenVINONetwork
 from napari_semnet.restoration.openvino_runtime import openvino_version
 from napari_semnet.restoration.prepared import PreparedNetwork
 from napari_semnet.restoration.restorer import Restorer, Settings
-from napari_semnet.restoration.runtime import describe_device
+from napari_semnet.restoration.runtime import Device, describe_device
 from tests.restoration.conftest import reduced_model, reduced_network
 
 SMALL = Architecture(features=16, growth=8, blocks=1, rdb_per_block=1, conv_per_rdb=3)
@@ -52,6 +53,18 @@ def test_speeds_are_measured_once_and_then_read(cache, monkeypatch) -> None:
     assert all(min(speed.times.values()) > 0 for speed in first)
     monkeypatch.setattr(choice, "_measure", lambda *_: pytest.fail("measured again"))
     assert measured_speeds(SMALL, "fp32") == first
+
+
+def test_it_is_known_before_whether_something_has_to_be_measured(cache, monkeypatch) -> None:
+    monkeypatch.setattr(choice, "_LEAST_OPERATIONS", 0)
+    cpu, threads = describe_device("cpu"), torch.get_num_threads()
+    assert not is_measured(SMALL, cpu, "fp32", threads)
+    measured_speeds(SMALL, "fp32")
+    assert is_measured(SMALL, cpu, "fp32", threads)
+    assert not is_measured(SMALL, cpu, "fp32", threads + 1)
+    assert not is_measured(SMALL, cpu, "bf16", threads)
+    gpu = Device("NVIDIA H100", torch.device("cuda", 0), "bf16")
+    assert is_measured(SMALL, gpu, "bf16", threads)
 
 
 def test_another_precision_network_or_release_is_measured_anew(cache, monkeypatch) -> None:
@@ -293,6 +306,14 @@ def test_times_that_never_agree_are_given_up_on(monkeypatch) -> None:
 
     monkeypatch.setattr(choice, "_seconds_per_pixel", seconds)
     assert choice._in_turns({"torch": None}, (96,), 8) == {"torch": {96: 0.5**10}}
+
+
+def test_a_machine_that_others_use_does_not_make_a_picture_wait_for_long(monkeypatch) -> None:
+    clock = iter((0.0, 30.0, 60.0))
+    monkeypatch.setattr(choice.time, "monotonic", lambda: next(clock))
+    times = iter((9.0, 3.0))
+    monkeypatch.setattr(choice, "_seconds_per_pixel", lambda *_: next(times))
+    assert choice._in_turns({"torch": None}, (96,), 8) == {"torch": {96: 3.0}}
 
 
 def test_an_arrangement_that_fails_at_one_width_is_left_out(monkeypatch) -> None:

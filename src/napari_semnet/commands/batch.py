@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_semnet.commands.captions import open_source, printable
+from napari_semnet.commands.engine import why_it_waits
 from napari_semnet.commands.events import (
     BatchEnded,
     BatchEvent,
@@ -135,6 +136,8 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
     SemnetError
         The file cannot be read, restored or written; there is no new file then.
     """
+    import torch
+
     from napari_semnet.files.provenance import sha256_of
     from napari_semnet.files.writer import checked_axes, write_tiff
     from napari_semnet.restoration.events import Finished, Notice, Started
@@ -143,6 +146,7 @@ def restore_file(job: Job, restorer: Restorer) -> Iterator[BatchEvent]:
     opened = open_source(job.source, job.specimen_rows, job.pixel_size)
     for note in opened.notes:
         yield Notice(note)
+    yield from why_it_waits(restorer, torch.get_num_threads())
     restored: Restoration | None = None
     for event in restorer.run(opened.pixels):
         if isinstance(event, Started):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from napari_semnet.commands import values
 
 if TYPE_CHECKING:
+    from napari_semnet.restoration.events import Notice
     from napari_semnet.restoration.restorer import Restorer
 
-__all__ = ["add_engine_options", "restorer_from"]
+__all__ = ["add_engine_options", "restorer_from", "why_it_waits"]
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -84,3 +86,24 @@ def restorer_from(arguments: argparse.Namespace) -> Restorer:
         strength=arguments.strength,
     )
     return Restorer(arguments.model or DEFAULT_MODEL, settings)
+
+
+def why_it_waits(restorer: Restorer, threads: int) -> Iterator[Notice]:
+    """Say why nothing is restored for some seconds, where this is the first time on a computer.
+
+    Parameters
+    ----------
+    restorer : Restorer
+    threads : int
+        That are going to share a sum.
+    """
+    from napari_semnet.restoration.choice import is_measured
+    from napari_semnet.restoration.events import Notice
+
+    asked = restorer.settings.precision
+    precision = restorer.device.precision if asked == "auto" else asked
+    if not is_measured(restorer.model.card.architecture, restorer.device, precision, threads):
+        yield Notice(
+            "First it is measured what computes fastest on this computer. That takes some seconds "
+            "once."
+        )

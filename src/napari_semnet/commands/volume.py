@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_semnet.commands.captions import Opened, open_source
+from napari_semnet.commands.engine import why_it_waits
 from napari_semnet.commands.events import BatchEvent, FileWritten, PartWritten
 from napari_semnet.commands.jobs import Job
 from napari_semnet.errors import FileFormatError, SemnetError
@@ -83,6 +84,8 @@ def restore_volume(job: Job, restorer: Restorer, choices: VolumeChoices) -> Iter
     opened = open_source(job.source, job.specimen_rows, given)
     for note in opened.notes:
         yield Notice(note)
+    if choices.overwrite or not job.target.exists():
+        yield from why_it_waits(restorer, threads=1)  # A block is computed by one.
     with _cluster(choices) as client:  # workers start while the run is planned
         with _put_aside(job.target) if choices.overwrite else nullcontext():
             volume = begin_volume(

@@ -48,6 +48,7 @@ __all__ = [
     "backend_named",
     "cache_file",
     "fastest",
+    "is_measured",
     "measured_speeds",
     "operations",
 ]
@@ -78,6 +79,9 @@ _RRDBS = 2
 """Of the network that is measured. Fewer, and the first and last convolutions would decide."""
 _ROUNDS = 3
 _MOST_ROUNDS = 9
+_PATIENCE = 20.0
+"""Seconds by the clock after which no further turn begins: where other programs take the cores,
+threads wait for each other, and a picture for them."""
 _MOST_TALL_ROUNDS = 4
 """Of tall pieces, which take longer, and whose times differ less."""
 _NEAR = 1.04
@@ -196,7 +200,7 @@ def measured_speeds(architecture: Architecture, precision: Precision) -> tuple[S
 
     What stands in the cache and cannot be understood is as good as nothing.
     """
-    key = _key(architecture, precision)
+    key = _key(architecture, precision, torch.get_num_threads())
     with _lock:
         entries = _read()
         times = entries.get(key)
@@ -206,6 +210,23 @@ def measured_speeds(architecture: Architecture, precision: Precision) -> tuple[S
             with suppress(OSError), replacing(cache_file()) as temporary:
                 temporary.write_bytes(_Entries.dump_json(newest, indent=1))
     return tuple(Speed(name, times[name]) for name in ARRANGEMENTS if name in times)
+
+
+def is_measured(
+    architecture: Architecture, device: Device, precision: Precision, threads: int
+) -> bool:
+    """Whether `backend_named` need not measure anything first, which takes some seconds.
+
+    Parameters
+    ----------
+    architecture, device, precision
+        As `backend_named` gets them.
+    threads : int
+        That are going to share a sum.
+    """
+    if device.kind != "cpu" or operations(architecture) < _LEAST_OPERATIONS:
+        return True
+    return bool(_read().get(_key(architecture, precision, threads)))
 
 
 def cache_file() -> Path:
@@ -233,12 +254,12 @@ def _read() -> dict[str, _Times]:
     return entries if sound else {}
 
 
-def _key(architecture: Architecture, precision: Precision) -> str:
+def _key(architecture: Architecture, precision: Precision, threads: int) -> str:
     a = architecture
     return "; ".join(
         (
             _processor(),
-            f"{torch.get_num_threads()} threads",
+            f"{threads} threads",
             f"PyTorch {torch.__version__}",
             f"OpenVINO {openvino_version() or '-'}",
             f"{a.features}+{a.growth}x{a.conv_per_rdb}x{a.rdb_per_block}x{a.blocks}",
@@ -329,12 +350,14 @@ def _in_turns(
     longer, so that they differ.
     """
     found: dict[tuple[str, int], list[float]] = {(n, w): [] for n in networks for w in widths}
+    start = time.monotonic()
     for turn in range(1, 2 + rounds):  # The first time kernels are prepared.
         for name, width in found:
             with suppress(ArrangementError):
                 seconds = _seconds_per_pixel(networks[name], (height, width))
                 found[name, width] = sorted([*found[name, width], seconds])
-        if turn > _ROUNDS and all(_agree(times) for times in found.values()):
+        is_late = turn > 1 and time.monotonic() - start > _PATIENCE
+        if is_late or (turn > _ROUNDS and all(_agree(times) for times in found.values())):
             break
     times = {name: {w: found[name, w][0] for w in widths if found[name, w]} for name in networks}
     return {name: each for name, each in times.items() if len(each) == len(widths)}
