@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -262,6 +263,32 @@ def test_cancel_takes_effect_within_a_tile_and_leaves_no_layer(
     widget.start()
     finish(widget)
     assert "s [SEMNet 2x]" in viewer.layers
+
+
+def test_cancel_does_not_wait_for_a_model_that_is_made_ready_and_the_next_run_uses_it(
+    viewer: Any, open_widget: Open, finish: Finish, click: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer.add_image(picture(40, 40), name="s")
+    widget = open_widget()
+    ready, get, asked = threading.Event(), widget._restorer.get, []
+
+    def slowly(choices: Any) -> Any:
+        asked.append(choices)
+        ready.wait(10)
+        return get(choices)
+
+    monkeypatch.setattr(widget._restorer, "get", slowly)
+    widget.start()
+    click(widget.cancel_button)
+    assert widget.status.text() == "Cancelled"
+    assert widget.restore_button.isEnabled()
+    widget.start()
+    assert [layer.name for layer in viewer.layers] == ["s"]
+    ready.set()
+    finish(widget)
+    assert [layer.name for layer in viewer.layers] == ["s", "s [SEMNet 2x]"]
+    assert len(asked) == 2
+    assert messages() == []
 
 
 @pytest.mark.parametrize("which", ["source", "result"])

@@ -118,9 +118,9 @@ class RestoreWidget(Docked):
 
     def cancel(self) -> None:
         """Stop the run, and remove what it has not finished."""
-        self.run.cancel()
         self.status.setText("Cancelling")
         self.cancel_button.setEnabled(False)
+        self.run.cancel()
 
     def restore_layer(self, layer: Image) -> None:
         """Restore one layer, with whatever is chosen otherwise, as soon as that is possible."""

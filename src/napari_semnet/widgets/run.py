@@ -192,20 +192,28 @@ class Run(QObject):  # type: ignore[misc]
     def cancel(self) -> None:
         """Stop within a tile; results that are not finished are removed.
 
-        What is finished of a result on the disk stays there.
+        What is finished of a result on the disk stays there. What makes the model ready cannot be
+        stopped: it goes on by itself, for whoever restores next, and nobody waits for it.
         """
-        if self._worker is not None:
-            self._worker.quit()
+        if self._worker is None:
+            return
+        self._worker.quit()
+        if all(task.result is None and task.job.on_disk is None for task in self._tasks):
+            self._leave(self._worker)
+            self._on_finished()
 
     def abandon(self) -> None:
         """Stop and let go of everything now; nothing is drawn or reported any more."""
-        self.cancel()
         if self._worker is not None:
-            self._worker.yielded.disconnect(self._on_event)
-            self._worker.finished.disconnect(self._on_finished)
+            self._worker.quit()
+            self._leave(self._worker)
             self._worker = None
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self._clear()
+
+    def _leave(self, worker: _Worker) -> None:
+        worker.yielded.disconnect(self._on_event)
+        worker.finished.disconnect(self._on_finished)
 
     def _on_event(self, event: JobEvent) -> None:
         task = next((t for t in self._tasks if t.job is event.job), None)
