@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_semnet.cli import main
 from napari_semnet.commands.batch import restore_files
@@ -122,6 +123,22 @@ def test_a_damaged_file_is_not_tried_again(
     events = list(restore_files(entries, lambda: Restorer(tiny_model), retries=3))
     assert sum(isinstance(event, FileFailed) for event in events) == 1
     assert not any(isinstance(event, FileDeferred) for event in events)
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".zarr"])
+def test_a_tiff_with_some_of_its_pixels_missing_is_not_restored(
+    tmp_path: Path, tiny_model: Path, ending: str
+) -> None:
+    # What a copy looks like that stalls: header and first strips are there.
+    source = tmp_path / "a.tif"
+    tifffile.imwrite(source, np.full((40, 60), 90, np.uint8), rowsperstrip=10)
+    source.write_bytes(source.read_bytes()[:-1000])
+    job = Job(source, tmp_path / f"out{ending}")
+    events = list(restore_files([job], lambda: Restorer(tiny_model), retries=1))
+    (failed,) = [event for event in events if isinstance(event, FileFailed)]
+    assert failed.reason.startswith("a.tif is damaged: some of its pixels cannot be read.")
+    assert not failed.may_pass
+    assert not job.target.exists()
 
 
 def test_a_stopped_file_waits_again(tmp_path: Path) -> None:

@@ -124,12 +124,12 @@ def open_source(
     Raises
     ------
     FileFormatError
-        It cannot be read, or has not so many rows.
+        It cannot be read, or not all of its pixels, or has not so many rows.
     """
     from napari_semnet.errors import FileFormatError
-    from napari_semnet.files.reader import read_image
+    from napari_semnet.files.reader import read_whole
 
-    image = read_image(source)
+    image = read_whole(source)
     height = image.pixels.shape[image.axes.index("Y")]
     image, notes = _sized(image, pixel_size)
     if specimen_rows is not None:

@@ -48,6 +48,7 @@ __all__ = [
     "SemImage",
     "in_usual_order",
     "read_image",
+    "read_whole",
     "sidecars",
 ]
 
@@ -166,6 +167,24 @@ def read_image(path: str | Path) -> SemImage:
     except OSError as error:
         raise FileFormatError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     return _traced(_assembled(path, picture, found))
+
+
+def read_whole(path: str | Path) -> SemImage:
+    """Read a picture all of whose pixels are there.
+
+    Raises
+    ------
+    FileFormatError
+        The file cannot be read, or not all of its pixels.
+    """
+    image = read_image(path)
+    if image.damaged:
+        # The black in their place would be taken for specimen.
+        raise FileFormatError(
+            f"{Path(path).name} is damaged: some of its pixels cannot be read. Copy it again from "
+            "the microscope."
+        )
+    return image
 
 
 def in_usual_order(image: SemImage) -> SemImage:

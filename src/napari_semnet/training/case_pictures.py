@@ -17,7 +17,6 @@ from napari_semnet.imaging.intensity import (
     measure_range,
     to_unit,
 )
-from napari_semnet.training.pictures import read_whole
 
 __all__ = [
     "SMALLEST",
@@ -78,6 +77,8 @@ def read_plane(path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
     SemnetError
         It cannot be read, is in colour, holds several planes, or values that are not finite.
     """
+    from napari_semnet.files.reader import read_whole
+
     image = read_whole(path)
     if "S" in image.axes:
         raise SemnetError("it is in colour; convert it to grey first")

@@ -6,19 +6,16 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_semnet.errors import FileFormatError, SemnetError, TrainingError
+from napari_semnet.errors import SemnetError, TrainingError
 from napari_semnet.imaging.intensity import IntensityRange, measure_range, to_unit
 from napari_semnet.training.folders import files_below
 from napari_semnet.training.own_results import without_results
 from napari_semnet.training.partners import Partners, join_by_name, name_within
-
-if TYPE_CHECKING:
-    from napari_semnet.files.reader import SemImage
 
 __all__ = [
     "Plane",
@@ -27,7 +24,6 @@ __all__ = [
     "find_pairs",
     "halved",
     "read_planes",
-    "read_whole",
     "reason_of",
     "refusal",
 ]
@@ -151,26 +147,6 @@ def find_pairs(low: Sequence[Path], high: Sequence[Path]) -> Partners:
     )
 
 
-def read_whole(path: Path) -> SemImage:
-    """Read a picture all of whose pixels are there.
-
-    Raises
-    ------
-    SemnetError
-        The file cannot be read, or not all of its pixels.
-    """
-    from napari_semnet.files.reader import read_image
-
-    image = read_image(path)
-    if image.damaged:
-        # The black in their place would be taken for specimen.
-        raise FileFormatError(
-            f"{path.name} is damaged: some of its pixels cannot be read. Copy it again from the "
-            "microscope."
-        )
-    return image
-
-
 def read_planes(path: Path) -> Iterator[Plane]:
     """Read a file's grey planes, without databars; colour becomes luminance.
 
@@ -179,6 +155,8 @@ def read_planes(path: Path) -> Iterator[Plane]:
     SemnetError
         The file cannot be read, or not all of its pixels.
     """
+    from napari_semnet.files.reader import read_whole
+
     image = read_whole(path)
     pixels = image.pixels
     colour = image.axes.endswith("S")
