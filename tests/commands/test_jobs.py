@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_semnet.commands.jobs import (
@@ -15,6 +16,8 @@ from napari_semnet.commands.jobs import (
     skip_existing,
 )
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.provenance import Provenance
+from napari_semnet.files.writer import write_tiff
 
 
 @pytest.fixture
@@ -168,6 +171,45 @@ def test_existing_results_are_skipped_and_missing_ones_made(folder: Path, tmp_pa
     inputs = [str(folder / "a.PNG"), str(folder / "b.tif"), "missing.tif"]
     entries = skip_existing(find_jobs(inputs, str(tmp_path)))
     assert [type(entry) for entry in entries] == [Job, FileSkipped, FileFailed]
+
+
+def test_a_result_of_another_image_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    # A JPEG was restored before the microscope had saved its TIFF.
+    source = tmp_path / "in" / "a.tif"
+    source.parent.mkdir()
+    source.touch()
+    record = Provenance(source="a.jpg", source_path="in/a.jpg")
+    pixels = np.zeros((4, 4), np.uint8)
+    for output in (str(tmp_path), str(tmp_path / "named.tif")):
+        (job,) = find_jobs([str(source)], output)
+        assert isinstance(job, Job)
+        write_tiff(job.target, pixels, pixel_size_nm=None, provenance=record)
+        (failed,) = skip_existing([job])
+        assert isinstance(failed, FileFailed)
+        assert f"{job.target.name} is the result of another image, a.jpg." in failed.reason
+        assert "Remove it" in failed.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("a.tif", "raw/a.tif"),
+        ("A.TIF", "raw/A.TIF"),
+        ("grains", r"D:\raw\a.tif"),  # a layer in napari that had another name
+        ("grains", ""),
+    ],
+)
+def test_a_result_of_this_image_is_skipped_wherever_it_lay(
+    tmp_path: Path, name: str, path: str
+) -> None:
+    source = tmp_path / "in" / "a.tif"
+    source.parent.mkdir()
+    source.touch()
+    (job,) = find_jobs([str(source)], str(tmp_path))
+    assert isinstance(job, Job)
+    record = Provenance(source=name, source_path=path)
+    write_tiff(job.target, np.zeros((4, 4), np.uint8), pixel_size_nm=None, provenance=record)
+    assert [type(entry) for entry in skip_existing([job])] == [FileSkipped]
 
 
 def test_files_are_shared_out_and_each_falls_to_one_part(tmp_path: Path) -> None:

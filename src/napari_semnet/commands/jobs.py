@@ -12,13 +12,14 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, TypeAlias
 
+from napari_semnet.commands.captions import printable
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.em_formats import DM_SUFFIXES, MRC_SUFFIXES
 from napari_semnet.files.ome_zarr import is_ome_zarr
-from napari_semnet.files.provenance import sidecar_path
+from napari_semnet.files.provenance import read_sidecar, sidecar_path
 from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES
 from napari_semnet.files.tile_store import unfinished_record
 
@@ -222,17 +223,39 @@ def is_picture_name(path: Path) -> bool:
 def skip_existing(entries: Sequence[Entry]) -> list[Entry]:
     """Put a reason in the place of each job whose result is there already.
 
-    A volume that is there but not finished is gone on with.
+    A volume that is there but not finished is gone on with. What was made of another image is not
+    this one's result.
     """
-    reason = "its result exists; --overwrite makes it anew."
-    return [
-        FileSkipped(entry.source, reason)
-        if isinstance(entry, Job)
-        and entry.target.exists()
-        and unfinished_record(entry.target) is None
-        else entry
-        for entry in entries
-    ]
+    return [_unless_there(entry) if isinstance(entry, Job) else entry for entry in entries]
+
+
+def _unless_there(job: Job) -> Entry:
+    if not job.target.exists() or unfinished_record(job.target) is not None:
+        return job
+    other = _other_source(job)
+    if other:
+        reason = (
+            f"{job.target} is the result of another image, {other}. Remove it to restore this "
+            "one, or give another name or folder."
+        )
+        return FileFailed(str(job.source), reason)
+    return FileSkipped(job.source, "its result exists; --overwrite makes it anew.")
+
+
+def _other_source(job: Job) -> str:
+    """Name the image that a result was made of by its record; empty where it was the job's own.
+
+    By names alone: to hash each image would take long where thousands are skipped.
+    """
+    try:
+        record = read_sidecar(sidecar_path(job.target))
+    except FileFormatError:
+        return ""
+    if not record.source_path or record.result != printable(job.target.name):
+        return ""
+    # In napari the source is a layer, which may be called otherwise than its file.
+    names = {record.source.casefold(), PureWindowsPath(record.source_path).name.casefold()}
+    return "" if printable(job.source.name).casefold() in names else record.source
 
 
 def share_files(entries: Sequence[Entry], number: int, of: int) -> list[Entry]:
