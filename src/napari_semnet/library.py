@@ -19,6 +19,7 @@ from napari_semnet import model as models
 from napari_semnet.card import Card
 from napari_semnet.errors import ModelFileError
 from napari_semnet.files.atomic import replacing
+from napari_semnet.files.home import from_home
 from napari_semnet.files.provenance import sha256_of
 
 __all__ = [
@@ -91,7 +92,7 @@ def import_model(path: str | Path, name: str | None = None) -> Listed:
         The file cannot be loaded (a pickle, cut off, another architecture, a newer format), the
         name cannot be used or is taken, or the folder cannot be written to.
     """
-    path = Path(path).expanduser()
+    path = from_home(path)
     if not path.is_file():
         raise ModelFileError(f"There is no file {path}. Choose the model's {models.SUFFIX} file.")
     loaded = models.load_model(path)

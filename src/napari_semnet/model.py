@@ -24,6 +24,7 @@ from safetensors.torch import save_file as save_tensors
 from napari_semnet.card import FORMAT_VERSION, Card, Halo, Metric, Training
 from napari_semnet.errors import ModelFileError
 from napari_semnet.files.atomic import replacing
+from napari_semnet.files.home import from_home
 from napari_semnet.model_header import check_architecture, check_tensors, parse_header
 from napari_semnet.network import SEMNet
 
@@ -119,7 +120,7 @@ def resolve_model(name: str | Path) -> Path:
     ModelFileError
         No such model; the text lists those there are.
     """
-    path = Path(name).expanduser()
+    path = from_home(name)
     looks_like_path = isinstance(name, Path) or path.suffix != "" or len(path.parts) > 1
     if looks_like_path and path.is_file():
         return path

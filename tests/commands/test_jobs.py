@@ -173,6 +173,18 @@ def test_existing_results_are_skipped_and_missing_ones_made(folder: Path, tmp_pa
     assert [type(entry) for entry in entries] == [Job, FileSkipped, FileFailed]
 
 
+def test_a_name_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("~nobody.tif", "~nobodys/a.tif", "home/b.tif"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    inputs = ["~nobody.tif", "~nobodys", "~/b.tif"]
+    assert sources(find_jobs(inputs, "out")) == ["~nobody.tif", "a.tif", "b.tif"]
+    (failed,) = find_jobs(["~nothing.tif"], "out")
+    assert failed == FileFailed("~nothing.tif", "There is no such file or folder.")
+
+
 def test_a_result_of_another_image_is_not_taken_for_this_ones(tmp_path: Path) -> None:
     # A JPEG was restored before the microscope had saved its TIFF.
     source = tmp_path / "in" / "a.tif"

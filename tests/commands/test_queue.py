@@ -221,6 +221,18 @@ def test_a_folder_that_is_not_there_cannot_be_watched(tmp_path: Path) -> None:
         next(watch_inputs([str(tmp_path / "nothing")], list, iter, settle=1.0))
 
 
+def test_a_folder_to_watch_may_begin_with_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileFormatError, match="no folder ~nobodys to watch"):
+        next(watch_inputs(["~nobodys"], list, iter, settle=1.0))
+    Path("~nobodys").mkdir()
+    events = watch_inputs(["~nobodys"], list, iter, settle=1.0)
+    assert next(events) == Watching(0)
+    events.close()
+
+
 def test_a_file_in_place_of_a_folder_to_watch_is_said_to_be_one(tmp_path: Path) -> None:
     picture = tmp_path / "a.tif"
     picture.touch()

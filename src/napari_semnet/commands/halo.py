@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_semnet.commands import values
+from napari_semnet.files.home import from_home
 
 if TYPE_CHECKING:
     from napari_semnet.model import Halo, Model
@@ -131,7 +132,7 @@ def _pictures(names: list[str]) -> list[Picture]:
 
     files: list[Path] = []
     for name in names:
-        path = Path(name).expanduser()
+        path = from_home(name)
         if path.is_dir():
             # Hidden are the files that macOS writes beside each picture on a shared drive.
             inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
@@ -149,7 +150,7 @@ def _target(written: str, model: Model) -> Path:
     from napari_semnet.errors import ModelFileError
 
     if written != _IN_PLACE:
-        target = Path(written).expanduser()
+        target = from_home(written)
         if target.suffix != models.SUFFIX:
             raise ModelFileError(
                 f"A model file must end in {models.SUFFIX}, not '{target.suffix}'."

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from napari_semnet.commands.captions import printable
 from napari_semnet.errors import FileFormatError
 from napari_semnet.files.em_formats import DM_SUFFIXES, MRC_SUFFIXES
+from napari_semnet.files.home import from_home
 from napari_semnet.files.ome_zarr import is_ome_zarr
 from napari_semnet.files.provenance import read_sidecar, sidecar_path
 from napari_semnet.files.reader import PICTURE_SUFFIXES, TIFF_SUFFIXES
@@ -312,7 +313,7 @@ def _problem_with(target: Path) -> str:
 
 def _expand(text: str) -> list[Path | FileSkipped | FileFailed]:
     try:
-        return _found(text, Path(text).expanduser())
+        return _found(text, from_home(text))
     except (OSError, RuntimeError) as error:  # names that cannot be, folders that are closed
         return [FileFailed(text, f"{getattr(error, 'strerror', None) or error}.")]
 

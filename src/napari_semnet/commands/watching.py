@@ -17,6 +17,7 @@ from typing import TypeAlias
 from napari_semnet.commands.events import BatchEnded, BatchEvent, Watching
 from napari_semnet.commands.jobs import Entry, FileFailed, FileSkipped, Job, is_volume
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.home import from_home
 
 __all__ = ["ripe_jobs", "watch", "watch_inputs"]
 
@@ -151,12 +152,12 @@ def watch_inputs(
         A folder is not there, or is a file.
     """
     for text in inputs:
-        if Path(text).expanduser().is_file():
+        if from_home(text).is_file():
             raise FileFormatError(
                 f"{text} is a file, and --watch waits for images in a folder. Give its folder, or "
                 "a pattern such as '*.tif'."
             )
-        if not Path(text).expanduser().is_dir() and not glob.has_magic(text):
+        if not from_home(text).is_dir() and not glob.has_magic(text):
             raise FileFormatError(f"There is no folder {text} to watch. Make it first.")
     written = failed = 0
     try:

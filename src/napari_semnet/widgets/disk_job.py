@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_semnet.errors import FileFormatError
+from napari_semnet.files.home import from_home
 from napari_semnet.imaging.geometry import Region
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def folder_for(chosen: str, source: str) -> Path:
         The file that the layer was read from, if any.
     """
     if chosen.strip():
-        return Path(chosen.strip()).expanduser()
+        return from_home(chosen.strip())
     beside = Path(source).absolute().parent
     if source and Path(source).exists() and os.access(beside, os.W_OK):
         return beside

@@ -7,6 +7,8 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
+from napari_semnet.files.home import from_home
+
 __all__ = ["FolderChoice"]
 
 
@@ -31,7 +33,7 @@ class FolderChoice(QWidget):  # type: ignore[misc]  # Qt is not followed by the 
     def path(self) -> Path | None:
         """The folder; None where nothing is written."""
         text = self.line.text().strip()
-        return Path(text).expanduser() if text else None
+        return from_home(text) if text else None
 
     def _choose(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, self._title, self.line.text())

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_semnet.files.home import from_home
 from napari_semnet.training.draft import Slot
 from napari_semnet.training.pieces import Opened
 from napari_semnet.widgets.layer_list import LayerList
@@ -83,7 +84,7 @@ class PicturePicker(QWidget):  # type: ignore[misc]  # Qt is not followed by the
         """Give what is picked."""
         text = self.folder.text().strip()
         layers = [layer for layer in self.layers.chosen() if not is_ours(layer)]
-        places = (Path(text).expanduser(),) if text else ()
+        places = (from_home(text),) if text else ()
         return Slot(tuple(opened(layer) for layer in layers), places)
 
     def let_go(self) -> None:
