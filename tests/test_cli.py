@@ -52,6 +52,26 @@ def test_a_wrong_command_line_ends_with_status_2() -> None:
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["methods", ""],
+        ["methods", "a_semnet-x2.ome.tif", "-o", ""],
+        ["demo", "--no-viewer", "-o", ""],
+        ["bench", "--json", ""],
+        ["models", "import", ""],
+    ],
+)
+def test_an_empty_name_is_refused_where_a_file_or_folder_is_meant(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As where a variable of the shell is not set: it would mean the folder that one is in.
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2
+    assert "'' names nothing" in capsys.readouterr().err
+
+
 def test_the_module_is_the_same_program() -> None:
     command = [sys.executable, "-m", "napari_semnet", "--version"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -35,7 +35,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--runs", type=values.runs, default=2, metavar="N", help="the best of N counts (default 2)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the results as JSON as well")
+    parser.add_argument(
+        "--json", metavar="FILE", type=values.path, help="write the results as JSON as well"
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
                 sys.stderr.write(found + "\n")
     sys.stdout.write(_table(rates, size, model.name))
     if arguments.json:
-        _write(Path(arguments.json), rates, size, model.name)
+        _write(arguments.json, rates, size, model.name)
     return 0 if rates else 1
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_semnet.commands import values
 from napari_semnet.commands.engine import add_engine_options, restorer_from
 from napari_semnet.files.atomic import replacing
 
@@ -65,6 +66,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "-o",
         "--output",
         metavar="FOLDER",
+        type=values.path,
         default="semnet-demo",
         help="where the files go when there is no window (default: %(default)s)",
     )
@@ -85,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     _say(f"No viewer, because {obstacle}: writing files instead.")
     with reporting.progress_display() as report:
-        for event in write_demo(specimen, restorer, Path(arguments.output)):
+        for event in write_demo(specimen, restorer, arguments.output):
             if isinstance(event, DemoFiles):
                 files = event
             else:

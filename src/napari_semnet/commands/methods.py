@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_semnet.commands import values
+
 if TYPE_CHECKING:
     from napari_semnet.files.methods import MethodsFiles
     from napari_semnet.files.provenance import Provenance
@@ -27,10 +29,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     parser.add_argument(
-        "record", metavar="RESULT", help="a result's .semnet.json file, or the result itself"
+        "record",
+        metavar="RESULT",
+        type=values.path,
+        help="a result's .semnet.json file, or the result itself",
     )
     parser.add_argument(
-        "-o", "--output", metavar="FOLDER", help="where to write (default: beside the record)"
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        type=values.path,
+        help="where to write (default: beside the record)",
     )
     parser.add_argument("--json", action="store_true", help="say what was written as JSON")
     parser.set_defaults(run=run)
@@ -38,9 +47,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Write paragraph and figure; 0 also when the figure lacks its pictures."""
-    record = Path(arguments.record)
-    folder = Path(arguments.output) if arguments.output else record.parent
-    files = write_methods(record, folder)
+    record = arguments.record
+    files = write_methods(record, arguments.output or record.parent)
     if arguments.json:
         values = {
             "paragraph": files.paragraph,

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from napari_semnet.commands import values
+
 if TYPE_CHECKING:
     from napari_semnet.library import Listed
 
@@ -27,7 +29,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     show = _action(actions, "show", _show, "print a model's card")
     show.add_argument("name", metavar="NAME", help="a model's name, or the path of its file")
     add = _action(actions, "import", _import, "check a model file and put it among your models")
-    add.add_argument("file", metavar="FILE", help="a .safetensors file of a SEMNet")
+    add.add_argument(
+        "file", metavar="FILE", type=values.name, help="a .safetensors file of a SEMNet"
+    )
     add.add_argument("--name", help="name for it; by default the file's")
     rename = _action(actions, "rename", _rename, "give one of your models another name")
     rename.add_argument("name", metavar="NAME")
