@@ -173,6 +173,16 @@ def test_existing_results_are_skipped_and_missing_ones_made(folder: Path, tmp_pa
     assert [type(entry) for entry in entries] == [Job, FileSkipped, FileFailed]
 
 
+@pytest.mark.parametrize("output", ["v.zarr/restored", "v.zarr/restored.zarr", "v.zarr/r.tif"])
+def test_a_result_never_lies_within_its_own_source(tmp_path: Path, output: str) -> None:
+    source = tmp_path / "v.zarr"
+    source.mkdir()
+    (source / "zarr.json").touch()
+    (failed,) = find_jobs([str(source)], str(tmp_path / output))
+    assert isinstance(failed, FileFailed)
+    assert "within the image itself" in failed.reason
+
+
 def test_a_name_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

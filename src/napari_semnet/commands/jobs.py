@@ -170,6 +170,9 @@ def find_jobs(
         elif target.resolve() == entry.resolve() or same_file(target, entry):
             reason = "The result would overwrite the image itself. Give another name or folder."
             jobs.append(FileFailed(str(entry), reason))
+        elif entry.resolve() in target.resolve().parents:
+            reason = f"The result would lie within the image itself, {entry}. Give another folder."
+            jobs.append(FileFailed(str(entry), reason))
         else:
             jobs.append(Job(entry, target, rows, pixel_size))
     return jobs
