@@ -50,6 +50,20 @@ def test_an_unknown_pixel_size_is_said_with_the_option_that_gives_it_but_of_a_re
     assert said == ["unknown; restore with --pixel-size SIZE", "unknown"]
 
 
+def test_uncertain_rows_are_said_with_the_option_that_sets_them_but_of_a_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blank = np.vstack([specimen(), np.zeros((24, 256), np.uint8)])
+    record = Provenance(source="a.tif")
+    source = write(tmp_path / "a.tif", blank)
+    result = write_tiff(tmp_path / "b.tif", blank, pixel_size_nm=None, provenance=record)
+    assert main(["inspect", str(source), str(result)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = [line.split(":")[1].strip() for line in lines if line.startswith("specimen:")]
+    look = "not certain; please look"
+    assert said == [f"{look}, and restore with --rows FIRST-LAST", look]
+
+
 def test_a_size_that_is_not_certain_is_said_with_the_option_that_gives_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

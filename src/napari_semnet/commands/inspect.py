@@ -131,7 +131,9 @@ def _specimen(image: SemImage, height: int) -> Iterator[tuple[str, str]]:
     rows = image.specimen_rows
     if rows is None:
         unsure = image.specimen_rows_from == "uncertain"
-        look = "not certain; please look, and restore with --rows FIRST-LAST"
+        # A result is not restored again.
+        give = ", and restore with --rows FIRST-LAST" if image.provenance is None else ""
+        look = f"not certain; please look{give}"
         yield "specimen", look if unsure else "all rows, as far as is known"
     elif rows == (0, height):
         yield "specimen", f"all {height} rows ({_source(image)})"
