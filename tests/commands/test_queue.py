@@ -233,6 +233,17 @@ def test_a_folder_to_watch_may_begin_with_a_tilde(
     events.close()
 
 
+@pytest.mark.parametrize("output", ["session.zarr", "session.tif"])
+def test_watching_is_not_begun_with_the_name_of_one_result(
+    tmp_path: Path, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # It would end with the second image, hours later.
+    with pytest.raises(SystemExit) as refused:
+        main(["restore", str(tmp_path), "-o", str(tmp_path / output), "--watch"])
+    assert refused.value.code == 2
+    assert f"{output} is one file; give a folder" in capsys.readouterr().err
+
+
 def test_a_file_in_place_of_a_folder_to_watch_is_said_to_be_one(tmp_path: Path) -> None:
     picture = tmp_path / "a.tif"
     picture.touch()

@@ -38,6 +38,7 @@ __all__ = [
     "find_jobs",
     "is_picture_name",
     "is_volume",
+    "names_one_result",
     "refuse_unwritable",
     "result_name",
     "same_file",
@@ -137,8 +138,7 @@ def find_jobs(
     _refuse_endless(output)
     found = [entry for text in inputs for entry in _expand(text)]
     sources = [entry for entry in found if isinstance(entry, Path)]
-    suffix = Path(output).suffix.lower()
-    is_file = suffix == ".zarr" or (suffix in TIFF_SUFFIXES and not Path(output).is_dir())
+    is_file = names_one_result(output)
     if is_file and len(dict.fromkeys(p.resolve() for p in sources)) > 1:
         raise FileFormatError(
             f"{output} is one file, but there are {len(sources)} images to restore. "
@@ -176,6 +176,12 @@ def find_jobs(
         else:
             jobs.append(Job(entry, target, rows, pixel_size))
     return jobs
+
+
+def names_one_result(output: str) -> bool:
+    """Tell whether what was given is the name of one result, rather than a folder for several."""
+    suffix = Path(output).suffix.lower()
+    return suffix == ".zarr" or (suffix in TIFF_SUFFIXES and not Path(output).is_dir())
 
 
 def _losses(source: Path) -> int:

@@ -173,6 +173,8 @@ def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], 
     default_of = parser.get_default
 
     def run_checked(arguments: argparse.Namespace) -> int:
+        from napari_semnet.commands import jobs
+
         if arguments.record is None and not (arguments.inputs and arguments.output):
             parser.error("give INPUT and -o OUT, or --from RECORD")
         if arguments.record is not None and (arguments.inputs or arguments.rows):
@@ -183,6 +185,10 @@ def _checked(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], 
             parser.error(f"--from takes all choices from the record; leave out {options}")
         if arguments.watch and (arguments.record is not None or arguments.overwrite):
             parser.error("--watch restores what has no result yet; it takes no --from, --overwrite")
+        if arguments.watch and jobs.names_one_result(arguments.output):
+            parser.error(
+                f"--watch restores many images, and {arguments.output} is one file; give a folder"
+            )
         if arguments.settle is not None and not arguments.watch:
             parser.error("--settle says when a new image of --watch is complete; add --watch")
         if arguments.overwrite and arguments.shard[1] > 1:
