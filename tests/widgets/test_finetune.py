@@ -372,6 +372,42 @@ def test_a_run_is_paused_stopped_and_resumed_by_buttons(
     assert page.start_button.isVisibleTo(page)
 
 
+@pytest.mark.parametrize("button", ["resume_button", "discard_button"])
+def test_a_run_that_was_gone_on_with_elsewhere_is_kept_and_can_be_stopped_here(
+    button: str,
+    open_dialog: Open,
+    three: list[Any],
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from qtpy.QtWidgets import QMessageBox
+
+    from napari_semnet.widgets.training_run import TrainingRun
+
+    yes = QMessageBox.StandardButton.Yes
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: yes)
+    widget = open_dialog(steps=LONG)
+    begin(widget, three, qtbot)
+    folder = widget.run.folder
+    until(qtbot, lambda: training(widget))
+    widget.training.stop_button.click()
+    until(qtbot, lambda: not widget.run.is_running)
+
+    other = TrainingRun()  # as of a second viewer's dialog
+    other.start(folder, resume=True)
+    until(qtbot, lambda: other.story.phase == "training")
+    page = widget.training if button == "resume_button" else widget.result
+    getattr(page, button).click()
+    assert folder.is_dir()
+    assert other.process.is_alive
+    assert widget.status.text().startswith(f"A process is training in {folder}")
+    assert widget.training.stop_button.isVisibleTo(widget.training)
+    widget.training.stop_button.click()
+    until(qtbot, lambda: not widget.run.is_running)
+    assert not other.process.is_alive
+    other.forget()
+
+
 @pytest.mark.parametrize(
     ("what", "goes_on"),
     [
@@ -665,6 +701,20 @@ def test_a_folder_that_vanishes_under_a_run_is_told_of(
     until(qtbot, lambda: not widget.run.is_running)
     assert "no longer there" in widget.training.progress.status.text()
     process.kill()
+
+
+@pytest.mark.parametrize("button", ["keep_button", "use_button"])
+def test_a_model_that_vanished_is_told_of_when_it_is_to_be_kept(
+    button: str, open_dialog: Open, three: list[Any], qtbot: Any, home: Path
+) -> None:
+    widget = open_dialog(steps=2)
+    begin(widget, three, qtbot)
+    until(qtbot, lambda: not widget.run.is_running)
+    until(qtbot, lambda: widget.result.judgement is not None)
+    widget.run.folder.rename(home / "elsewhere")
+    getattr(widget.result, button).click()
+    assert "model is no longer there" in widget.status.text()
+    assert not widget.result.keep_button.isEnabled()
 
 
 def test_choices_come_back(viewer: Any, open_dialog: Open, qtbot: Any, home: Path) -> None:

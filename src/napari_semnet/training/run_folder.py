@@ -330,10 +330,16 @@ def discard_run(folder: Path) -> None:
     Raises
     ------
     TrainingError
-        It is no run's folder, or cannot be deleted.
+        It is no run's folder, a process trains in it, or it cannot be deleted.
     """
+    from napari_semnet.training.process import process_of  # which needs the names of this module
+
     if not RunFolder(folder).config.is_file():
         raise TrainingError(f"{folder} is not the folder of a run, so it is left alone.")
+    process = process_of(folder)
+    if process is not None and process.is_alive:
+        # Another window or a command may have gone on with it.
+        raise TrainingError(f"A process is training in {folder}. Stop it before you discard it.")
     try:
         shutil.rmtree(folder)
     except OSError as error:

@@ -36,6 +36,11 @@ COLUMNS = ("Field", "Bicubic", "Base", "Fine-tuned", "Gain")
 NONE_YET = "When a run is finished or stopped, its model is compared here with the one before."
 KEPT = "Kept as '{}'. The restore widget and every command know it by this name."
 
+GONE = (
+    "The run's model is no longer there: its file or the run's folder was moved or deleted "
+    "meanwhile. Put it back, or start a new run."
+)
+
 
 class ResultPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the type checker
     """Base against fine-tuned on held-out fields; use, keep or discard.
@@ -171,6 +176,8 @@ class ResultPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
 
         model = self._model()
         if model is None:
+            self.refused.emit(GONE)
+            self.update_run()
             return ""
         try:
             name = import_model(model).name
@@ -198,6 +205,7 @@ class ResultPage(QWidget):  # type: ignore[misc]  # Qt is not followed by the ty
             discard_run(folder)
         except SemnetError as error:
             self.refused.emit(str(error))
+            self._run.catch_up(folder)
             self._shown = None  # what is left of the run is compared anew
             self.update_run()
             return

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 from napari_semnet.errors import TrainingError
 from napari_semnet.training.estimate import child_environment, train_command
 from napari_semnet.training.following import Follower, Story
-from napari_semnet.training.process import RunProcess, this_process
+from napari_semnet.training.process import RunProcess, process_of, this_process
 from napari_semnet.training.run_folder import RunFolder
 from napari_semnet.widgets.parting import Parting
 
@@ -74,8 +74,7 @@ class TrainingRun(QObject):  # type: ignore[misc]  # Qt is not followed by the t
             The process cannot be started, or one is training there already.
         """
         files = RunFolder(folder)
-        running = Follower(folder).process
-        if running is not None and running.is_alive:
+        if self.catch_up(folder):
             raise TrainingError(f"A process is training in {folder} already. Stop it first.")
         try:
             files.stop_request.unlink(missing_ok=True)
@@ -93,6 +92,17 @@ class TrainingRun(QObject):  # type: ignore[misc]  # Qt is not followed by the t
         """Follow a run that was started before, here or elsewhere; it may be over."""
         self._follow(Follower(folder))
         self._poll()
+
+    def catch_up(self, folder: Path) -> bool:
+        """Follow the process that trains in a folder, if there is one: it can be stopped then.
+
+        A run that has ended here may have been gone on with elsewhere since.
+        """
+        process = process_of(folder)
+        trains = process is not None and process.is_alive
+        if trains and not self.is_running:
+            self.attach(folder)
+        return trains
 
     def pause(self) -> None:
         """Halt the process where it is, or let it go on."""
