@@ -28,3 +28,11 @@ def test_a_model_that_is_imported_meanwhile_can_be_started_from(
     name = import_model(reduced_model).name
     until(qtbot, lambda: form.model.combo.findText(name) >= 0)
     assert form.model.key == chosen
+
+
+def test_runs_lie_where_they_are_meant_from_whatever_folder_their_process_begins_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert FinetuneChoices(runs_folder="our/runs").runs == tmp_path / "our" / "runs"
+    assert FinetuneChoices(runs_folder="~/runs").runs == Path.home() / "runs"

@@ -57,7 +57,10 @@ class FinetuneChoices:
     @property
     def runs(self) -> Path:
         """Folder in which new runs get a folder each."""
-        return Path(self.runs_folder) if self.runs_folder else default_runs_folder()
+        if not self.runs_folder:
+            return default_runs_folder()
+        # A run's process begins in the run's folder, from where a relative path leads elsewhere.
+        return Path(self.runs_folder).expanduser().absolute()
 
 
 def load_finetune_choices() -> FinetuneChoices:
