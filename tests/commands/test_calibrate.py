@@ -187,6 +187,20 @@ def test_a_picture_some_of_whose_pixels_are_lost_is_left_out_and_named(
     assert "Noise of 1 picture," in said.out
 
 
+@pytest.mark.parametrize("repeats", [[], ["--repeats"]])
+def test_a_picture_whose_pixels_are_no_grey_levels_is_named_in_a_sentence(
+    repeats: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tifffile
+
+    frames = np.stack([acquire(particles(SHAPE, 4), 200, 8, seed) for seed in range(2)]) / 255
+    frames[0, 0, 0] = np.nan
+    tifffile.imwrite(tmp_path / "gap.tif", frames, photometric="minisblack")
+    assert main(["calibrate", *repeats, str(tmp_path / "gap.tif")]) == 1
+    said = capsys.readouterr().err
+    assert "gap.tif cannot be measured: it has pixels that are not numbers. Save it" in said
+
+
 @pytest.mark.parametrize("name", ["lab.csv", "edge-1.png", "edge-1.png/lab.toml"])
 def test_a_profile_goes_nowhere_but_into_a_toml_file(
     pictures: Path, name: str, capsys: pytest.CaptureFixture[str]

@@ -199,9 +199,10 @@ def test_a_profile_surrounds_what_was_measured_and_makes_such_noise_again() -> N
         (np.zeros((40, 200), np.uint8), "at least 64"),
         (np.zeros((3, 100, 100), np.float32), "single pictures"),
         (acquire(grating(SHAPE, 1), 2000, 2.0), "too few flat places"),
-        (np.zeros((200, 200), np.uint8), "flat places"),
+        (np.zeros((200, 200), np.uint8), "All grey values of the picture are the same"),
+        (np.full((200, 200), 0.3, np.float32), "All grey values of the picture are the same"),
     ],
-    ids=["small", "stack", "rough", "black"],
+    ids=["small", "stack", "rough", "black", "constant"],
 )
 def test_pictures_that_tell_nothing_are_refused(picture: NDArray, word: str) -> None:
     with pytest.raises(ImageError, match=word):

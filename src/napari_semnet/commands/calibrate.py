@@ -170,9 +170,16 @@ def _measured_frames(files: list[Path], tell: Told) -> Iterator[PictureNoise]:
 def _planes(file: Path) -> Iterator[Plane]:
     from itertools import islice
 
+    from napari_semnet.errors import FileFormatError, TrainingError
     from napari_semnet.training.pictures import read_planes
 
-    return islice(read_planes(file), _MOST_PAGES)
+    try:
+        yield from islice(read_planes(file), _MOST_PAGES)
+    except TrainingError as error:
+        # It is the end of a sentence, in a list that names the file.
+        raise FileFormatError(
+            f"{file.name} cannot be measured: {error}. Save it in grey levels of 8 or 16 bits."
+        ) from error
 
 
 def _whole_range(plane: Plane) -> Any:

@@ -240,6 +240,11 @@ def _grey_levels(
     if clipped.all():
         raise ImageError(CLIPPED)
     known = plane[~clipped]
+    if known.min() == known.max():
+        raise ImageError(
+            "All grey values of the picture are the same, so it shows neither specimen nor noise. "
+            "Give pictures as the microscope saves them."
+        )
     grey[clipped] = np.median(grey[~clipped])
     ends = [-np.inf, np.inf]
     for side, extreme in enumerate((known.min(), known.max())):
