@@ -124,7 +124,11 @@ def test_a_profile_may_be_a_file_and_must_be_valid(tmp_path: Path) -> None:
     assert plan(str(good)).profile.name == "mine"  # type: ignore[attr-defined]
     bad = tmp_path / "bad.toml"
     bad.write_text('name = "bad"\n[[chains]]\ngaussian = { sigma = [9, 5] }\n')
-    with pytest.raises(SemnetError, match=r"bad\.toml is not valid: chains\.0\.gaussian\.sigma"):
+    said = r"bad\.toml is not valid: 'chains\[1\]\.gaussian\.sigma': the low end 9"
+    with pytest.raises(SemnetError, match=said):
+        plan(str(bad))
+    bad.write_text('name = "bad"\n[[chains]]\ngaussian = { sigmas = [5, 9] }\n')
+    with pytest.raises(SemnetError, match="did you mean 'sigma'"):
         plan(str(bad))
     with pytest.raises(SemnetError, match="no degradation profile 'zoom'"):
         plan("zoom")

@@ -157,6 +157,13 @@ def test_a_profile_file_becomes_part_of_the_configuration(tmp_path: Path) -> Non
             {"data": DATA, "validation": {"sources": {"images": "x"}}},
             "'validation.sources' is a list of tables: write two brackets each way, [[valid",
         ),
+        ({"data": ["pictures"]}, "'data[1]' is a table: write [[data]], and its settings in the"),
+        ({"data": DATA, "validation": [{}]}, "'validation' is a table: write [validation], and"),
+        ({"data": []}, "'data' is a list of at least 1, and 0 are given."),
+        (
+            {"data": DATA, "augmentation": {"gamma": [1, 1, 2]}},
+            "'augmentation.gamma' is a list of at most 2, and 3 are given.",
+        ),
         ({"data": DATA, "steps": 0}, "'steps': input should be greater than or equal to 1."),
         ({"data": DATA, "batch": 3, "hardware": {"devices": 2}}, "cannot be split over 2"),
         ({"data": [{"kind": "pairs", "images": "x"}]}, 'needs "low" and "high"'),
@@ -167,7 +174,10 @@ def test_a_profile_file_becomes_part_of_the_configuration(tmp_path: Path) -> Non
         ),
         ({"data": DATA, "losses": dict.fromkeys(("l1", "histogram", "total_variation"), 0)}, "0"),
         ({"data": DATA, "augmentation": {"gamma": [2, 1]}}, "the low end 2 lies above"),
-        ({"data": DATA, "model": {"name": "../x"}}, "'model.name'"),
+        (
+            {"data": DATA, "model": {"name": "../x"}},
+            "'model.name': it names a file, so use A to Z,",
+        ),
         ({"data": DATA, "preset": "postr"}, "There is no preset 'postr'. Use one of: poster,"),
         (
             {
@@ -195,6 +205,18 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     wrong.write_text("data = 1")
     with pytest.raises(TrainingError, match=r"^wrong\.toml: 'data'"):
         load_config(wrong)
+
+
+@pytest.mark.parametrize("folder", [r"D:\scans", r"C:\Users\me"])
+def test_a_path_of_windows_in_double_quotes_is_told_how_to_be_written(
+    folder: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(f'[[data]]\nimages = "{folder}"')
+    with pytest.raises(TrainingError, match="Write paths with / or in single quotes"):
+        load_config(path)
+    path.write_text(f"[[data]]\nimages = '{folder}'")
+    assert str(load_config(path).data[0].images[0]).endswith(folder)
 
 
 def test_every_setting_stands_in_the_reference() -> None:

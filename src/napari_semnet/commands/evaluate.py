@@ -186,6 +186,7 @@ def _profile(name: str) -> Profile:
     from pydantic import ValidationError
 
     from napari_semnet.errors import SemnetError
+    from napari_semnet.training.complaints import first_complaint
     from napari_semnet.training.degradation import PROFILES
     from napari_semnet.training.profile import Profile
 
@@ -203,9 +204,8 @@ def _profile(name: str) -> Profile:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SemnetError(f"The profile {path} cannot be read: {error}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SemnetError(f"The profile {path} is not valid: {where}: {first['msg']}.") from error
+        why = first_complaint(error, Profile)
+        raise SemnetError(f"The profile {path} is not valid: {why}") from error
 
 
 @contextmanager

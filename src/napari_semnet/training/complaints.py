@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 __all__ = ["first_complaint"]
 
+_COUNTS = {"too_short": ("at least", "min_length"), "too_long": ("at most", "max_length")}
+
 
 def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
     """Word the first thing that a check found.
@@ -27,7 +29,7 @@ def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
     str
         A sentence. Unknown keys come first: they are often why a needed key is missing.
     """
-    found = error.errors(include_url=False, include_context=False)
+    found = error.errors(include_url=False, include_context=True)
     # A table where a name or a table may stand: what is wrong inside it is what helps.
     found = [one for one in found if not _is_table_for_text(one)] or found
     unknown = [one for one in found if one["type"] == "extra_forbidden"]
@@ -39,6 +41,10 @@ def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
         return f"'{place}' is missing."
     if first["type"] == "tuple_type":
         return _no_list(first["loc"], model)
+    if first["type"] == "model_type":
+        return _no_table(first["loc"])
+    if first["type"] in _COUNTS:
+        return _wrong_count(place, first)
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return f"'{place}': {message}." if place else f"{message[:1].upper()}{message[1:]}."
@@ -50,6 +56,20 @@ def _no_list(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
     if _fields_at(loc, model) != _fields_at(loc[:-1], model):
         return f"'{place}' is a list of tables: write two brackets each way, [[{place}]]."
     return f"'{place}' is a list: write what belongs to it in brackets, [ ]."
+
+
+def _no_table(loc: tuple[int | str, ...]) -> str:
+    is_entry = isinstance(loc[-1], int)
+    name = _readable(tuple(part for part in loc if isinstance(part, str)))
+    header = f"[[{name}]]" if is_entry else f"[{name}]"
+    return f"'{_readable(loc)}' is a table: write {header}, and its settings in the lines below."
+
+
+def _wrong_count(place: str, found: Any) -> str:
+    words, limit = _COUNTS[found["type"]]
+    counts = found["ctx"]
+    wanted, present = counts[limit], counts["actual_length"]
+    return f"'{place}' is a list of {words} {wanted}, and {present} are given."
 
 
 def _is_table_for_text(one: Any) -> bool:

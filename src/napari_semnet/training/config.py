@@ -67,6 +67,12 @@ PRESETS = ("poster", "sem", "finetune")
 _LARGEST_TOML = 2**20
 _PRESET_FOLDER = Path(__file__).parent / "recipes"
 
+_OF_BACKSLASHES = ("Unescaped '\\'", "Invalid hex value")
+"""What is said of the folders of Windows in double quotes, where a backslash means a sign."""
+_PATHS = (
+    " Write paths with / or in single quotes: in double ones a backslash begins a special sign."
+)
+
 
 def _model_or_path(value: str, info: ValidationInfo) -> str:
     if value.endswith(".safetensors"):
@@ -235,4 +241,5 @@ def _read_toml(path: Path) -> dict[str, Any]:
         # Some editors of Windows begin a file with a mark that says how it is encoded.
         return tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise TrainingError(f"{path.name} is not valid TOML: {error}.") from error
+        hint = _PATHS if any(words in str(error) for words in _OF_BACKSLASHES) else ""
+        raise TrainingError(f"{path.name} is not valid TOML: {error}.{hint}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,6 +34,8 @@ __all__ = [
     "beside",
 ]
 
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 REACH_CORE = 8
 """Side, in pixels of the poor patch, of what the loss of reach compares."""
@@ -71,6 +74,16 @@ def _not_blank(value: Any) -> Any:
     """Refuse a blank, which would mean the folder of the configuration and all that is in it."""
     if isinstance(value, str) and not value.strip():
         raise ValueError('a blank names no file or folder; that of this file is "."')
+    return value
+
+
+def _file_name(value: str) -> str:
+    """Refuse what not every system takes as the name of a file."""
+    if not _FILE_NAME.fullmatch(value):
+        raise ValueError(
+            "it names a file, so use A to Z, digits, '.', '_' and '-', and begin with a letter or "
+            "a digit"
+        )
     return value
 
 
@@ -278,9 +291,7 @@ class Intervals(Section):
 class ModelCard(Section):
     """What the card of the finished model says beyond what the run knows."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)] = (
-        "my-semnet"
-    )
+    name: Annotated[str, Field(max_length=80), AfterValidator(_file_name)] = "my-semnet"
     """Also the name of the model's file."""
     description: str = ""
     licence: str = ""
