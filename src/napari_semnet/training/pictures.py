@@ -109,10 +109,10 @@ def _named_files(places: Sequence[Path]) -> dict[Path, str]:
             matching = (p for p in place.parent.glob(place.name) if p.is_file())
             here = without_results(place.parent, matching)
         else:
-            raise TrainingError(f"There is no file or folder {place}. Correct the configuration.")
+            raise TrainingError(f"There is no file or folder {place}. Correct its name.")
         if not here:
             known = ", ".join(sorted(_SUFFIXES))
-            raise TrainingError(f"{place} holds no picture ({known}). Correct the configuration.")
+            raise TrainingError(f"{place} holds no picture ({known}). Name one that does.")
         for path in sorted(here):
             found.setdefault(path, name_within(place, path))
     return found
