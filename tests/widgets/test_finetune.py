@@ -673,6 +673,21 @@ def test_what_goes_wrong_is_a_sentence_and_nothing_begins(
     said("could not be prepared")
 
 
+def test_no_run_begins_from_a_model_that_is_gone(
+    open_dialog: Open, three: list[Any], reduced_model: Path, runs: Path, qtbot: Any, home: Path
+) -> None:
+    copy = home / "ours.safetensors"
+    copy.write_bytes(reduced_model.read_bytes())
+    widget = open_dialog(start_from=str(copy))
+    widget.images.first.layers.choose(three)
+    copy.unlink()
+    widget.training.start_button.click()
+    until(qtbot, lambda: not widget.task.is_running and bool(widget.status.text()))
+    until(qtbot, lambda: "There is no model" in widget.status.text())
+    assert widget.run.folder is None
+    assert not list(runs.glob("*"))
+
+
 @pytest.mark.slow
 def test_a_device_that_is_not_there_and_a_folder_that_vanishes_are_told_of(
     open_dialog: Open, three: list[Any], qtbot: Any, monkeypatch: pytest.MonkeyPatch

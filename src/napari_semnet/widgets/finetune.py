@@ -170,8 +170,12 @@ class FinetuneWidget(Docked):
         project = self._project(self._looked.pictures)
         if project is None:
             return
+        from napari_semnet.model import DEFAULT_MODEL, read_card
+
         folder = free_folder(self.choices().runs, project.file_name)
         try:
+            # It may have been renamed or deleted since it was chosen.
+            read_card(self.training.setup.model.key or DEFAULT_MODEL)
             _copy(self._looked.folder, folder)
             project.write(folder)
             self.run.start(folder)
