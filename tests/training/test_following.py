@@ -118,12 +118,25 @@ def test_a_run_is_followed_paused_stopped_and_resumed(tmp_path: Path) -> None:
     assert f"up to step {story.saved:,} is intact: press Resume" in story.detail
 
 
+def test_a_saved_state_that_is_damaged_is_not_said_to_be_intact(tmp_path: Path) -> None:
+    with training(tmp_path) as follower:
+        until(lambda: follower.poll() and follower.story.has_ended)
+    files = RunFolder(follower.folder)
+    files.last.write_bytes(b"damaged")
+    with training(tmp_path, resume=True) as follower:
+        until(lambda: follower.poll() and follower.story.has_ended)
+    detail = follower.story.detail
+    assert "last.safetensors is damaged" in detail
+    assert "intact" not in detail
+    assert detail.endswith(f"its best model so far is {files.best}.")
+
+
 def test_a_run_that_cannot_begin_tells_why_in_its_own_words(tmp_path: Path) -> None:
     with training(tmp_path, hardware={"device": "cuda:7", "precision": "fp32"}) as follower:
         until(lambda: follower.poll() and follower.story.has_ended)
     assert follower.story.phase == "failed"
     assert "cuda:7" in follower.story.detail
-    assert follower.story.detail.endswith("Nothing was saved yet: press Start to begin again.")
+    assert follower.story.detail.endswith("press New run, then Start, to begin again.")
     assert RunFolder(follower.folder).config.is_file()
 
 

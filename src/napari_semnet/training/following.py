@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from napari_semnet.errors import TrainingError
 from napari_semnet.training import events as kinds
 from napari_semnet.training.config import load_config
 from napari_semnet.training.event_log import read_events
@@ -24,7 +25,8 @@ _ENDED = ("stopped", "finished", "failed")
 _GRACE = 3.0
 """Seconds that a process may be gone before its last words are waited for no longer."""
 _INTACT = "What was saved up to step {:,} is intact: press Resume to go on from there."
-_NOTHING = "Nothing was saved yet: press Start to begin again."
+_LOST = "Press New run, then Start, to begin again; its best model so far is {}."
+_NOTHING = "Nothing was saved yet: press New run, then Start, to begin again."
 
 
 @dataclass(slots=True)
@@ -233,8 +235,19 @@ class Follower:
         if why or now - self._gone_since >= _GRACE:
             self.story.fail(self._sentence(why))
 
+    def _what_is_kept(self) -> str:
+        # Whoever only follows a run that goes well should not wait for PyTorch.
+        from napari_semnet.training.checkpoint import read_progress
+
+        files = RunFolder(self.folder)
+        try:
+            read_progress(files.last)
+        except TrainingError:
+            return _LOST.format(files.best) if files.best.is_file() else _NOTHING
+        return _INTACT.format(self.story.saved)
+
     def _sentence(self, why: str) -> str:
-        kept = _INTACT.format(self.story.saved) if self.story.saved else _NOTHING
+        kept = self._what_is_kept() if self.story.saved else _NOTHING
         if why:
             return f"{why} {kept}"
         return (
