@@ -718,6 +718,19 @@ def test_a_folder_that_vanishes_under_a_run_is_told_of(
     process.kill()
 
 
+def test_a_run_that_is_stopped_before_its_first_step_is_begun_anew(
+    open_dialog: Open, three: list[Any], qtbot: Any
+) -> None:
+    widget = open_dialog(steps=LONG)
+    page = widget.training
+    begin(widget, three, qtbot)
+    page.stop_button.click()
+    until(qtbot, lambda: not widget.run.is_running)
+    assert page.progress.status.text().endswith("Press New run, then Start, to begin again.")
+    assert not page.resume_button.isVisibleTo(page)
+    assert page.new_button.isVisibleTo(page)
+
+
 @pytest.mark.parametrize("button", ["keep_button", "use_button"])
 def test_a_model_that_vanished_is_told_of_when_it_is_to_be_kept(
     button: str, open_dialog: Open, three: list[Any], qtbot: Any, home: Path

@@ -36,3 +36,12 @@ def test_runs_lie_where_they_are_meant_from_whatever_folder_their_process_begins
     monkeypatch.chdir(tmp_path)
     assert FinetuneChoices(runs_folder="our/runs").runs == tmp_path / "our" / "runs"
     assert FinetuneChoices(runs_folder="~/runs").runs == Path.home() / "runs"
+
+
+def test_a_file_keeps_its_name_where_it_is_why_a_run_failed() -> None:
+    from napari_semnet.training.following import Story
+    from napari_semnet.widgets.finetune_progress import headline
+
+    story = Story()
+    story.fail("config.toml is not valid TOML.")
+    assert headline(story) == "Failed. config.toml is not valid TOML."

@@ -54,9 +54,13 @@ def headline(story: Story) -> str:
             said += f", {describe_duration(left)} left"
     if story.detail:
         end = "" if story.detail.endswith(".") else "."
-        said += f". {story.detail[:1].upper()}{story.detail[1:]}{end}"
+        # Why a run failed is a sentence as it is, which may begin with the name of a file.
+        first = story.detail[:1] if story.phase == "failed" else story.detail[:1].upper()
+        said += f". {first}{story.detail[1:]}{end}"
     if story.phase == "stopped":
-        said += " Press Resume to go on."
+        # Before its first step a run has nothing saved, and there is no Resume.
+        to_do = "Resume to go on" if story.saved else "New run, then Start, to begin again"
+        said += f" Press {to_do}."
     return said
 
 
