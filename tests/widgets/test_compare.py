@@ -16,6 +16,7 @@ from napari_semnet.imaging.phantom import acquire, particles
 from napari_semnet.imaging.plane import block_mean
 from napari_semnet.widgets.layers import METADATA_KEY, add_restored_layer
 from napari_semnet.widgets.lineage import MADE_BY_COMPARISON
+from napari_semnet.widgets.preview_layers import show_row
 from tests.widgets.patience import until
 
 pytestmark = pytest.mark.gui
@@ -140,6 +141,45 @@ def test_the_grid_shows_four_named_pictures_and_leaves_the_viewer_as_it_was(
     click(widget.view.grid_button)
     assert looks(viewer) == before
     assert [digest(layer) for layer in layers] == sources
+
+
+@pytest.mark.parametrize("look", ["grid", "swipe", "blink"])
+def test_a_further_picture_ends_the_look_that_it_would_lie_in(
+    viewer: Any, widget: Any, layers: Any, click: Any, ready: Any, look: str
+) -> None:
+    raw, restored = layers
+    before, button = looks(viewer), getattr(widget.view, f"{look}_button")
+    click(button)
+    ready()
+    again = add_restored_layer(viewer, raw, TRUTH.copy(), whole(RAW.shape), {"source": "raw"})
+    assert not button.isChecked()
+    assert list(viewer.layers) == [raw, restored, again]
+    assert all(layer.visible for layer in viewer.layers)
+    viewer.layers.remove(again)
+    assert looks(viewer)[:-1] == before[:-1]
+
+
+def test_a_difference_that_is_asked_for_in_the_grid_is_seen_alone(
+    viewer: Any, widget: Any, click: Any, ready: Any
+) -> None:
+    click(widget.view.grid_button)
+    ready()
+    click(widget.view.difference_button)
+    ready()
+    assert not viewer.canvas.grid.enabled
+    assert viewer.layers[-1].metadata[MADE_BY_COMPARISON] == "difference"
+    assert len(viewer.layers) == 3
+
+
+def test_previews_of_a_fine_tuning_and_drawings_leave_the_grid_alone(
+    viewer: Any, widget: Any, click: Any, ready: Any
+) -> None:
+    click(widget.view.grid_button)
+    ready()
+    show_row(viewer, "fine-tune", {"input": np.zeros((8, 8), np.uint8)})
+    viewer.add_shapes(ndim=2, units=NM)
+    assert viewer.canvas.grid.enabled
+    assert widget.view.grid_button.isChecked()
 
 
 def test_the_difference_on_the_restored_grid_stays_when_it_is_asked_for(

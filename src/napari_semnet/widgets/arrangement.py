@@ -23,6 +23,7 @@ from napari_semnet.widgets.blink import Blink
 from napari_semnet.widgets.layers import identity
 from napari_semnet.widgets.lineage import MADE_BY_COMPARISON, OVER_KEY
 from napari_semnet.widgets.planes import add_picture, part_placement, slice_origin
+from napari_semnet.widgets.preview_layers import PREVIEW_KEY
 from napari_semnet.widgets.side_by_side import arrange_in_grid
 from napari_semnet.widgets.swipe import Swipe
 from napari_semnet.widgets.viewer_state import SharedContrast, ViewerState
@@ -190,6 +191,7 @@ class Arrangement(QObject):  # type: ignore[misc]  # Qt is not followed by the t
         shape = best_shape(len(cells), self._viewer.canvas.size, extent)
         arrange_in_grid(self._viewer, cells, shape)
         self._viewer.canvas.overlays.scale_bar.gridded = True
+        self._watch()
 
     def show_swipe(self, raw: Image, restored: Image) -> Swipe:
         """Show the restoration at the right of a divider, the raw image at its left."""
@@ -198,6 +200,7 @@ class Arrangement(QObject):  # type: ignore[misc]  # Qt is not followed by the t
         self.swipe = Swipe(self._viewer, raw, restored, self)
         self.swipe.layer.metadata[MADE_BY_COMPARISON] = "swipe"
         self._viewer.layers.selection = {raw}
+        self._watch()
         return self.swipe
 
     def show_blink(self, layers: Sequence[Image]) -> Blink:
@@ -207,6 +210,7 @@ class Arrangement(QObject):  # type: ignore[misc]  # Qt is not followed by the t
         self.blink = Blink(self._viewer, layers, self)
         # Keys go to the selected layer first, and drawing layers have uses of their own for them.
         self._viewer.layers.selection = {layers[0]}
+        self._watch()
         return self.blink
 
     def leave(self) -> None:
@@ -214,6 +218,7 @@ class Arrangement(QObject):  # type: ignore[misc]  # Qt is not followed by the t
         before, self._before = self._before, None
         if before is None:
             return
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._shown = []
         if self._contrast is not None:
             self._contrast.release()
@@ -245,6 +250,17 @@ class Arrangement(QObject):  # type: ignore[misc]  # Qt is not followed by the t
         self._before = ViewerState.of(self._viewer)
         self._viewer.canvas.grid.enabled = False
         self._shown = list(layers)
+
+    def _watch(self) -> None:
+        """Hear of pictures that come from now on, after napari itself has taken them in."""
+        self._viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+
+    def _on_inserted(self, event: Any) -> None:
+        """Leave to a further picture: it would lie over one of these, or move them on by a cell."""
+        picture = event.value
+        # Previews of a fine-tuning come by themselves, and lie beside all others.
+        if hasattr(picture, "contrast_limits") and PREVIEW_KEY not in picture.metadata:
+            self.leave()
 
     def _on_removed(self, event: Any) -> None:
         shown = list(self._shown)

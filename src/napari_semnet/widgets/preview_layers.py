@@ -11,7 +11,7 @@ from napari.layers import Image
 from napari_semnet.widgets.layers import bare
 from napari_semnet.widgets.lineage import MADE_BY_COMPARISON
 
-__all__ = ["remove_previews", "show_preview", "show_row"]
+__all__ = ["PREVIEW_KEY", "remove_previews", "show_preview", "show_row"]
 
 PREVIEW_KEY = "semnet_preview"
 """Where the metadata of these layers tell what they are."""
