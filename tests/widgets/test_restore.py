@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from napari_semnet import __version__, restore
 from napari_semnet.imaging.geometry import Region, restored_shape, whole
 from napari_semnet.model import load_model
 from napari_semnet.widgets.pace import SHORTEST_PAUSE
-from napari_semnet.widgets.preferences import load_choices
+from napari_semnet.widgets.preferences import load_choices, save_choices
 from tests.widgets.patience import until
 
 pytestmark = pytest.mark.gui
@@ -498,6 +499,17 @@ def test_choices_last_without_a_restoration(viewer: Any, open_widget: Open, tmp_
     assert load_choices().tile == 128
 
 
+def test_a_choice_leaves_alone_what_was_kept_elsewhere_meanwhile(
+    viewer: Any, open_widget: Open
+) -> None:
+    widget = open_widget()
+    save_choices(replace(load_choices(), tile=192))  # another window, or the preferences
+    widget.advanced.halo.setEditText("12")
+    assert (load_choices().tile, load_choices().halo) == (192, "12")
+    widget.advanced.tile.setValue(64)
+    assert load_choices().tile == 64
+
+
 def test_the_widget_opens_on_the_source_of_a_restoration_and_not_on_the_result(
     viewer: Any, open_widget: Open, finish: Finish
 ) -> None:
@@ -569,7 +581,6 @@ def test_the_menu_command_restores_the_active_layer(
     from napari._app_model import get_app_model
 
     from napari_semnet.widgets.choices import Choices
-    from napari_semnet.widgets.preferences import save_choices
 
     save_choices(Choices(model=str(reduced_model), precision="fp32"))
     viewer.add_image(picture(20, 30), name="below")

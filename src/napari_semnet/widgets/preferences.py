@@ -25,14 +25,24 @@ def load_choices() -> Choices:
     return replace(Choices(), **{name: getattr(stored, name) for name in KEPT})
 
 
-def save_choices(choices: Choices) -> None:
-    """Keep choices for the next session."""
+def save_choices(choices: Choices, before: Choices | None = None) -> None:
+    """Keep choices for the next session.
+
+    Parameters
+    ----------
+    choices : Choices
+    before : Choices, optional
+        What was chosen until now where it was chosen: only what differs is kept then. The rest
+        may have been changed elsewhere meanwhile, in another window or among the preferences.
+    """
     stored = stored_group("restoration")
     if stored is None:
         return
     for name in KEPT:
-        if getattr(stored, name) != getattr(choices, name):
-            setattr(stored, name, getattr(choices, name))
+        value = getattr(choices, name)
+        is_new = before is None or getattr(before, name) != value
+        if is_new and getattr(stored, name) != value:
+            setattr(stored, name, value)
 
 
 def stored_group(name: str) -> Any:

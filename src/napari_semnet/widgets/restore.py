@@ -229,8 +229,8 @@ class RestoreWidget(Docked):
             self._keep(self.choices())
 
     def _keep(self, choices: Choices) -> None:
-        self._choices = choices
-        save_choices(choices)
+        before, self._choices = self._choices, choices
+        save_choices(choices, before)
 
     def _on_layers(self) -> None:
         chosen = self.layers.chosen()
