@@ -146,6 +146,7 @@ def test_the_paragraph_names_all_that_a_reader_needs() -> None:
         model_sha256="ab" * 32,
         source_shape=(224, 256),
         source_dtype="uint8",
+        source_path="/data/cells.tif",
         source_sha256="cd" * 32,
         source_pixel_size_nm=(2500.0, 2500.0),
         pixel_size_nm=(1250.0, 1250.0),
@@ -170,6 +171,11 @@ def test_the_paragraph_names_all_that_a_reader_needs() -> None:
         "estimates, not measurements. The unprocessed image file has the SHA-256 "
         f"{'cd' * 32}."
     )
+
+
+def test_the_paragraph_speaks_of_no_file_where_a_layer_never_was_one() -> None:
+    text = methods_paragraph(Provenance(model="m", source="layer", source_sha256="cd" * 32))
+    assert text.endswith(f"The pixels of the unprocessed image have the SHA-256 {'cd' * 32}.")
 
 
 def test_the_paragraph_leaves_out_what_is_not_known() -> None:

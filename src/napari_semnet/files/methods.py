@@ -288,4 +288,7 @@ def _result(record: Provenance) -> str:
 def _source(record: Provenance) -> str:
     if not record.source_sha256:
         return ""
-    return f"The unprocessed image file has the SHA-256 {record.source_sha256}."
+    # A layer that never was a file is told by its pixels.
+    is_file = bool(record.source_path)
+    what = "unprocessed image file has" if is_file else "pixels of the unprocessed image have"
+    return f"The {what} the SHA-256 {record.source_sha256}."
