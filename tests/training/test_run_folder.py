@@ -14,8 +14,7 @@ from napari_semnet.errors import TrainingError
 from napari_semnet.training.config import load_config, write_config
 from napari_semnet.training.events import Evaluated, Step
 from napari_semnet.training.pictures import Rejected
-from napari_semnet.training.process import this_process
-from napari_semnet.training.run_folder import Reports, RunFolder, Table, discard_run
+from napari_semnet.training.run_folder import Reports, RunFolder, Table
 from napari_semnet.training.trainer import train
 from tests.training.runs import small_config
 
@@ -34,27 +33,6 @@ def test_a_table_grows_by_a_row_an_event(tmp_path: Path) -> None:
     )
     assert first == "5,0.0001,0.123457,0.1,0.2,0.3,0.4,-20,0.25,1.5,2,0.5,0"
     assert second.startswith("10,")
-
-
-def test_only_the_folder_of_a_run_is_discarded(tmp_path: Path) -> None:
-    run, other = tmp_path / "run", tmp_path / "other"
-    for folder in (run, other):
-        folder.mkdir()
-        (folder / "log.csv").write_text("step\n")
-    RunFolder(run).config.write_text("")
-    discard_run(run)
-    assert not run.exists()
-    with pytest.raises(TrainingError, match="not the folder of a run"):
-        discard_run(other)
-    assert (other / "log.csv").exists()
-
-
-def test_a_run_that_a_process_trains_in_is_not_discarded(tmp_path: Path) -> None:
-    RunFolder(tmp_path).config.write_text("")
-    this_process().write(tmp_path)
-    with pytest.raises(TrainingError, match=r"A process is training in .* Stop it before"):
-        discard_run(tmp_path)
-    assert RunFolder(tmp_path).config.exists()
 
 
 def test_rows_after_the_resumed_step_and_rows_cut_off_are_dropped(tmp_path: Path) -> None:

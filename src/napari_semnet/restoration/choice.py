@@ -80,8 +80,8 @@ _RRDBS = 2
 _ROUNDS = 3
 _MOST_ROUNDS = 9
 _PATIENCE = 20.0
-"""Seconds by the clock after which no further turn begins: where other programs take the cores,
-threads wait for each other, and a picture for them."""
+"""Seconds by the clock after which the same pieces are not timed again: where other programs take
+the cores, threads wait for each other, and a picture for them."""
 _MOST_TALL_ROUNDS = 4
 """Of tall pieces, which take longer, and whose times differ less."""
 _NEAR = 1.04

@@ -1,23 +1,26 @@
 """The process that trains: whether it lives, and how it is told to pause and to stop.
 
 A run may have been started by this program, by one that was closed since, or on a command line.
-What stands in the run's folder tells which process it is, so that all are handled alike.
+What stands in the run's folder tells which process it is, so that all are handled alike. A folder
+in which one trains is not discarded.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
+from napari_semnet.errors import TrainingError
 from napari_semnet.files.atomic import replacing
 from napari_semnet.training.run_folder import RunFolder
 
-__all__ = ["RunProcess", "ask_to_stop", "process_of", "this_process"]
+__all__ = ["RunProcess", "ask_to_stop", "discard_run", "process_of", "this_process"]
 
 _SAME = 2.0
 """Seconds by which two readings of one process' time of creation may differ."""
@@ -139,3 +142,25 @@ def ask_to_stop(folder: Path) -> None:
     if process is not None:
         # Also where it does not look paused: a pause takes effect a moment after it was asked for.
         process.go_on()
+
+
+def discard_run(folder: Path) -> None:
+    """Delete a run's folder and all that is in it.
+
+    Raises
+    ------
+    TrainingError
+        It is no run's folder, a process trains in it, or it cannot be deleted.
+    """
+    if not RunFolder(folder).config.is_file():
+        raise TrainingError(f"{folder} is not the folder of a run, so it is left alone.")
+    process = process_of(folder)
+    if process is not None and process.is_alive:
+        # Another window or a command may have gone on with it.
+        raise TrainingError(f"A process is training in {folder}. Stop it before you discard it.")
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise TrainingError(
+            f"{folder} could not be deleted whole: {error.strerror or error}. Delete it by hand."
+        ) from error

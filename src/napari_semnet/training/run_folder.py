@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,7 +27,7 @@ from napari_semnet.training.config import TrainingConfig, load_config, write_con
 from napari_semnet.training.events import Evaluated, Step
 from napari_semnet.training.pictures import Rejected
 
-__all__ = ["Reports", "RunFolder", "Table", "discard_run"]
+__all__ = ["Reports", "RunFolder", "Table"]
 
 _HEAD = "# Written by napari-semnet: everything that the run was asked for.\n\n"
 
@@ -322,30 +321,6 @@ def _entries(path: Path) -> list[Any]:
     except (OSError, ValueError):
         return []
     return entries if isinstance(entries, list) else []
-
-
-def discard_run(folder: Path) -> None:
-    """Delete a run's folder and all that is in it.
-
-    Raises
-    ------
-    TrainingError
-        It is no run's folder, a process trains in it, or it cannot be deleted.
-    """
-    from napari_semnet.training.process import process_of  # which needs the names of this module
-
-    if not RunFolder(folder).config.is_file():
-        raise TrainingError(f"{folder} is not the folder of a run, so it is left alone.")
-    process = process_of(folder)
-    if process is not None and process.is_alive:
-        # Another window or a command may have gone on with it.
-        raise TrainingError(f"A process is training in {folder}. Stop it before you discard it.")
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise TrainingError(
-            f"{folder} could not be deleted whole: {error.strerror or error}. Delete it by hand."
-        ) from error
 
 
 def _environment(device: str, step: int) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_semnet.files.home import from_home
 from napari_semnet.training.adjustment import Adjustment
 from napari_semnet.training.project import default_runs_folder
 from napari_semnet.widgets.preferences import stored_group
@@ -60,7 +61,7 @@ class FinetuneChoices:
         if not self.runs_folder:
             return default_runs_folder()
         # A run's process begins in the run's folder, from where a relative path leads elsewhere.
-        return Path(self.runs_folder).expanduser().absolute()
+        return from_home(self.runs_folder).absolute()
 
 
 def load_finetune_choices() -> FinetuneChoices:

@@ -22,7 +22,8 @@ from qtpy.QtWidgets import (
 from napari_semnet.errors import SemnetError
 from napari_semnet.training.config import load_config
 from napari_semnet.training.judgement import FieldScore, Figures, Judgement, judge
-from napari_semnet.training.run_folder import RunFolder, discard_run
+from napari_semnet.training.process import discard_run
+from napari_semnet.training.run_folder import RunFolder
 from napari_semnet.widgets.background import Task
 from napari_semnet.widgets.commands import restore_with
 from napari_semnet.widgets.picture_grid import PictureGrid
